@@ -1,0 +1,267 @@
+"""Move a run's token through the graph: one row of `STEPS` for each type of step.
+
+The rules this file keeps:
+
+| step      | on arrival                                            | later                                              |
+|-----------|-------------------------------------------------------|----------------------------------------------------|
+| send      | each message: permitted → SENT, else SUPPRESSED;      |                                                    |
+|           | none sent → `suppressed` if drawn, else `next`        |                                                    |
+| wait      | parks with a timer                                    | timer → `next`                                     |
+| wait_for  | parks, with a timer if it has a timeout               | first matching event → its branch; timer → timeout |
+| decision  | condition true → `then`, else → `else`                |                                                    |
+| end       | the token ends                                        |                                                    |
+
+A token that is led nowhere ends; a run whose last token ended has ended, and so has one whose time is up. A token that
+leaves a step takes the step's timer with it; a run that ends takes all of its timers. A message's id is derived from
+run, step and visit, so the same decision is the same message.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from parcours.core import ids
+from parcours.core.contact import Contact, Run, Timer, Token
+from parcours.core.effects import Effects, Message, Trace, What
+from parcours.core.permission import refusal
+from parcours.core.plan import CompiledBranch, CompiledJourney, CompiledStep, Plan
+from parcours.definitions.journey import Decision, End, Send, Step, Wait, WaitFor
+
+LONGEST_WALK = 1_000
+"""Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
+
+MOST_RUNS = 100
+"""Runs of one journey that one contact may have at the same time."""
+
+
+class Walk(msgspec.Struct):
+    """What a step needs to know to act: whose token, where, when, and where effects go."""
+
+    plan: Plan
+    contact: Contact
+    journey: CompiledJourney
+    run: Run
+    now: int
+    effects: Effects
+
+    def note(self, what: What, step: str, reason: str = "", detail: dict[str, Any] | None = None) -> None:
+        run = self.run
+        self.effects.trace.append(Trace(self.now, what, run.journey, run.version, run.id, step, reason, detail))
+
+
+class Park(msgspec.Struct, frozen=True):
+    """A step's answer when the token stays."""
+
+
+PARK = Park()
+
+Outcome = str | Park | None
+"""The step to go to, PARK, or None when the token is led nowhere."""
+
+
+def enter(
+    plan: Plan,
+    contact: Contact,
+    journey: CompiledJourney,
+    *,
+    key: str,
+    attributes: Mapping[str, Any],
+    position: int,
+    now: int,
+    effects: Effects,
+) -> None:
+    """Start a run, if the journey's rule of re-entry allows it; a refusal leaves its reason in the trace."""
+    name = journey.name
+    runs = contact.runs.get(name)
+    reason = _refused_entry(contact, journey, key, runs)
+    if reason is not None:
+        effects.trace.append(
+            Trace(now, What.REFUSED, name, journey.version, "", "", reason, {"key": key} if key else None)
+        )
+        return
+    run = Run(
+        id=ids.derive(contact.id, name, key, str(position)),
+        journey=name,
+        version=journey.version,
+        key=key,
+        started_at=now,
+        trigger=position,
+        facts={fact: attributes[fact] for fact in journey.facts if fact in attributes},
+        tokens=[],
+    )
+    if runs is None:
+        contact.runs[name] = {run.id: run}
+    else:
+        runs[run.id] = run
+    if journey.definition.re_entry == "never":
+        contact.past.setdefault(name, {})[key] = now
+    walk = Walk(plan, contact, journey, run, now, effects)
+    walk.note(What.ENTERED, "", "", {"key": key} if key else None)
+    set_timer(contact, run, 0, now + journey.max_duration)
+    token = Token(1, "", now)
+    run.tokens.append(token)
+    go(walk, token, journey.definition.start)
+
+
+def _refused_entry(contact: Contact, journey: CompiledJourney, key: str, runs: dict[str, Run] | None) -> str | None:
+    rule = journey.definition.re_entry
+    if rule == "never" and key in contact.past.get(journey.name, ()):
+        return "entered_before"
+    if not runs:
+        return None
+    if rule != "always" and any(run.key == key for run in runs.values()):
+        return "under_way"
+    return "too_many_runs" if len(runs) >= MOST_RUNS else None
+
+
+def go(walk: Walk, token: Token, step: str | None) -> None:
+    """Walk a token from one step on until it parks or ends."""
+    steps = walk.journey.steps
+    for _ in range(LONGEST_WALK):
+        if step is None:
+            break
+        compiled = steps[step]
+        token.step = step
+        token.since = walk.now
+        walk.note(What.ARRIVED, step)
+        outcome = STEPS[type(compiled.definition)](walk, token, compiled)
+        if isinstance(outcome, Park):
+            return
+        step = outcome
+    _end_token(walk, token)
+
+
+def resume(walk: Walk, token: Token, label: str, step: str | None) -> None:
+    """Let a parked token leave its step by a way called `label`."""
+    drop_timers(walk.contact, walk.run.id, token.id)
+    walk.note(What.BRANCHED, token.step, label)
+    go(walk, token, step)
+
+
+def offer(walk: Walk, branches: Callable[[CompiledStep], tuple[CompiledBranch, ...] | None], fits: Fits) -> None:
+    """Offer an event to every token of the run that stands where it is waited for; each takes its first branch."""
+    waiting = [token for token in walk.run.tokens if branches(walk.journey.steps[token.step])]
+    for token in waiting:
+        for branch in branches(walk.journey.steps[token.step]) or ():
+            if fits(branch):
+                resume(walk, token, branch.label, branch.next)
+                break
+
+
+Fits = Callable[[CompiledBranch], bool]
+
+
+def time_is_up(walk: Walk, token: Token) -> None:
+    """A token's timer came due."""
+    step = walk.journey.steps[token.step]
+    if isinstance(step.definition, Wait):
+        resume(walk, token, "waited", step.definition.next)
+    else:
+        resume(walk, token, "timeout", step.after_timeout)
+
+
+def end_run(walk: Walk, reason: str) -> None:
+    """End a run: nothing of it is left in the contact but that it was."""
+    run, contact = walk.run, walk.contact
+    drop_timers(contact, run.id, None)
+    runs = contact.runs[run.journey]
+    del runs[run.id]
+    if not runs:
+        del contact.runs[run.journey]
+    walk.note(What.ENDED, "", reason)
+
+
+def set_timer(contact: Contact, run: Run, token: int, due: int) -> None:
+    """Make a timer for a token, or with token 0 for the whole run."""
+    contact.created += 1
+    insort(contact.timers, Timer(due, contact.created, run.journey, run.id, token))
+
+
+def drop_timers(contact: Contact, run: str, token: int | None) -> None:
+    """Forget the timers of a token, or with None of the whole run."""
+    timers = contact.timers
+    for index in range(len(timers) - 1, -1, -1):
+        timer = timers[index]
+        if timer.run == run and (token is None or timer.token == token):
+            del timers[index]
+
+
+def _end_token(walk: Walk, token: Token) -> None:
+    walk.run.tokens.remove(token)
+    if not walk.run.tokens:
+        end_run(walk, "finished")
+
+
+def _send(walk: Walk, _token: Token, compiled: CompiledStep) -> Outcome:
+    step = compiled.definition
+    assert isinstance(step, Send)  # noqa: S101 (the table below pairs types and functions)
+    contact, run, name = walk.contact, walk.run, _token.step
+    visit = run.visits.get(name, 0)
+    run.visits[name] = visit + 1
+    sent = 0
+    for message in step.messages:
+        known = walk.plan.messages[message]
+        definition = known.definition
+        reason = refusal(contact, definition)
+        if reason is not None:
+            walk.note(What.SUPPRESSED, name, reason, {"message": message})
+            continue
+        sent += 1
+        identity = ids.message_id(contact.id, run.id, name, visit, message)
+        if walk.journey.reacts:
+            run.messages.setdefault(message, []).append(identity)
+        walk.note(What.SENT, name, message, {"message_id": identity})
+        walk.effects.messages.append(
+            Message(
+                id=identity,
+                contact=contact.id,
+                channel=definition.channel,
+                address=contact.addresses[definition.channel] or "",
+                message=message,
+                version=known.version,
+                journey=run.journey,
+                run=run.id,
+                decided_at=walk.now,
+                trigger=run.trigger,
+                attributes=dict(contact.attributes),
+            )
+        )
+    return step.suppressed if not sent and step.suppressed is not None else step.next
+
+
+def _wait(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    set_timer(walk.contact, walk.run, token.id, walk.now + compiled.duration)
+    return PARK
+
+
+def _wait_for(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    if compiled.duration:
+        set_timer(walk.contact, walk.run, token.id, walk.now + compiled.duration)
+    return PARK
+
+
+def _decision(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    step, question = compiled.definition, compiled.question
+    assert isinstance(step, Decision)  # noqa: S101 (the table below pairs types and functions)
+    assert question is not None  # noqa: S101 (compiled with every decision)
+    answer = question.ask(walk.contact, walk.run.facts, walk.now)
+    walk.note(What.BRANCHED, token.step, "then" if answer else "else", {"if": question.text})
+    return step.then if answer else step.otherwise
+
+
+def _end(_walk: Walk, _token: Token, _compiled: CompiledStep) -> Outcome:
+    return None
+
+
+STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
+    Send: _send,
+    Wait: _wait,
+    WaitFor: _wait_for,
+    Decision: _decision,
+    End: _end,
+}
+"""What each type of step does when a token arrives."""

@@ -1,0 +1,43 @@
+"""The encoded form of inputs, contacts, messages and traces: msgpack, the same in every store and on every machine."""
+
+from __future__ import annotations
+
+import msgspec
+
+from parcours.core.contact import Contact
+from parcours.core.effects import Message, Trace
+from parcours.core.inputs import Enter, Input, Interaction, Publish, Reaction, Update
+
+_encoder = msgspec.msgpack.Encoder()
+_inputs: msgspec.msgpack.Decoder[Input | Publish] = msgspec.msgpack.Decoder(
+    Interaction | Update | Reaction | Enter | Publish
+)
+_contacts = msgspec.msgpack.Decoder(Contact)
+_messages = msgspec.msgpack.Decoder(Message)
+_traces = msgspec.msgpack.Decoder(list[Trace])
+
+encode = _encoder.encode
+"""Encode an input, contact, message or list of traces.
+
+Raises `OverflowError` for an integer that takes more than 64 bits and `UnicodeEncodeError` for a lone surrogate.
+"""
+
+
+def decode_input(data: bytes) -> Input | Publish:
+    """Return the input of a log row."""
+    return _inputs.decode(data)
+
+
+def decode_contact(data: bytes) -> Contact:
+    """Return a contact's state."""
+    return _contacts.decode(data)
+
+
+def decode_message(data: bytes) -> Message:
+    """Return a message of the outbox."""
+    return _messages.decode(data)
+
+
+def decode_traces(data: bytes) -> list[Trace]:
+    """Return the entries of a trace row."""
+    return _traces.decode(data)

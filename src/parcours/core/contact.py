@@ -1,0 +1,76 @@
+"""The state of one contact: everything the fold remembers, one compact value.
+
+`array_like` keeps the encoded form small; new fields go at the end of a struct, with a default, so that states written
+before can be read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Token(msgspec.Struct, array_like=True, gc=False):
+    """One place in the graph where a run stands."""
+
+    id: int
+    step: str
+    since: int
+
+
+class Run(msgspec.Struct, array_like=True):
+    """One passage through a journey."""
+
+    id: str
+    journey: str
+    version: int
+    key: str
+    started_at: int
+    trigger: int
+    """The log position of what started it."""
+    facts: dict[str, Any]
+    """Those attributes of the trigger that conditions of the journey look at later."""
+    tokens: list[Token]
+    visits: dict[str, int] = msgspec.field(default_factory=dict)
+    """How often the run has come to each step that sends."""
+    messages: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    """Message definition to the ids of what this run sent from it, where the journey waits for reactions."""
+
+
+class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
+    """Something that comes due. Timers fire in the order of due time, then of creation."""
+
+    due: int
+    created: int
+    journey: str
+    run: str
+    token: int
+    """The token that waits; 0 stands for the whole run, whose time is up."""
+
+
+class Contact(msgspec.Struct, array_like=True):
+    """A contact. The fold changes it in place: whoever calls the fold has given it away."""
+
+    id: str
+    time: int = 0
+    """The instant up to which the contact has been folded."""
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    addresses: dict[str, str | None] = msgspec.field(default_factory=dict)
+    consent: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    counters: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """Need id to the times of the latest matching interactions, oldest first."""
+    runs: dict[str, dict[str, Run]] = msgspec.field(default_factory=dict)
+    """Journey, then run id, to the runs under way."""
+    past: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Journey, then key, to the latest entry, for journeys that are entered once a key."""
+    timers: list[Timer] = msgspec.field(default_factory=list)
+    """Sorted."""
+    created: int = 0
+    """How many timers were ever made: the order of creation."""
+
+    @property
+    def next_due(self) -> int | None:
+        """The instant at which the first timer comes due."""
+        return self.timers[0].due if self.timers else None

@@ -1,0 +1,206 @@
+"""The fold: one input, one contact, and what follows.
+
+`fold` is pure in what it reads: the plan, the contact and the input, nothing else. It changes the contact it is given,
+so a caller who needs the state before keeps a copy.
+
+The rules this file keeps, in the order they are applied to an input received at `t`:
+
+| order | rule                                                                                                         |
+|-------|--------------------------------------------------------------------------------------------------------------|
+| 1     | every timer due at or before `t` fires first, at its own instant, by due time, then creation                 |
+| 2     | the input becomes part of the contact: attributes, consent, addresses; counters of the conditions in force   |
+| 3     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
+| 4     | journeys are entered, so that a run never sees the input that started it                                     |
+
+An interaction that its definition does not count goes no further than the trace. One that is late (older than the
+journey's `max_age`) is counted and neither moves nor starts a run. An input that concerns nothing leaves no trace but
+its record in the log.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import Any
+
+from parcours.core.advance import Walk, end_run, enter, offer, time_is_up
+from parcours.core.contact import Contact, Run
+from parcours.core.effects import Effects, Trace, What
+from parcours.core.inputs import Enter, Input, Interaction, Reaction, Update
+from parcours.core.plan import CompiledBranch, CompiledJourney, CompiledStep, Counter, Plan, Route
+
+
+def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
+    """Fold one input into its contact and return what follows. The contact is changed."""
+    effects = Effects()
+    now = item.received_at
+    timers = contact.timers
+    if timers and timers[0].due <= now:
+        wake(plan, contact, now, effects)
+    contact.time = now
+    match item:
+        case Interaction():
+            _interaction(plan, contact, item, effects)
+        case Update():
+            _update(contact, item)
+        case Reaction():
+            _reaction(plan, contact, item, effects)
+        case Enter():
+            _enter(plan, contact, item, effects)
+    return effects
+
+
+def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
+    """Fire every timer of the contact that is due at or before `now`, each at its own instant. The contact is changed.
+
+    The result is the same whether timers are fired one by one as they come due or all at once later.
+    """
+    timers = contact.timers
+    while timers and timers[0].due <= now:
+        timer = timers.pop(0)
+        contact.time = timer.due
+        run = contact.runs[timer.journey][timer.run]
+        walk = _walk(plan, contact, run, timer.due, effects)
+        if timer.token == 0:
+            end_run(walk, "max_duration")
+            continue
+        time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
+
+
+def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) -> Walk:
+    return Walk(plan, contact, plan.journeys[run.journey][run.version], run, now, effects)
+
+
+def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effects) -> None:
+    route = plan.routes.get(item.name)
+    if route is None:
+        return
+    now, attributes = item.received_at, item.attributes
+    rule = route.counts_when
+    if rule is not None and not rule.ask(contact, attributes, now):
+        effects.trace.append(Trace(now, What.NOT_COUNTED, reason=item.name, detail={"rule": rule.text}))
+        return
+    for counter in route.counters:
+        if counter.where is None or counter.where(contact, attributes, now):
+            _remember(contact, counter, item.occurred_at)
+    if contact.runs:
+        _offer_interaction(plan, contact, item, route, effects)
+    age = now - item.occurred_at
+    for journey in route.entries:
+        if journey.where is not None and not journey.where.ask(contact, attributes, now):
+            continue
+        if age > journey.max_age:
+            effects.trace.append(_late(journey, now, age))
+            continue
+        enter(
+            plan,
+            contact,
+            journey,
+            key=key_of(attributes, journey.key),
+            attributes=attributes,
+            position=item.position,
+            now=now,
+            effects=effects,
+        )
+
+
+def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: Route, effects: Effects) -> None:
+    now, attributes, name = item.received_at, item.attributes, item.name
+
+    def waits(step: CompiledStep) -> tuple[CompiledBranch, ...] | None:
+        return step.interactions.get(name)
+
+    for journey in route.listeners:
+        runs = contact.runs.get(journey)
+        if not runs:
+            continue
+        for run in list(runs.values()):
+            walk = _walk(plan, contact, run, now, effects)
+            if now - item.occurred_at > walk.journey.max_age:
+                effects.trace.append(_late(walk.journey, now, now - item.occurred_at, run.id))
+                continue
+
+            def fits(branch: CompiledBranch, run: Run = run) -> bool:
+                if branch.key and key_of(attributes, branch.key) != run.key:
+                    return False
+                return branch.where is None or branch.where.ask(contact, attributes, now)
+
+            offer(walk, waits, fits)
+
+
+def _late(journey: CompiledJourney, now: int, age: int, run: str = "") -> Trace:
+    return Trace(now, What.LATE, journey.name, journey.version, run, detail={"age": age, "max_age": journey.max_age})
+
+
+def key_of(attributes: dict[str, Any], name: str) -> str:
+    """Return the key of a run: the attribute's value as text, empty when the journey has no key or it is missing."""
+    if not name:
+        return ""
+    value = attributes.get(name)
+    return "" if value is None else str(value)
+
+
+def _remember(contact: Contact, counter: Counter, occurred_at: int) -> None:
+    times = contact.counters.get(counter.id)
+    if times is None:
+        contact.counters[counter.id] = [occurred_at]
+        return
+    if occurred_at >= times[-1]:
+        times.append(occurred_at)
+    else:
+        insort(times, occurred_at)
+    if len(times) > counter.keep:
+        del times[0]
+
+
+def _update(contact: Contact, item: Update) -> None:
+    for name, value in item.attributes.items():
+        if value is None:
+            contact.attributes.pop(name, None)
+        else:
+            contact.attributes[name] = value
+    contact.addresses.update(item.addresses)
+    for channel, topics in item.consent.items():
+        contact.consent.setdefault(channel, {}).update(topics)
+    for identity in item.identities:
+        if identity not in contact.identities:
+            contact.identities.append(identity)
+
+
+def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) -> None:
+    if item.reaction in {"unsubscribed", "complained"}:
+        channel, topic = str(item.attributes.get("channel", "")), str(item.attributes.get("topic", ""))
+        if channel:
+            contact.consent.setdefault(channel, {})[topic] = "opted_out"
+
+    def waits(step: CompiledStep) -> tuple[CompiledBranch, ...] | None:
+        return step.reactions.get(item.reaction)
+
+    for journey in plan.reactions.get(item.reaction, ()):
+        for run in list(contact.runs.get(journey, {}).values()):
+            walk = _walk(plan, contact, run, item.received_at, effects)
+
+            def fits(branch: CompiledBranch, run: Run = run) -> bool:
+                if branch.message is not None:
+                    return item.message in run.messages.get(branch.message, ())
+                return any(item.message in sent for sent in run.messages.values())
+
+            offer(walk, waits, fits)
+
+
+def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
+    journey = plan.journeys.get(item.journey, {}).get(item.version)
+    if journey is None or journey.segment is None or not journey.segment.ask(contact, {}, item.received_at):
+        effects.trace.append(
+            Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment")
+        )
+        return
+    enter(
+        plan,
+        contact,
+        journey,
+        key="",
+        attributes={},
+        position=item.position,
+        now=item.received_at,
+        effects=effects,
+    )

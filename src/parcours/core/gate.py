@@ -1,0 +1,161 @@
+"""What may come in: an arrival from any door becomes an input, or is refused with what is wrong and where.
+
+| question                                              | refused with              |
+|-------------------------------------------------------|---------------------------|
+| did it occur more than 24 h in the future?            | `occurred_in_future`      |
+| does a reaction name a message and a kind we know?    | `unknown_message`, `unknown_reaction` |
+| do declared attributes have their types?              | `wrong_type`              |
+| are required attributes there?                        | `missing_attribute`       |
+| strict: are all attributes declared?                  | `undeclared_attribute`    |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from parcours.conditions.names import match_name
+from parcours.conditions.operators import to_instant
+from parcours.core.inputs import Input, Interaction, Reaction, Update
+from parcours.core.plan import Plan
+from parcours.definitions.interaction import InteractionDefinition
+from parcours.errors import Problem, did_you_mean
+
+DAY = 86_400_000
+
+REACTIONS = frozenset({"delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"})
+
+
+class Happened(msgspec.Struct):
+    """Somebody did something."""
+
+    name: str
+    attributes: dict[str, Any]
+
+
+class Learned(msgspec.Struct):
+    """Something became known of somebody."""
+
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    addresses: dict[str, str | None] = msgspec.field(default_factory=dict)
+    consent: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+
+
+class Reacted(msgspec.Struct):
+    """Something became of a message."""
+
+    reaction: str
+    message: str
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Arrival(msgspec.Struct):
+    """One item as a door hands it over: who sent it, of whom it tells, and what."""
+
+    source: str
+    message_id: str
+    identities: tuple[tuple[str, str], ...]
+    """The strongest first. Empty only for a reaction, whose message tells the contact."""
+    what: Happened | Learned | Reacted
+    occurred_at: int | None = None
+    """The sender's time, corrected for the sender's clock; None means now."""
+
+
+def admit(plan: Plan, arrival: Arrival, *, received_at: int, horizon: int, position: int) -> Input | Problem:
+    """Return the input an arrival becomes, or what is wrong with it.
+
+    `horizon` is the instant against which `occurred_at` is held to be in the future; both are milliseconds.
+    """
+    occurred_at = received_at if arrival.occurred_at is None else arrival.occurred_at
+    if occurred_at > received_at:
+        if occurred_at > max(horizon, received_at) + DAY:
+            return Problem(
+                code="occurred_in_future",
+                message="the time is more than 24 hours in the future",
+                pointer="/timestamp",
+                hint="check the sender's clock",
+            )
+        occurred_at = received_at
+    what = arrival.what
+    if isinstance(what, Happened):
+        name = match_name(what.name)
+        route = plan.routes.get(name)
+        if route is not None and route.definition is not None:
+            problem = _check(route.definition, what.attributes)
+            if problem is not None:
+                return problem
+        return Interaction(
+            position=position,
+            received_at=received_at,
+            occurred_at=occurred_at,
+            name=name,
+            attributes=what.attributes,
+            source=arrival.source,
+            message_id=arrival.message_id,
+        )
+    if isinstance(what, Learned):
+        return Update(
+            position=position,
+            received_at=received_at,
+            occurred_at=occurred_at,
+            attributes=what.attributes,
+            addresses=what.addresses,
+            consent=what.consent,
+            identities=list(arrival.identities),
+            source=arrival.source,
+            message_id=arrival.message_id,
+        )
+    if what.reaction not in REACTIONS:
+        return Problem(code="unknown_reaction", message=f"unknown reaction {what.reaction!r}")
+    return Reaction(
+        position=position,
+        received_at=received_at,
+        occurred_at=occurred_at,
+        reaction=what.reaction,
+        message=what.message,
+        attributes=what.attributes,
+        source=arrival.source,
+        message_id=arrival.message_id,
+    )
+
+
+def _check(definition: InteractionDefinition, attributes: dict[str, Any]) -> Problem | None:
+    """Check declared attributes and give datetimes their type, in place."""
+    declared = definition.attributes
+    if not declared and not definition.strict:
+        return None
+    for name, attribute in declared.items():
+        value = attributes.get(name)
+        if value is None:
+            if attribute.required:
+                return _problem("missing_attribute", f"{definition.name!r} requires {name!r}", name)
+            continue
+        if attribute.type == "datetime" and not isinstance(value, datetime):
+            value = attributes[name] = to_instant(value) or value
+        if not _TYPES[attribute.type](value):
+            hint = "write ISO 8601 with an offset" if attribute.type == "datetime" else ""
+            return _problem("wrong_type", f"{name!r} is not of the type {attribute.type}", name, hint)
+    if definition.strict:
+        for name in attributes:
+            if name not in declared:
+                hint = did_you_mean(name, declared)
+                return _problem("undeclared_attribute", f"{definition.name!r} does not declare {name!r}", name, hint)
+    return None
+
+
+def _problem(code: str, message: str, attribute: str, hint: str = "") -> Problem:
+    escaped = attribute.replace("~", "~0").replace("/", "~1")
+    return Problem(code=code, message=message, pointer=f"/properties/{escaped}", hint=hint)
+
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "datetime": lambda value: isinstance(value, datetime),
+    "strings": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    "object": lambda value: isinstance(value, dict | list),
+}

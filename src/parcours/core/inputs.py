@@ -1,0 +1,79 @@
+"""What can happen to a contact, as the log keeps it.
+
+All instants are integer milliseconds since the epoch, UTC. `received_at` is ours and never goes back within a log;
+`occurred_at` is the sender's, corrected and never after `received_at`. `position` is the input's place in the log, from
+1 on; timers that come due are not in the log, for the inputs and the plan decide them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=True):
+    """The contact did something."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    name: str
+    """Folded, as definitions are looked up by it."""
+    attributes: dict[str, Any]
+    source: str = ""
+    message_id: str = ""
+
+
+class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
+    """What is known of the contact changed. Keys that are absent stay; a None removes."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    attributes: dict[str, Any]
+    addresses: dict[str, str | None]
+    """Channel to a valid address, or to None when the one given is not valid."""
+    consent: dict[str, dict[str, str]]
+    identities: list[tuple[str, str]]
+    source: str = ""
+    message_id: str = ""
+
+
+class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
+    """Something became of a message: it was delivered, opened, clicked, bounced, complained of or unsubscribed from."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    reaction: str
+    message: str
+    attributes: dict[str, Any]
+    source: str = ""
+    message_id: str = ""
+
+
+class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
+    """The contact was found in the segment a journey reads."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    journey: str
+    version: int
+    source: str = ""
+    message_id: str = ""
+
+
+Input = Interaction | Update | Reaction | Enter
+
+
+class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):
+    """Definitions were published. It concerns no contact; everything after it is folded with the plan it makes."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    definitions: list[dict[str, Any]]
+    source: str = ""
+    message_id: str = ""

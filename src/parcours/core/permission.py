@@ -1,0 +1,25 @@
+"""May this message be sent to this contact now? The first refusal, in the order the semantics give, is the reason.
+
+| order | question                                       | refusal                          |
+|-------|------------------------------------------------|----------------------------------|
+| 1     | marketing: consent for the channel and topic?  | `no_consent`, `opted_out`        |
+| 2     | a valid address for the channel?               | `no_address`, `invalid_address`  |
+"""
+
+from __future__ import annotations
+
+from parcours.conditions.to_python import consent_state
+from parcours.core.contact import Contact
+from parcours.definitions.message import CHANNELS, MessageDefinition
+
+
+def refusal(contact: Contact, message: MessageDefinition) -> str | None:
+    """Return why a message may not be sent, or None when it may."""
+    if message.purpose == "marketing":
+        consent = consent_state(contact.consent, message.channel, message.topic)
+        if consent != "opted_in":
+            return "opted_out" if consent == "opted_out" else "no_consent"
+    if contact.addresses.get(message.channel) is None:
+        given = contact.attributes.get(CHANNELS[message.channel].address) is not None
+        return "invalid_address" if given else "no_address"
+    return None

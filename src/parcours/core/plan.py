@@ -1,0 +1,360 @@
+"""A plan: published definitions, compiled so that an input pays only for what it can touch.
+
+| question of the fold                         | answered by                                   |
+|----------------------------------------------|-----------------------------------------------|
+| what can this interaction touch?             | `routes[folded name]`, one `Route`            |
+| which journeys can a reaction move?          | `reactions[kind]`                             |
+| how does a run of version v go on?           | `journeys[name][v]`, a `CompiledJourney`      |
+| which version do new entries take?           | `newest[name]`                                |
+| what is sent?                                | `messages[name]`, with its version            |
+| what did that version say?                   | `texts[name, version]`                        |
+
+A plan never changes. Publishing makes another, from the one before and the definitions published, so the log of
+publications makes the same plans again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from parcours.conditions import ast
+from parcours.conditions.durations import parse_duration
+from parcours.conditions.names import match_name
+from parcours.conditions.needs import Need, merge_need, needs, trigger_attributes, walk
+from parcours.conditions.parse import parse_condition
+from parcours.conditions.text import describe
+from parcours.conditions.to_python import Test, compile_condition
+from parcours.definitions.common import Condition
+from parcours.definitions.interaction import InteractionDefinition
+from parcours.definitions.journey import (
+    Decision,
+    InteractionBranch,
+    InteractionEntry,
+    JourneyDefinition,
+    ReactionBranch,
+    SegmentEntry,
+    Step,
+    Wait,
+    WaitFor,
+)
+from parcours.definitions.message import MessageDefinition
+from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.workspace import AnyDefinition, Workspace
+from parcours.errors import InvalidDefinitionError
+
+
+DEFAULT_MAX_AGE = parse_duration("6h")
+"""How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A condition, ready to be asked and ready to be shown."""
+
+    ask: Test
+    node: ast.Node
+    text: str
+
+
+class CompiledBranch(msgspec.Struct, frozen=True):
+    """One event a step waits for."""
+
+    name: str
+    """Folded name of an interaction, or a kind of reaction."""
+    label: str
+    """What the trace calls this way out."""
+    next: str | None
+    where: Question | None = None
+    key: str = ""
+    message: str | None = None
+
+
+class CompiledStep(msgspec.Struct, frozen=True):
+    """A step with its durations in milliseconds and its conditions compiled."""
+
+    definition: Step
+    duration: int = 0
+    """Of a wait; of the timeout of a wait for events, 0 for none."""
+    interactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
+    reactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
+    after_timeout: str | None = None
+    question: Question | None = None
+
+
+class CompiledJourney(msgspec.Struct, frozen=True):
+    """One version of a journey."""
+
+    name: str
+    version: int
+    definition: JourneyDefinition
+    steps: dict[str, CompiledStep]
+    max_duration: int
+    max_age: int
+    where: Question | None
+    """What an entering interaction must satisfy."""
+    key: str
+    segment: Question | None
+    """What a contact read from the segment must satisfy."""
+    facts: tuple[str, ...]
+    """The attributes of the trigger that later conditions look at; a run remembers these."""
+    reacts: bool
+    """Whether some step waits for reactions, so that a run must remember what it sent."""
+
+
+class CompiledMessage(msgspec.Struct, frozen=True):
+    """One version of a message."""
+
+    version: int
+    definition: MessageDefinition
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """A need that an interaction may feed."""
+
+    id: str
+    keep: int
+    where: Test | None
+
+
+class Route(msgspec.Struct):
+    """Everything one kind of interaction can touch."""
+
+    definition: InteractionDefinition | None = None
+    counts_when: Question | None = None
+    counters: list[Counter] = msgspec.field(default_factory=list)
+    listeners: list[str] = msgspec.field(default_factory=list)
+    """Journeys in which some step of some version waits for it."""
+    entries: list[CompiledJourney] = msgspec.field(default_factory=list)
+    """Newest versions that it can start, oldest journey first."""
+
+
+class Plan:
+    """What is in force. Made by `Plan.empty` and `publish`."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        journeys: dict[str, dict[int, CompiledJourney]],
+        messages: dict[str, CompiledMessage],
+        texts: dict[tuple[str, int], MessageDefinition],
+    ) -> None:
+        self.workspace = workspace
+        self.journeys = journeys
+        self.messages = messages
+        self.texts = texts
+        self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
+        self.segments = {name: _parse(definition.condition) for name, definition in workspace.segments.items()}
+        self.reactions: dict[str, list[str]] = {}
+        self.routes: dict[str, Route] = {}
+        self._index()
+
+    @classmethod
+    def empty(cls) -> Plan:
+        """Return the plan of a workspace in which nothing is defined."""
+        return cls(Workspace(), {}, {}, {})
+
+    def publish(self, definitions: Iterable[AnyDefinition]) -> Plan:
+        """Return the plan after a publication.
+
+        A journey or message that changed gets the next version. All versions of a journey stay, for the runs on them.
+
+        Raises:
+            InvalidDefinitionError: A condition cannot be read. Other mistakes are `definitions.references`' to find,
+                before.
+        """
+        changed = [definition for definition in definitions if not self._has(definition)]
+        workspace = self.workspace.with_definitions(*changed)
+        journeys = {name: dict(versions) for name, versions in self.journeys.items()}
+        messages, texts = dict(self.messages), dict(self.texts)
+        segments = {name: _parse(definition.condition) for name, definition in workspace.segments.items()}
+        if any(isinstance(definition, SegmentDefinition) for definition in changed):
+            # A segment is looked up by name: versions that ask for it ask for what it means now.
+            journeys = {
+                name: {
+                    version: compile_journey(compiled.definition, version, segments)
+                    for version, compiled in versions.items()
+                }
+                for name, versions in journeys.items()
+            }
+        for definition in changed:
+            if isinstance(definition, JourneyDefinition):
+                versions = journeys.setdefault(definition.name, {})
+                version = max(versions, default=0) + 1
+                versions[version] = compile_journey(definition, version, segments)
+            elif isinstance(definition, MessageDefinition):
+                before = messages.get(definition.name)
+                version = before.version + 1 if before else 1
+                messages[definition.name] = CompiledMessage(version, definition)
+                texts[definition.name, version] = definition
+        return Plan(workspace, journeys, messages, texts)
+
+    def _has(self, definition: AnyDefinition) -> bool:
+        match definition:
+            case InteractionDefinition():
+                return self.workspace.interactions.get(match_name(definition.name)) == definition
+            case MessageDefinition():
+                return self.workspace.messages.get(definition.name) == definition
+            case JourneyDefinition():
+                return self.workspace.journeys.get(definition.name) == definition
+            case _:
+                return self.workspace.segments.get(definition.name) == definition
+
+    def route(self, name: str) -> Route:
+        """Return what an interaction of this folded name can touch, making an empty row for a new name."""
+        return self.routes.setdefault(name, Route())
+
+    def _index(self) -> None:
+        wanted: dict[str, Need] = {}
+        for name, definition in self.workspace.interactions.items():
+            route = self.route(name)
+            route.definition = definition
+            if definition.counts_when is not None:
+                route.counts_when = _question(definition.counts_when, self.segments)
+        for node in self.segments.values():
+            for need in needs(node).values():
+                merge_need(wanted, need)
+        for versions in self.journeys.values():
+            for compiled in versions.values():
+                self._index_journey(compiled, wanted)
+        for compiled in self.newest.values():
+            entry = compiled.definition.entry
+            if compiled.definition.state == "live" and isinstance(entry, InteractionEntry):
+                self.route(match_name(entry.interaction)).entries.append(compiled)
+        for need in wanted.values():
+            where = compile_condition(need.where) if need.where is not None else None
+            self.route(need.interaction).counters.append(Counter(need.id, need.keep, where))
+
+    def _index_journey(self, compiled: CompiledJourney, wanted: dict[str, Need]) -> None:
+        for question in _questions(compiled):
+            for need in needs(question.node).values():
+                merge_need(wanted, need)
+        for step in compiled.steps.values():
+            for name in step.interactions:
+                listeners = self.route(name).listeners
+                if compiled.name not in listeners:
+                    listeners.append(compiled.name)
+            for kind in step.reactions:
+                journeys = self.reactions.setdefault(kind, [])
+                if compiled.name not in journeys:
+                    journeys.append(compiled.name)
+
+    def read_on_activation(self) -> list[CompiledJourney]:
+        """Return the newest live versions whose entry reads a segment."""
+        return [
+            compiled
+            for compiled in self.newest.values()
+            if compiled.definition.state == "live" and compiled.segment is not None
+        ]
+
+
+def compile_journey(definition: JourneyDefinition, version: int, segments: Mapping[str, ast.Node]) -> CompiledJourney:
+    """Return one version of a journey, compiled.
+
+    Raises:
+        InvalidDefinitionError: A condition cannot be read.
+    """
+    entry = definition.entry
+    steps = {name: _compile_step(step, segments) for name, step in definition.steps.items()}
+    where = segment = None
+    max_age, key = DEFAULT_MAX_AGE, ""
+    if isinstance(entry, InteractionEntry):
+        where = _question(entry.where, segments) if entry.where is not None else None
+        max_age, key = parse_duration(entry.max_age), entry.key
+    elif isinstance(entry, SegmentEntry):
+        node = ast.InSegment(entry.segment)
+        segment = Question(compile_condition(node, segments), segments[entry.segment], describe(node))
+    facts: set[str] = set()
+    for step in steps.values():
+        if step.question is not None:
+            facts |= trigger_attributes(step.question.node)
+    return CompiledJourney(
+        name=definition.name,
+        version=version,
+        definition=definition,
+        steps=steps,
+        max_duration=parse_duration(definition.max_duration),
+        max_age=max_age,
+        where=where,
+        key=key,
+        segment=segment,
+        facts=tuple(sorted(facts)),
+        reacts=any(step.reactions for step in steps.values()),
+    )
+
+
+def _compile_step(step: Step, segments: Mapping[str, ast.Node]) -> CompiledStep:
+    match step:
+        case Wait():
+            return CompiledStep(step, parse_duration(step.duration))
+        case Decision():
+            return CompiledStep(step, question=_question(step.condition, segments))
+        case WaitFor():
+            return _compile_wait_for(step, segments)
+        case _:
+            return CompiledStep(step)
+
+
+def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> CompiledStep:
+    interactions: dict[str, tuple[CompiledBranch, ...]] = {}
+    reactions: dict[str, tuple[CompiledBranch, ...]] = {}
+    for branch in step.events:
+        follows = branch.next if branch.next is not None else step.next
+        if isinstance(branch, InteractionBranch):
+            name = match_name(branch.interaction)
+            where = _question(branch.where, segments) if branch.where is not None else None
+            compiled = CompiledBranch(name, name, follows, where=where, key=branch.key)
+            interactions[name] = (*interactions.get(name, ()), compiled)
+        elif isinstance(branch, ReactionBranch):
+            label = f"{branch.reaction} {branch.message}" if branch.message else branch.reaction
+            compiled = CompiledBranch(branch.reaction, label, follows, message=branch.message)
+            reactions[branch.reaction] = (*reactions.get(branch.reaction, ()), compiled)
+    timeout = step.timeout
+    return CompiledStep(
+        step,
+        parse_duration(timeout.after) if timeout is not None else 0,
+        interactions,
+        reactions,
+        timeout.next if timeout is not None and timeout.next is not None else step.next,
+    )
+
+
+def _questions(compiled: CompiledJourney) -> list[Question]:
+    found = [question for question in (compiled.where, compiled.segment) if question is not None]
+    for step in compiled.steps.values():
+        if step.question is not None:
+            found.append(step.question)
+        for branches in step.interactions.values():
+            found.extend(branch.where for branch in branches if branch.where is not None)
+    return found
+
+
+def _parse(condition: Condition) -> ast.Node:
+    node, problems = parse_condition(condition)
+    if node is None:
+        raise InvalidDefinitionError(problems)
+    return node
+
+
+def _question(condition: Condition, segments: Mapping[str, ast.Node]) -> Question:
+    node = _parse(condition)
+    return Question(compile_condition(node, segments), _with_segments(node, segments), describe(node))
+
+
+def _with_segments(node: ast.Node, segments: Mapping[str, ast.Node]) -> ast.Node:
+    """Return a tree in which the segments it names stand as their conditions, so that `needs` sees into them."""
+    named = [leaf for leaf in walk(node) if isinstance(leaf, ast.InSegment)]
+    if not named:
+        return node
+    match node:
+        case ast.InSegment():
+            return _with_segments(segments[node.name], segments)
+        case ast.Not():
+            return ast.Not(_with_segments(node.part, segments))
+        case ast.All():
+            return ast.All(tuple(_with_segments(part, segments) for part in node.parts))
+        case ast.Any():
+            return ast.Any(tuple(_with_segments(part, segments) for part in node.parts))
+        case _:
+            return node
+

@@ -1,0 +1,33 @@
+"""Words that several kinds of definition share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from parcours.conditions.durations import PATTERN
+
+# A field's own Meta replaces the description of its type, so what a text must look like is kept in `extra`, too.
+
+_NAME = "1 to 64 of lower case letters, digits, - and _, beginning with a letter or digit"
+_DURATION = "elapsed time, such as 30s, 15m, 24h, 7d, 1d12h"
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description=_NAME, extra={"written": _NAME})]
+"""What a definition is referred to by."""
+
+Duration = Annotated[str, msgspec.Meta(pattern=PATTERN, description=_DURATION, extra={"written": _DURATION})]
+
+CONDITION_REF = "#/$defs/Condition"
+"""Where a JSON Schema keeps the schema of a condition; the mark by which a field is known to hold one."""
+
+Condition = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": CONDITION_REF})]
+"""A tree as it is written; `conditions.parse` reads it."""
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every definition has."""
+
+    name: Annotated[str, msgspec.Meta(description="What the definition is referred to by.")]
+    title: Annotated[str, msgspec.Meta(description="What people see; the name when there is none.")] = ""
+    description: Annotated[str, msgspec.Meta(description="What it is for, in a sentence or two.")] = ""

@@ -1,0 +1,407 @@
+"""What is wrong with a workspace as a whole: names that name nothing, graphs that lead nowhere or never end.
+
+Each definition has been checked for itself before (`validate`); here they are looked at together, and everything is
+reported at once. Errors keep a workspace from being published, warnings do not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from parcours.conditions import ast
+from parcours.conditions.durations import parse_duration
+from parcours.conditions.names import match_name
+from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
+from parcours.definitions.interaction import InteractionDefinition
+from parcours.definitions.journey import (
+    InteractionBranch,
+    InteractionEntry,
+    JourneyDefinition,
+    ReactionBranch,
+    SegmentEntry,
+    Send,
+    Wait,
+    WaitFor,
+    following,
+)
+from parcours.definitions.message import CHANNELS, MessageDefinition
+from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.validate import conditions_in
+from parcours.definitions.workspace import AnyDefinition, Workspace
+from parcours.errors import Problem, did_you_mean
+
+LARGEST_SEGMENT = 10_000
+"""How many conditions a segment may come to when the segments it names are put in their place."""
+
+DEEPEST_SEGMENT = 128
+"""How deep it may be nested then: enough for a chain of segments, too little to exhaust a stack."""
+
+Key = tuple[str, str]
+"""A definition: its kind, and its name as the workspace keeps it (an interaction's folded)."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong with one definition of a workspace; the problem's pointer is within the definition."""
+
+    key: Key
+    problem: Problem
+    warning: bool = False
+
+
+def key_of(definition: AnyDefinition) -> Key:
+    """Return what a definition is kept under."""
+    kind = str(type(definition).__struct_config__.tag)
+    folded = isinstance(definition, InteractionDefinition)
+    return kind, match_name(definition.name) if folded else definition.name
+
+
+def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
+    """Return everything that is wrong with a workspace as a whole.
+
+    Args:
+        workspace: Definitions that are valid each for itself.
+        unread: Definitions that are meant to be there, but could not be read. Nobody is told that these are missing,
+            since they were told what is wrong with them.
+    """
+    checker = _Checker(workspace, unread)
+    for definition in workspace.all():
+        checker.look_at(definition)
+    checker.segments()
+    return checker.findings
+
+
+class _Checker:
+    def __init__(self, workspace: Workspace, unread: Collection[Key]) -> None:
+        self.workspace = workspace
+        self.unread = frozenset(unread)
+        self.findings: list[Finding] = []
+        self.key: Key = ("", "")
+
+    # --- reporting ----------------------------------------------------------------------------------------------------
+
+    def error(self, code: str, message: str, pointer: str, hint: str = "") -> None:
+        problem = Problem(code=code, message=message, pointer=pointer, hint=hint)
+        self.findings.append(Finding(key=self.key, problem=problem))
+
+    def warn(self, code: str, message: str, pointer: str, hint: str = "") -> None:
+        problem = Problem(code=code, message=message, pointer=pointer, hint=hint)
+        self.findings.append(Finding(key=self.key, problem=problem, warning=True))
+
+    def named(self, kind: str, name: str, known: Collection[str], pointer: str) -> None:
+        """Require that a definition of this kind is there."""
+        if name not in known and (kind, name) not in self.unread:
+            hint = did_you_mean(name, known) or f"define a {kind} of this name"
+            self.error("unknown_reference", f"there is no {kind} {shown(name)}", pointer, hint)
+
+    def interaction(self, name: str, pointer: str) -> None:
+        """Warn of an interaction that nobody defined: it is learned when it first arrives."""
+        known = self.workspace.interactions
+        folded = match_name(name)
+        if folded not in known and ("interaction", folded) not in self.unread:
+            self.warn(
+                "unknown_interaction",
+                f"the interaction {shown(name)} is not defined; it will be learned when it first arrives",
+                pointer,
+                did_you_mean(folded, known),
+            )
+
+    # --- one definition -----------------------------------------------------------------------------------------------
+
+    def look_at(self, definition: AnyDefinition) -> None:
+        self.key = key_of(definition)
+        match definition:
+            case MessageDefinition():
+                self.message(definition)
+            case JourneyDefinition():
+                self.journey(definition)
+            case InteractionDefinition() | SegmentDefinition():
+                pass
+        for place in conditions_in(definition):
+            trigger = _sees_an_interaction(definition, place.owner)
+            self.condition(place.condition, place.pointer, trigger=trigger)
+            if isinstance(definition, InteractionDefinition):
+                self.counts_when(place.condition, place.pointer)
+
+    def condition(self, data: Mapping[str, Any], pointer: str, *, trigger: bool) -> None:
+        for place, leaf, problems in _leaves(data, pointer):
+            for problem in problems:
+                self.error(problem.code, problem.message, problem.pointer, problem.hint)
+            match leaf:
+                case ast.InSegment():
+                    self.named("segment", leaf.name, self.workspace.segments, f"{place}/segment")
+                case ast.History():
+                    self.interaction(leaf.interaction, f"{place}/did")
+                case ast.Consent() if leaf.channel not in CHANNELS:
+                    hint = did_you_mean(leaf.channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
+                    self.warn("unknown_channel", f"there is no channel {shown(leaf.channel)}", f"{place}/consent", hint)
+                case ast.Attribute(subject=ast.Subject.TRIGGER) if not trigger:
+                    self.error(
+                        "no_interaction",
+                        "there is no interaction here to look at",
+                        f"{place}/interaction",
+                        "ask for an attribute of the contact, or for its history with 'did'",
+                    )
+
+    def counts_when(self, data: object, pointer: str) -> None:
+        node, _ = parse_condition(data, pointer)
+        if node is not None and not looks_only_at_trigger(node):
+            self.error(
+                "invalid_condition",
+                "'counts_when' may only look at attributes of the interaction",
+                pointer,
+                "for example {interaction: total, more_than: 0}",
+            )
+
+    def message(self, message: MessageDefinition) -> None:
+        fields = CHANNELS.get(message.channel)
+        if fields is None:
+            hint = did_you_mean(message.channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
+            self.error("unknown_channel", f"there is no channel {shown(message.channel)}", "/channel", hint)
+            return
+        filled = {field for field, text in message.content.items() if text.strip()}
+        for field in fields.required:
+            if field not in filled:
+                self.error("missing_content", f"{fields.title} needs {field!r}", "/content")
+        if fields.one_of and not filled.intersection(fields.one_of):
+            self.error("missing_content", f"{fields.title} needs {' or '.join(map(repr, fields.one_of))}", "/content")
+        known = (*fields.required, *fields.one_of, *fields.optional)
+        for field in message.content:
+            if field not in known:
+                hint = did_you_mean(field, known) or f"fields are {', '.join(known)}"
+                self.error(
+                    "unknown_content", f"{fields.title} has no {shown(field)}", f"/content/{escape(field)}", hint
+                )
+
+    # --- a journey ----------------------------------------------------------------------------------------------------
+
+    def journey(self, journey: JourneyDefinition) -> None:
+        match journey.entry:
+            case InteractionEntry():
+                self.interaction(journey.entry.interaction, "/entry/interaction")
+            case SegmentEntry():
+                self.named("segment", journey.entry.segment, self.workspace.segments, "/entry/segment")
+        sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
+        longest = self.duration(journey.max_duration, "/max_duration")
+        for name, step in journey.steps.items():
+            pointer = f"/steps/{escape(name)}"
+            match step:
+                case Send():
+                    self.send(step, pointer)
+                case Wait():
+                    self.within(step.duration, longest, f"{pointer}/for")
+                case WaitFor():
+                    if step.timeout is not None:
+                        self.within(step.timeout.after, longest, f"{pointer}/timeout/after")
+                    for index, branch in enumerate(step.events):
+                        self.branch(branch, journey, sent, f"{pointer}/events/{index}")
+                case _:
+                    pass
+        self.graph(journey)
+
+    def send(self, step: Send, pointer: str) -> None:
+        for index, name in enumerate(step.messages):
+            place = f"{pointer}/messages/{index}"
+            self.named("message", name, self.workspace.messages, place)
+            if name in step.messages[:index]:
+                self.error("sent_twice", f"the message {shown(name)} is listed twice", place)
+
+    def branch(
+        self,
+        branch: InteractionBranch | ReactionBranch,
+        journey: JourneyDefinition,
+        sent: Collection[str],
+        pointer: str,
+    ) -> None:
+        match branch:
+            case InteractionBranch():
+                self.interaction(branch.interaction, f"{pointer}/interaction")
+                if branch.key and not (isinstance(journey.entry, InteractionEntry) and journey.entry.key):
+                    hint = "give the entry a 'key', or leave this one out"
+                    self.error("no_key", "runs of this journey have no key to compare with", f"{pointer}/key", hint)
+            case ReactionBranch():
+                if branch.message is not None and branch.message not in sent:
+                    message = f"the journey never sends {shown(branch.message)}"
+                    hint = did_you_mean(branch.message, sent)
+                    self.error("never_sent", message, f"{pointer}/message", hint)
+                elif not sent:
+                    self.warn("never_sent", "the journey sends no message to react to", f"{pointer}/reaction")
+
+    def duration(self, text: str, pointer: str) -> int | None:
+        try:
+            return parse_duration(text)
+        except ValueError as error:
+            self.error("invalid_value", str(error), pointer)
+            return None
+
+    def within(self, text: str, longest: int | None, pointer: str) -> None:
+        length = self.duration(text, pointer)
+        if length is not None and longest is not None and length > longest:
+            self.error(
+                "longer_than_run",
+                f"{text} is longer than a run of this journey may last",
+                pointer,
+                "shorten it, or raise the journey's 'max_duration'",
+            )
+
+    def graph(self, journey: JourneyDefinition) -> None:
+        steps = journey.steps
+        arrows: dict[str, list[str]] = {}
+        for name, step in steps.items():
+            pointer = f"/steps/{escape(name)}"
+            arrows[name] = []
+            for place, target in following(step):
+                if target in steps:
+                    arrows[name].append(target)
+                else:
+                    hint = did_you_mean(target, steps)
+                    self.error("unknown_step", f"there is no step {shown(target)}", pointer + place, hint)
+        if journey.start in steps:
+            for name in _unreached(arrows, journey.start):
+                hint = "lead an arrow to it, or delete it"
+                self.error("unreachable_step", f"nothing leads to the step {name!r}", f"/steps/{escape(name)}", hint)
+        else:
+            hint = did_you_mean(journey.start, steps)
+            self.error("unknown_step", f"there is no step {shown(journey.start)}", "/start", hint)
+        at_once = {name: to for name, to in arrows.items() if not isinstance(steps[name], Wait | WaitFor)}
+        for cycle in cycles(at_once):
+            self.error(
+                "endless_cycle",
+                f"these steps lead to each other for ever, without a wait: {_as_path(cycle)}",
+                f"/steps/{escape(cycle[0])}",
+                "put a wait between them",
+            )
+
+    # --- segments among themselves ------------------------------------------------------------------------------------
+
+    def segments(self) -> None:
+        """Refuse segments that refer to each other in a circle, or that come to too much when put together."""
+        names: dict[str, list[str]] = {}
+        own: dict[str, tuple[int, int]] = {}
+        for name, segment in self.workspace.segments.items():
+            node, _ = parse_condition(segment.condition)
+            nodes = list(_with_depth(node)) if node is not None else []
+            names[name] = [part.name for part, _ in nodes if isinstance(part, ast.InSegment)]
+            own[name] = len(nodes), max((depth for _, depth in nodes), default=0)
+        order, _ = _peel(names)
+        for cycle in cycles(names):
+            self.key = ("segment", cycle[0])
+            self.error(
+                "segment_cycle",
+                f"these segments refer to each other in a circle: {_as_path(cycle)}",
+                "/condition",
+                "let one of them ask for what it means itself",
+            )
+        total: dict[str, tuple[int, int]] = {}
+        for name in order:
+            inner = [total[other] for other in names[name] if other in total]
+            size = own[name][0] + sum(size for size, _ in inner)
+            depth = own[name][1] + max((depth for _, depth in inner), default=0)
+            total[name] = size, depth
+            if size > LARGEST_SEGMENT or depth > DEEPEST_SEGMENT:
+                self.key = ("segment", name)
+                self.error(
+                    "too_large",
+                    f"with the segments it names, this comes to {size:,} conditions, nested {depth} deep; "
+                    f"{LARGEST_SEGMENT:,} and {DEEPEST_SEGMENT} are the most",
+                    "/condition",
+                )
+
+
+def cycles(graph: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Return circles of a graph (names that each leads to), enough of them that no circle is left without one."""
+    _, rest = _peel(graph)
+    found = []
+    while rest:
+        # Everything that is left leads on to something that is left, so a walk must come round.
+        path = [next(iter(rest))]
+        seen = {path[0]: 0}
+        while (ahead := rest[path[-1]][0]) not in seen:
+            seen[ahead] = len(path)
+            path.append(ahead)
+        circle = path[seen[ahead] :]
+        found.append(circle)
+        _, rest = _peel({name: to for name, to in rest.items() if name not in circle})
+    return found
+
+
+def _peel(graph: Mapping[str, Sequence[str]]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return names from which no circle is reached, each after all it leads to; and the graph of the others."""
+    ahead = {name: {other for other in to if other in graph} for name, to in graph.items()}
+    behind: dict[str, list[str]] = {name: [] for name in graph}
+    for name, to in ahead.items():
+        for other in to:
+            behind[other].append(name)
+    ready = deque(name for name, to in ahead.items() if not to)
+    order = []
+    while ready:
+        name = ready.popleft()
+        order.append(name)
+        for other in behind[name]:
+            ahead[other].discard(name)
+            if not ahead[other]:
+                ready.append(other)
+    done = set(order)
+    rest = {name: [o for o in to if o in graph and o not in done] for name, to in graph.items() if name not in done}
+    return order, rest
+
+
+def _unreached(arrows: Mapping[str, Sequence[str]], start: str) -> list[str]:
+    reached = {start}
+    todo = [start]
+    while todo:
+        for name in arrows[todo.pop()]:
+            if name not in reached:
+                reached.add(name)
+                todo.append(name)
+    return [name for name in arrows if name not in reached]
+
+
+def _as_path(cycle: Sequence[str]) -> str:
+    return " → ".join([*cycle, cycle[0]])
+
+
+def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct) -> bool:
+    match definition:
+        case InteractionDefinition():
+            return True
+        case JourneyDefinition():
+            # A filter looks at the interaction it filters; any other condition at the one that started the run.
+            filters = isinstance(owner, InteractionEntry | InteractionBranch)
+            return filters or isinstance(definition.entry, InteractionEntry)
+        case _:
+            return False
+
+
+def _leaves(data: object, pointer: str) -> Iterator[tuple[str, ast.Node | None, list[Problem]]]:
+    """Yield each comparison of a condition as it is written, with its place: a tree does not know places."""
+    node, problems = parse_condition(data, pointer)
+    if node is None or not isinstance(data, Mapping):
+        yield pointer, None, problems
+        return
+    match node:
+        case ast.All() | ast.Any():
+            head = "all" if isinstance(node, ast.All) else "any"
+            for index, part in enumerate(data[head]):
+                yield from _leaves(part, f"{pointer}/{head}/{index}")
+        case ast.Not():
+            yield from _leaves(data["not"], f"{pointer}/not")
+        case _:
+            yield pointer, node, []
+
+
+def _with_depth(node: ast.Node) -> Iterator[tuple[ast.Node, int]]:
+    todo = [(node, 1)]
+    while todo:
+        item, depth = todo.pop()
+        yield item, depth
+        match item:
+            case ast.All() | ast.Any():
+                todo.extend((part, depth + 1) for part in item.parts)
+            case ast.Not():
+                todo.append((item.part, depth + 1))
+            case _:
+                pass

@@ -1,0 +1,16 @@
+"""Who: a segment is a condition with a name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from parcours.definitions.common import Condition, Definition, Name
+
+
+class SegmentDefinition(Definition, frozen=True, kw_only=True, tag="segment"):
+    """Everyone of whom `condition` is true."""
+
+    name: Name
+    condition: Annotated[Condition, msgspec.Meta(description="Who belongs to it.")]

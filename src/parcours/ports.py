@@ -1,0 +1,217 @@
+"""The outside, on one page: what the engine asks of a store, a clock and a channel.
+
+A store is held to `parcours.testing.StoreConformance`; a channel to the errors it may raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
+
+import msgspec
+
+from parcours.core.codec import decode_input
+from parcours.core.contact import Contact
+from parcours.core.effects import Message, Trace
+from parcours.core.inputs import Input, Publish
+
+Identity = tuple[str, str]
+"""A namespace and a value, such as `("user_id", "42")`."""
+
+
+class Record(msgspec.Struct, array_like=True):
+    """One row of the log. `contact` is empty for what concerns no contact.
+
+    `key` is `core.ids.message_key` of the input's source and message id; `body` is what `core.codec` encodes.
+    """
+
+    position: int
+    contact: str
+    key: bytes
+    body: bytes
+
+    def input(self) -> Input | Publish:
+        """Return what the row holds."""
+        return decode_input(self.body)
+
+
+class Pending(msgspec.Struct, array_like=True):
+    """A message in the outbox: what is to be sent, and how often that was tried. `sequence` is its place in line."""
+
+    sequence: int
+    message: Message
+    attempts: int = 0
+    due: int = 0
+    """Not before this instant (real time, milliseconds)."""
+    error: str = ""
+
+
+class Settlement(msgspec.Struct):
+    """What became of a try to send."""
+
+    sequence: int
+    state: str
+    """`sent`, `failed` (for good), or `pending` (to be tried again)."""
+    attempts: int
+    due: int = 0
+    error: str = ""
+
+
+Statistic = tuple[str, int, str, str, str]
+"""Journey, version, step, what happened, reason."""
+
+
+class Changes(msgspec.Struct):
+    """Everything one micro-batch changes. A store commits it as a whole, durably, or not at all."""
+
+    records: list[Record] = msgspec.field(default_factory=list)
+    identities: dict[Identity, str] = msgspec.field(default_factory=dict)
+    contacts: dict[str, Contact] = msgspec.field(default_factory=dict)
+    messages: list[Message] = msgspec.field(default_factory=list)
+    traces: list[tuple[str, int, list[Trace]]] = msgspec.field(default_factory=list)
+    """Contact, log position of the input that made it (0 for a timer), and the entries."""
+    statistics: dict[Statistic, int] = msgspec.field(default_factory=dict)
+    """How much to add to each count."""
+    settlements: list[Settlement] = msgspec.field(default_factory=list)
+    marks: dict[str, str] = msgspec.field(default_factory=dict)
+    """Small facts by name that outlive the process, such as how far a segment has been read."""
+
+
+class Store(Protocol):
+    """Where the log and the state live. Used from one thread at a time.
+
+    Contacts that were handed out belong to the caller until the next `commit` or `forget`: they may be changed, and
+    are only kept if they are committed.
+    """
+
+    def last_position(self) -> int:
+        """Return the position of the newest record, 0 for an empty log."""
+        ...
+
+    def last_received_at(self) -> int:
+        """Return the newest instant the store has seen committed, 0 for an empty store."""
+        ...
+
+    def seen(self, keys: Collection[bytes]) -> set[bytes]:
+        """Return those keys (`core.ids.message_key`) whose record is in the log."""
+        ...
+
+    def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
+        """Return the contact of each identity that has one."""
+        ...
+
+    def contacts(self, ids: Collection[str]) -> dict[str, Contact]:
+        """Return the contacts that exist, by id."""
+        ...
+
+    def commit(self, changes: Changes) -> None:
+        """Keep everything in `changes`, durably, or nothing.
+
+        Raises:
+            StoreError: Nothing was kept.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Drop contacts that were handed out and changed, but not committed."""
+        ...
+
+    def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:
+        """Return up to `limit` records behind a position, in order."""
+        ...
+
+    def record(self, position: int) -> Record | None:
+        """Return one record."""
+        ...
+
+    def history(self, contact: str, limit: int = 1_000) -> list[Record]:
+        """Return a contact's newest records, newest first."""
+        ...
+
+    def trace(self, contact: str, limit: int = 1_000) -> list[tuple[int, list[Trace]]]:
+        """Return a contact's newest traces, newest first, each with the position of its input (0 for a timer)."""
+        ...
+
+    def publications(self) -> list[Publish]:
+        """Return every publication in the log, in order."""
+        ...
+
+    def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
+        """Return up to `limit` contacts whose id is behind `after`, in the order of ids."""
+        ...
+
+    def due_times(self) -> Iterator[tuple[int, str]]:
+        """Yield `(instant of the first timer, contact)` of every contact that has a timer."""
+        ...
+
+    def pending(self, channel: str, after: int = 0, limit: int = 1_000) -> list[Pending]:
+        """Return up to `limit` unsent messages of a channel whose sequence is behind `after`, in that order."""
+        ...
+
+    def outbox_counts(self) -> Mapping[tuple[str, str, str], int]:
+        """Return how many messages there are by channel, message definition and state."""
+        ...
+
+    def statistics(self) -> Mapping[Statistic, int]:
+        """Return every count."""
+        ...
+
+    def marks(self) -> Mapping[str, str]:
+        """Return every small fact."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many `records` and `contacts` there are."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class Clock(Protocol):
+    """Where the engine's time comes from."""
+
+    follows_inputs: bool
+    """Whether the time of each input moves the clock."""
+
+    def now(self) -> int:
+        """Return the present instant in milliseconds."""
+        ...
+
+    def observe(self, occurred_at: int) -> None:
+        """Tell the clock of an input's time; only a clock that follows inputs heeds it."""
+        ...
+
+    def horizon(self) -> int:
+        """Return the instant against which a sender's time is held to be in the future."""
+        ...
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A message made ready for a channel: rendered, addressed."""
+
+    id: str
+    """Stable: a repeat of the same id is the same message."""
+    channel: str
+    address: str
+    content: Mapping[str, str]
+    """Rendered fields, as `definitions.message.CHANNELS` names them."""
+
+
+class Channel(Protocol):
+    """A provider that takes messages of one channel. Used from one event loop, many sends at a time."""
+
+    async def send(self, delivery: Delivery) -> None:
+        """Hand a message over; returning means the provider has accepted it.
+
+        Raises:
+            TemporaryFailureError: Trying again may work.
+            PermanentFailureError: It never will.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+

@@ -1,0 +1,210 @@
+"""The embedded host: one process, one event loop, one store.
+
+Arrivals from many requests are folded together: while one batch is being committed the next one gathers, so a lone
+input is committed at once and a flood in large batches, without a setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from parcours.core.gate import Arrival
+from parcours.errors import ParcoursError, Problem, StoreError
+from parcours.ports import Channel, Settlement, Store
+from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
+from parcours.runtimes.outbox import Outbox, Render
+
+LARGEST_BATCH = 1_000
+"""Arrivals after which a batch takes no further request."""
+
+MOST_QUEUED = 100_000
+"""Arrivals that may wait; beyond that senders are asked to come back."""
+
+PAUSE_AFTER_FAILURE = 1.0
+"""Seconds without timers and readings after the store failed."""
+
+_log = structlog.get_logger(__name__)
+
+
+class OverloadedError(ParcoursError):
+    """More is waiting than can be taken; nothing of this request was."""
+
+    code = "overloaded"
+
+
+class Embedded:
+    """Runs an engine and its outbox in the event loop it is started in."""
+
+    def __init__(self, engine: Engine, channels: Mapping[str, Channel], render: Render) -> None:
+        self.engine = engine
+        self.outbox = Outbox(
+            engine.store,
+            channels,
+            render,
+            plan=lambda: self.engine.plan,
+            settled=self._settled,
+            bounce=lambda arrival: self.submit([arrival]),
+        )
+        self.accepted = self.duplicates = self.refused = self.batches = 0
+        self.sent = self.failed = self.retried = 0
+        self.busy_seconds = 0.0
+        self._queue: deque[tuple[Sequence[Arrival], asyncio.Future[list[Outcome]]]] = deque()
+        self._queued = 0
+        self._settlements: list[Settlement] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._not_before = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store behind the engine."""
+        return self.engine.store
+
+    @property
+    def queued(self) -> int:
+        """How many arrivals wait to be folded."""
+        return self._queued
+
+    async def start(self) -> None:
+        """Begin: fire what came due meanwhile, send what is pending, take arrivals."""
+        self._task = asyncio.create_task(self._run(), name="engine")
+        self.outbox.start()
+
+    async def close(self) -> None:
+        """Finish what was submitted, stop sending, close the store."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        await self.outbox.close()
+        if self._settlements:
+            with contextlib.suppress(StoreError):
+                self.engine.accept([], self._take_settlements())
+        self.store.close()
+
+    async def submit(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Fold arrivals in their order; when this returns, what was accepted is durable.
+
+        Raises:
+            OverloadedError: Too much is waiting; nothing was taken.
+            StoreError: The store failed; nothing was kept, sending again is safe.
+        """
+        if not arrivals:
+            return []
+        if self._queued > MOST_QUEUED or self._closing:
+            raise OverloadedError("too much is waiting to be processed", hint="send it again in a second")
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._queue.append((arrivals, future))
+        self._queued += len(arrivals)
+        self._wake.set()
+        return await future
+
+    def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
+        """Publish definitions. See `Engine.publish`."""
+        result = self.engine.publish(definitions)
+        self._wake.set()
+        self.outbox.notify()
+        return result
+
+    def _settled(self, settlement: Settlement) -> None:
+        if settlement.state == "pending":
+            self.retried += 1
+        elif settlement.state == "sent":
+            self.sent += 1
+        else:
+            self.failed += 1
+        self._settlements.append(settlement)
+        self._wake.set()
+
+    def _take_settlements(self) -> list[Settlement]:
+        taken, self._settlements = self._settlements, []
+        return taken
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            started = time.perf_counter()
+            worked = self._work()
+            self.busy_seconds += time.perf_counter() - started
+            if worked:
+                self.outbox.notify()
+                # Let requests and senders have their turn before the next batch.
+                await asyncio.sleep(0)
+                continue
+            if self._closing and not self._queue:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._idle_seconds()):
+                    await self._wake.wait()
+
+    def _idle_seconds(self) -> float | None:
+        pause = self._not_before - time.monotonic()
+        if pause > 0:
+            return pause
+        due = self.engine.next_due()
+        if due is None or self.engine.clock.follows_inputs:
+            return None
+        return max(0.001, (due - self.engine.clock.now()) / 1000)
+
+    def _work(self) -> bool:
+        """Do one round: a batch of arrivals, a slice of timers, a slice of a reading. Return whether to go on."""
+        paused = time.monotonic() < self._not_before
+        worked = bool(self._queue or (self._settlements and not paused))
+        if worked:
+            self._accept()
+        if paused:
+            return worked
+        try:
+            ticked = self.engine.tick()
+            reading = self.engine.reading
+            if reading:
+                self.engine.read()
+        except StoreError as error:
+            _log.exception("store_failed", hint=error.hint)
+            self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE
+            return worked
+        return worked or bool(ticked) or reading
+
+    def _accept(self) -> None:
+        arrivals: list[Arrival] = []
+        parts: list[tuple[int, asyncio.Future[list[Outcome]]]] = []
+        while self._queue and len(arrivals) < LARGEST_BATCH:
+            group, future = self._queue.popleft()
+            arrivals.extend(group)
+            parts.append((len(group), future))
+        self._queued -= len(arrivals)
+        settlements = self._take_settlements()
+        try:
+            outcomes = self.engine.accept(arrivals, settlements)
+        except StoreError as error:
+            _log.exception("store_failed", hint=error.hint)
+            self._settlements = settlements + self._settlements
+            self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE
+            for _, future in parts:
+                if not future.cancelled():
+                    future.set_exception(StoreError(error.message, hint=error.hint))
+            return
+        self._count(outcomes)
+        start = 0
+        for size, future in parts:
+            if not future.cancelled():
+                future.set_result(outcomes[start : start + size])
+            start += size
+
+    def _count(self, outcomes: list[Outcome]) -> None:
+        self.batches += 1
+        for outcome in outcomes:
+            if type(outcome) is Accepted:
+                self.accepted += 1
+            elif type(outcome) is Duplicate:
+                self.duplicates += 1
+            else:
+                self.refused += 1

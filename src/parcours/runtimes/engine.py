@@ -1,0 +1,365 @@
+"""The engine: prefetch, fold, commit, one micro-batch at a time. The same for every host that calls it.
+
+| step     | what                                                                                     |
+|----------|------------------------------------------------------------------------------------------|
+| prefetch | drop repeats, find or make the contacts, load their states: a few reads for a whole batch |
+| fold     | admit each arrival and fold it; pure                                                     |
+| commit   | log, states, outbox, trace, statistics together; only then is anything acknowledged      |
+
+Time: every input is stamped with the engine's clock when its batch is put together, and timers fire up to that same
+clock, so no timer fires ahead of an input that was received before it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from parcours.core import ids
+from parcours.core.codec import encode
+from parcours.core.contact import Contact
+from parcours.core.effects import Effects
+from parcours.core.fold import fold, wake
+from parcours.core.gate import Arrival, Reacted, admit
+from parcours.core.inputs import Enter, Input, Publish
+from parcours.core.plan import CompiledJourney, Plan
+from parcours.definitions.load import load_data
+from parcours.definitions.workspace import AnyDefinition
+from parcours.errors import InvalidDefinitionError, Problem
+from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store
+
+LARGEST_TICK = 1_000
+"""Contacts whose timers fire in one transaction."""
+
+SLICE = 1_000
+"""Contacts of a segment that are read in one transaction."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The arrival is in the log at this position, durably."""
+
+    position: int
+    contact: str
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """The same `(source, message id)` was accepted before; nothing changed."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The arrival is not in the log."""
+
+    problem: Problem
+
+
+Outcome = Accepted | Duplicate | Refused
+
+
+class _Batch:
+    """What one micro-batch has come to so far."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.contacts: dict[str, Contact] = {}
+        self.changes = Changes()
+        self.due: list[tuple[int, str]] = []
+
+    def keep(self, contact: Contact, position: int, effects: Effects, due_before: int | None) -> None:
+        """Take over what a fold left."""
+        changes = self.changes
+        changes.contacts[contact.id] = contact
+        if effects.messages:
+            changes.messages += effects.messages
+        if effects.trace:
+            changes.traces.append((contact.id, position, effects.trace))
+            statistics = changes.statistics
+            for entry in effects.trace:
+                place = (entry.journey, entry.version, entry.step, entry.what, entry.reason)
+                statistics[place] = statistics.get(place, 0) + 1
+        timers = contact.timers
+        if timers and timers[0].due != due_before:
+            self.due.append((timers[0].due, contact.id))
+
+
+class Engine:
+    """Folds arrivals, timers and publications into a store. Used from one thread."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.plan = Plan.empty()
+        for publication in store.publications():
+            self.plan = self.plan.publish(self._definitions(publication))
+        self._due: list[tuple[int, str]] = list(store.due_times())
+        heapq.heapify(self._due)
+        self._reads = [
+            journey for journey in self.plan.read_on_activation() if store.marks().get(_mark(journey), "") != _DONE
+        ]
+        clock.observe(store.last_received_at())
+
+    # --- arrivals -----------------------------------------------------------------------------------------------------
+
+    def accept(self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = ()) -> list[Outcome]:
+        """Fold a micro-batch and commit it. When this returns, what was accepted is durable.
+
+        An arrival that cannot be folded (a defect of ours) is refused by itself; its neighbours are not.
+
+        Raises:
+            StoreError: Nothing of the batch was kept.
+        """
+        settled = list(settlements)
+        try:
+            return self._accept(arrivals, settled)
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            self.store.forget()
+            if len(arrivals) != 1:
+                if settled:
+                    self.store.commit(Changes(settlements=settled))
+                return [outcome for arrival in arrivals for outcome in self.accept([arrival])]
+            _log.exception("input_failed", message_id=arrivals[0].message_id)
+            problem = Problem(code="internal_error", message=f"could not be processed: {type(error).__name__}")
+            return [Refused(problem)]
+
+    def _accept(self, arrivals: Sequence[Arrival], settlements: list[Settlement]) -> list[Outcome]:
+        clock, plan = self.clock, self.plan
+        keys = [ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]
+        repeated = self.store.seen(keys)
+        batch = _Batch(self.store.last_position())
+        people = _People(self.store, arrivals)
+        batch.changes.settlements = settlements
+        outcomes: list[Outcome] = []
+        now = clock.now()
+        horizon = clock.horizon()
+        for arrival, key in zip(arrivals, keys, strict=True):
+            if key in repeated:
+                outcomes.append(Duplicate())
+                continue
+            owner = people.owner(arrival)
+            if owner is None:
+                outcomes.append(Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY))
+                continue
+            if clock.follows_inputs and arrival.occurred_at is not None:
+                if arrival.occurred_at <= horizon + _DAY:
+                    clock.observe(arrival.occurred_at)
+                now = clock.now()
+            item = admit(plan, arrival, received_at=now, horizon=horizon, position=batch.position + 1)
+            if isinstance(item, Problem):
+                outcomes.append(Refused(item))
+                continue
+            try:
+                body = encode(item)
+            except (OverflowError, UnicodeEncodeError, ValueError, TypeError) as error:
+                outcomes.append(Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")))
+                continue
+            contact = people.take(owner, arrival, batch.changes.identities)
+            batch.position += 1
+            repeated.add(key)
+            batch.changes.records.append(Record(batch.position, contact.id, key, body))
+            self._fold(batch, contact, item)
+            outcomes.append(Accepted(batch.position, contact.id))
+        self._commit(batch)
+        return outcomes
+
+    def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
+        before = contact.next_due
+        batch.keep(contact, item.position, fold(self.plan, contact, item), before)
+
+    def _commit(self, batch: _Batch) -> None:
+        changes = batch.changes
+        if changes.records or changes.contacts or changes.settlements or changes.marks:
+            self.store.commit(changes)
+        for due in batch.due:
+            heapq.heappush(self._due, due)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def next_due(self) -> int | None:
+        """Return an instant at or before which no timer is due; None when there are no timers."""
+        return self._due[0][0] if self._due else None
+
+    def tick(self) -> int:
+        """Fire timers that are due by the clock, those of up to `LARGEST_TICK` contacts; return how many contacts.
+
+        Raises:
+            StoreError: Nothing was kept; the timers stay due.
+        """
+        now = self.clock.now()
+        due: set[str] = set()
+        taken: list[tuple[int, str]] = []
+        while self._due and self._due[0][0] <= now and len(due) < LARGEST_TICK:
+            taken.append(heapq.heappop(self._due))
+            due.add(taken[-1][1])
+        if not due:
+            return 0
+        batch = _Batch(self.store.last_position())
+        try:
+            for contact in self.store.contacts(due).values():
+                if contact.next_due is None or contact.next_due > now:
+                    continue
+                effects = Effects()
+                wake(self.plan, contact, now, effects)
+                batch.keep(contact, 0, effects, None)
+            self._commit(batch)
+        except BaseException:
+            self.store.forget()
+            for item in taken:
+                heapq.heappush(self._due, item)
+            raise
+        return len(due)
+
+    # --- definitions --------------------------------------------------------------------------------------------------
+
+    def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
+        """Publish definitions (plain data): check them, put them in the log and go on with the plan they make.
+
+        Returns the errors and the warnings; with an error nothing was published. Everything due by now fires under the
+        plan before.
+
+        Raises:
+            StoreError: Nothing was published.
+        """
+        workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
+        if errors:
+            return errors, warnings
+        while self.tick():
+            pass
+        position = self.store.last_position() + 1
+        now = self.clock.now()
+        item = Publish(position=position, received_at=now, occurred_at=now, definitions=list(definitions))
+        changed = _changed(workspace.all(), self.plan.workspace.all())
+        if not changed:
+            return [], warnings
+        plan = self.plan.publish(changed)
+        changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
+        reads = [
+            journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()
+        ]
+        for journey in reads:
+            changes.marks[_mark(journey)] = ""
+        self.store.commit(changes)
+        self.plan = plan
+        self._reads += reads
+        return [], warnings
+
+    def _definitions(self, publication: Publish) -> list[AnyDefinition]:
+        workspace, errors, _ = load_data(list(publication.definitions), self.plan.workspace)
+        if errors:
+            raise InvalidDefinitionError(errors)
+        return workspace.all()
+
+    # --- segments -----------------------------------------------------------------------------------------------------
+
+    @property
+    def reading(self) -> bool:
+        """Whether a segment is still being read into a journey."""
+        return bool(self._reads)
+
+    def read(self) -> bool:
+        """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
+
+        How far it got is committed with the entries, so a reading that was cut off goes on where it was.
+
+        Raises:
+            StoreError: Nothing of the slice was kept.
+        """
+        if not self._reads:
+            return False
+        journey = self._reads[0]
+        after = self.store.marks().get(_mark(journey), "")
+        found = self.store.scan(after, SLICE)
+        batch = _Batch(self.store.last_position())
+        batch.changes.marks[_mark(journey)] = found[-1].id if len(found) == SLICE else _DONE
+        now = self.clock.now()
+        question = journey.segment
+        members = {contact.id for contact in found if question is not None and question.ask(contact, {}, now)}
+        for contact in self.store.contacts(members).values():
+            batch.position += 1
+            item = Enter(
+                position=batch.position,
+                received_at=now,
+                occurred_at=now,
+                journey=journey.name,
+                version=journey.version,
+                message_id=f"read:{journey.name}:{contact.id}",
+            )
+            key = ids.message_key("", item.message_id)
+            batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
+            self._fold(batch, contact, item)
+        self._commit(batch)
+        if batch.changes.marks[_mark(journey)] == _DONE:
+            self._reads.pop(0)
+        return bool(self._reads)
+
+
+class _People:
+    """Whose arrivals these are: identities resolved and contacts loaded for a whole batch."""
+
+    def __init__(self, store: Store, arrivals: Sequence[Arrival]) -> None:
+        asked: set[Identity] = set()
+        told: set[str] = set()
+        for arrival in arrivals:
+            asked.update(arrival.identities)
+            if isinstance(arrival.what, Reacted):
+                contact = ids.contact_of_message(arrival.what.message)
+                if contact is not None:
+                    told.add(contact)
+        self._store = store
+        self._owners = store.resolve(asked)
+        self._contacts = store.contacts(told.union(self._owners.values()))
+
+    def owner(self, arrival: Arrival) -> str | Identity | None:
+        """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""
+        if isinstance(arrival.what, Reacted):
+            contact = ids.contact_of_message(arrival.what.message)
+            if contact is not None and contact in self._contacts:
+                return contact
+            return None
+        for identity in arrival.identities:
+            known = self._owners.get(identity)
+            if known is not None:
+                return known
+        return arrival.identities[0] if arrival.identities else None
+
+    def take(self, owner: str | Identity, arrival: Arrival, identities: dict[Identity, str]) -> Contact:
+        """Return the contact, made if it is new, with the arrival's identities given to it that are nobody's yet."""
+        contact = self._make(owner) if isinstance(owner, tuple) else self._contacts[owner]
+        for identity in arrival.identities:
+            if identity not in self._owners:
+                self._owners[identity] = identities[identity] = contact.id
+                contact.identities.append(identity)
+        return contact
+
+    def _make(self, identity: Identity) -> Contact:
+        attempt = 0
+        while True:
+            id_ = ids.contact_id(*identity, attempt)
+            if id_ not in self._contacts and not self._store.contacts([id_]):
+                break
+            attempt += 1
+        contact = self._contacts[id_] = Contact(id_)
+        return contact
+
+
+def _changed(new: list[AnyDefinition], old: list[AnyDefinition]) -> list[AnyDefinition]:
+    return [definition for definition in new if definition not in old]
+
+
+def _mark(journey: CompiledJourney) -> str:
+    return f"read:{journey.name}"
+
+
+_DONE = "done"
+_DAY = 86_400_000
+_UNKNOWN_MESSAGE = Problem(
+    code="unknown_message",
+    message="the reaction names no message of ours",
+    pointer="/properties/message_id",
+    hint="pass on the id that was sent with the message",
+)
+_NO_IDENTITY = Problem(code="no_identity", message="nothing says whose this is", hint="send a userId or an anonymousId")

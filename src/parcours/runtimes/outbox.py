@@ -1,0 +1,231 @@
+"""The outbox: hands decided messages to their channels, at least once, with retries and back-off.
+
+Each channel has a line of its own, so a provider that is slow or down holds up nobody else's. A channel that has no
+provider has no line: its messages stay in the outbox until there is one.
+
+| what became of a try      | state     | then                                                                      |
+|---------------------------|-----------|---------------------------------------------------------------------------|
+| the provider accepted it  | `sent`    |                                                                           |
+| temporary failure         | `pending` | again after 1 s, 2 s, 4 s … 1 h, each with jitter; the provider's own wish wins |
+| temporary, too often      | `failed`  | a `bounced` reaction                                                      |
+| permanent failure         | `failed`  | a `bounced` reaction                                                      |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from parcours.core.effects import Message
+from parcours.core.gate import Arrival, Reacted
+from parcours.core.inputs import Interaction
+from parcours.core.plan import Plan
+from parcours.definitions.message import MessageDefinition
+from parcours.errors import PermanentFailureError, StoreError, TemporaryFailureError
+from parcours.ports import Channel, Delivery, Pending, Settlement, Store
+from parcours.runtimes.clocks import wall_time
+
+FIRST_PAUSE = 1.0
+"""Seconds before the second try."""
+
+LONGEST_PAUSE = 3_600.0
+"""Seconds between tries at the most."""
+
+MOST_ATTEMPTS = 36
+"""Tries before a message is given up: with the pauses above, after a day or so."""
+
+SENDERS = 32
+"""Messages of one channel that are under way at the same time."""
+
+LOOK_AHEAD = 512
+"""Messages that are read from the store in one go."""
+
+MOST_WAITING = 20_000
+"""Messages of one channel that wait in memory to be tried again; beyond that no new ones are begun."""
+
+Render = Callable[[MessageDefinition, Mapping[str, Any]], Mapping[str, str]]
+"""Makes the texts of a message; raises PermanentFailureError when a template fails."""
+
+Bounce = Callable[[Arrival], Awaitable[object]]
+
+_log = structlog.get_logger(__name__)
+
+
+def pause(attempts: int, retry_after: float, jitter: float) -> float:
+    """Return how many seconds to wait after so many tries; `jitter` is in [0, 1)."""
+    wanted = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 20))
+    return max(retry_after, wanted * (0.5 + jitter / 2))
+
+
+class Outbox:
+    """Sends what is pending. Lives in the event loop that owns the store.
+
+    Args:
+        store: Read for pending messages and for what started a run.
+        channels: The providers, by channel.
+        render: Makes the texts.
+        plan: Returns the plan in force.
+        settled: Called when a settlement is to be committed.
+        bounce: Takes the reaction that tells of a message given up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Mapping[str, Channel],
+        render: Render,
+        *,
+        plan: Callable[[], Plan],
+        settled: Callable[[Settlement], None],
+        bounce: Bounce,
+    ) -> None:
+        self.store = store
+        self.channels = channels
+        self.render = render
+        self.plan = plan
+        self.settled = settled
+        self.bounce = bounce
+        self._lines = {name: _Line(self, name) for name in channels}
+
+    def start(self) -> None:
+        """Begin to send."""
+        for line in self._lines.values():
+            line.start()
+
+    def notify(self) -> None:
+        """Tell that messages were committed."""
+        for line in self._lines.values():
+            line.wake.set()
+
+    @property
+    def busy(self) -> int:
+        """How many messages are under way or wait to be tried again."""
+        return sum(line.busy for line in self._lines.values())
+
+    async def close(self) -> None:
+        """Stop sending; what is under way is cut off and, not being settled, sent again after the next start."""
+        for line in self._lines.values():
+            await line.close()
+        for channel in self.channels.values():
+            await channel.close()
+
+    def deliver(self, message: Message) -> Delivery:
+        """Return the message made ready for its channel.
+
+        Raises:
+            PermanentFailureError: Its text cannot be made.
+        """
+        definition = self.plan().texts.get((message.message, message.version))
+        if definition is None:
+            raise PermanentFailureError(f"the message {message.message!r} has no version {message.version}")
+        record = self.store.record(message.trigger)
+        trigger = record.input() if record is not None else None
+        data = {
+            "contact": message.attributes,
+            "interaction": trigger.attributes if isinstance(trigger, Interaction) else {},
+            "journey": message.journey,
+            "message_id": message.id,
+        }
+        content = self.render(definition, data)
+        return Delivery(id=message.id, channel=message.channel, address=message.address, content=content)
+
+
+class _Line:
+    """The messages of one channel, in order, and those who send them."""
+
+    def __init__(self, outbox: Outbox, name: str) -> None:
+        self.wake = asyncio.Event()
+        self._outbox = outbox
+        self._name = name
+        self._channel = outbox.channels[name]
+        self._ready: asyncio.Queue[Pending] = asyncio.Queue()
+        self._waiting: list[tuple[int, int, Pending]] = []
+        self._read = 0
+        self._sending = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def busy(self) -> int:
+        return self._ready.qsize() + self._sending + len(self._waiting)
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._feed(), name=f"outbox-{self._name}")]
+        self._tasks += [asyncio.create_task(self._send_all(), name=f"outbox-{self._name}") for _ in range(SENDERS)]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _feed(self) -> None:
+        """Keep the queue filled from the store and from those whose pause is over."""
+        while True:
+            self.wake.clear()
+            now = wall_time()
+            while self._waiting and self._waiting[0][0] <= now:
+                self._ready.put_nowait(heapq.heappop(self._waiting)[2])
+            if self._ready.qsize() < LOOK_AHEAD and len(self._waiting) < MOST_WAITING:
+                self._load(now)
+            timeout = (self._waiting[0][0] - wall_time()) / 1000 if self._waiting else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout if timeout is None else max(0.001, timeout)):
+                    await self.wake.wait()
+
+    def _load(self, now: int) -> None:
+        for item in self._outbox.store.pending(self._name, self._read, LOOK_AHEAD):
+            self._read = item.sequence
+            if item.due > now:
+                heapq.heappush(self._waiting, (item.due, item.sequence, item))
+            else:
+                self._ready.put_nowait(item)
+
+    async def _send_all(self) -> None:
+        while True:
+            item = await self._ready.get()
+            self._sending += 1
+            try:
+                await self._send(item)
+            finally:
+                self._sending -= 1
+            if self._ready.qsize() < LOOK_AHEAD // 2:
+                self.wake.set()
+
+    async def _send(self, item: Pending) -> None:
+        attempts = item.attempts + 1
+        try:
+            await self._channel.send(self._outbox.deliver(item.message))
+        except TemporaryFailureError as error:
+            if attempts < MOST_ATTEMPTS:
+                self._again(item, attempts, error)
+                return
+            await self._give_up(item, attempts, f"gave up after {attempts} tries: {error}")
+        except PermanentFailureError as error:
+            await self._give_up(item, attempts, str(error))
+        except Exception as error:  # noqa: BLE001 (a defect in a channel must cost one try, not the line)
+            _log.exception("channel_failed", channel=self._name, message_id=item.message.id)
+            self._again(item, attempts, TemporaryFailureError(f"{type(error).__name__}: {error}"))
+        else:
+            self._outbox.settled(Settlement(item.sequence, "sent", attempts))
+
+    def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
+        seconds = pause(attempts, error.retry_after, random.random())  # noqa: S311 (spreads tries; not a secret)
+        due = wall_time() + int(seconds * 1000)
+        _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=str(error))
+        again = Pending(item.sequence, item.message, attempts, due, str(error))
+        heapq.heappush(self._waiting, (due, item.sequence, again))
+        self._outbox.settled(Settlement(item.sequence, "pending", attempts, due, str(error)))
+        self.wake.set()
+
+    async def _give_up(self, item: Pending, attempts: int, error: str) -> None:
+        message = item.message
+        _log.warning("message_failed", channel=self._name, message_id=message.id, error=error)
+        reaction = Reacted("bounced", message.id, {"channel": self._name, "error": error})
+        with contextlib.suppress(StoreError):
+            await self._outbox.bounce(Arrival("parcours", f"bounced:{message.id}", (), reaction))
+        self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))

@@ -1,0 +1,369 @@
+"""The Segment protocol: `track`, `page`, `screen` and `identify`, one at a time or in a batch, to arrivals.
+
+Source: Segment's HTTP Tracking API and its specifications of the common fields and of e-mail and push events.
+
+| what is sent                                    | what it becomes                                                        |
+|-------------------------------------------------|------------------------------------------------------------------------|
+| `track`                                         | an interaction of that name                                            |
+| `track` of an event in `REACTIONS` with the id of one of our messages as `message_id` | a reaction to that message       |
+| `page`, `screen`                                | the interaction `Page Viewed` or `Screen Viewed`                       |
+| `identify`                                      | attributes; `email` and the device token also become addresses; `consent` becomes consent |
+| `userId`, `anonymousId`                         | identities, the first the stronger                                     |
+| `timestamp`, `sentAt`                           | the time it occurred: ours, less the time that passed at the sender's between the two |
+| `messageId`                                     | the id by which a repeat is known; made up when it is missing          |
+| `integrations`, other fields of `context`       | ignored                                                                |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from parcours.conditions.parse import CONSENT_STATES, escape
+from parcours.core.gate import Arrival, Happened, Learned, Reacted
+from parcours.core.ids import contact_of_message
+from parcours.definitions.message import CHANNELS
+from parcours.errors import Problem
+from parcours.sources.addresses import address_of
+
+REACTIONS: dict[str, tuple[str, str]] = {
+    "Email Delivered": ("email", "delivered"),
+    "Email Opened": ("email", "opened"),
+    "Email Link Clicked": ("email", "clicked"),
+    "Email Bounced": ("email", "bounced"),
+    "Email Marked as Spam": ("email", "complained"),
+    "Unsubscribed": ("email", "unsubscribed"),
+    "Push Notification Received": ("push", "delivered"),
+    "Push Notification Tapped": ("push", "opened"),
+    "Push Notification Bounced": ("push", "bounced"),
+}
+"""Segment's names of what becomes of a message, to the channel and the kind of reaction."""
+
+LONGEST_NAME = 200
+LONGEST_ID = 512
+"""Characters of an event's name, and of a user's or message's id."""
+
+LARGEST_BATCH = 10_000
+"""Messages in one batch."""
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class SegmentMessage(msgspec.Struct, rename="camel"):
+    """One message, as far as it concerns us; other fields are passed over."""
+
+    type: str = ""
+    event: str = ""
+    name: str | None = None
+    user_id: str | int | None = None
+    anonymous_id: str | int | None = None
+    message_id: str | None = None
+    timestamp: datetime | None = None
+    sent_at: datetime | None = None
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    context: msgspec.Raw | None = None
+
+
+class Batch(msgspec.Struct, rename="camel"):
+    """The body of `/v1/batch`."""
+
+    batch: list[SegmentMessage]
+    sent_at: datetime | None = None
+
+
+class _Loose(msgspec.Struct, rename="camel"):
+    batch: list[msgspec.Raw]
+    sent_at: datetime | None = None
+
+
+class _Device(msgspec.Struct):
+    token: str | None = None
+
+
+class _Context(msgspec.Struct):
+    device: _Device | None = None
+
+
+class Read(msgspec.Struct):
+    """What a body came to: arrivals with their place in the batch, and problems with theirs."""
+
+    arrivals: list[Arrival] = msgspec.field(default_factory=list)
+    places: list[int] = msgspec.field(default_factory=list)
+    message_ids: list[str] = msgspec.field(default_factory=list)
+    problems: list[tuple[int, str, Problem]] = msgspec.field(default_factory=list)
+
+
+class MalformedError(Exception):
+    """The body as a whole cannot be read."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+_batches = msgspec.json.Decoder(Batch)
+_loose = msgspec.json.Decoder(_Loose)
+_messages = msgspec.json.Decoder(SegmentMessage)
+_contexts = msgspec.json.Decoder(_Context)
+
+
+class SegmentReader:
+    """Reads bodies of one source.
+
+    Args:
+        source: The name of the sender; message ids are told apart by it.
+        now: Returns the machine's time in milliseconds.
+        new_id: Returns an id for a message that carries none.
+    """
+
+    def __init__(self, source: str, now: Callable[[], int], new_id: Callable[[], str]) -> None:
+        self._source = source
+        self._now = now
+        self._new_id = new_id
+
+    def batch(self, body: bytes) -> Read:
+        """Read the body of `/v1/batch`. A bad message is a problem in the result; its neighbours are read.
+
+        Raises:
+            MalformedError: There is no batch in it.
+        """
+        read = Read()
+        try:
+            batch = _batches.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            # Something in it is bad; find out what, message by message.
+            return self._loose(body)
+        if len(batch.batch) > LARGEST_BATCH:
+            raise MalformedError(_too_many(len(batch.batch)))
+        careful = b"\\u0000" in body
+        for index, message in enumerate(batch.batch):
+            self._add(read, index, message, message.type, batch.sent_at, careful=careful)
+        return read
+
+    def _loose(self, body: bytes) -> Read:
+        read = Read()
+        batch = _decode(_loose, body)
+        if len(batch.batch) > LARGEST_BATCH:
+            raise MalformedError(_too_many(len(batch.batch)))
+        for index, raw in enumerate(batch.batch):
+            try:
+                message = _decode(_messages, raw)
+            except MalformedError as error:
+                problem = msgspec.structs.replace(error.problem, pointer=f"/batch/{index}{error.problem.pointer}")
+                read.problems.append((index, _id_in(raw), problem))
+                continue
+            self._add(read, index, message, message.type, batch.sent_at, careful=True)
+        return read
+
+    def single(self, body: bytes, type_: str) -> Read:
+        """Read the body of `/v1/track`, `/v1/identify`, …
+
+        Raises:
+            MalformedError: It is not such a message.
+        """
+        read = Read()
+        message = _decode(_messages, body)
+        self._add(read, -1, message, type_, None, careful=True)
+        return read
+
+    def _add(
+        self, read: Read, index: int, message: SegmentMessage, type_: str, sent_at: datetime | None, *, careful: bool
+    ) -> None:
+        try:
+            arrival = self._arrival(message, type_, message.sent_at or sent_at, careful=careful)
+        except MalformedError as error:
+            problem = error.problem
+            if index >= 0:
+                problem = msgspec.structs.replace(problem, pointer=f"/batch/{index}{problem.pointer}")
+            read.problems.append((index, message.message_id or "", problem))
+            return
+        read.arrivals.append(arrival)
+        read.places.append(index)
+        read.message_ids.append(arrival.message_id)
+
+    def _arrival(self, message: SegmentMessage, type_: str, sent_at: datetime | None, *, careful: bool) -> Arrival:
+        message_id = message.message_id or self._new_id()
+        if len(message_id) > LONGEST_ID:
+            raise _bad(f"'messageId' is longer than {LONGEST_ID} characters", "/messageId")
+        if careful:
+            _refuse_nul(message)
+        what: Happened | Learned | Reacted
+        match type_:
+            case "track":
+                what = _track(message)
+            case "identify":
+                what = _identify(message)
+            case "page" | "screen":
+                what = _viewed(message, type_)
+            case _:
+                raise _bad(
+                    f"unknown type {type_!r}", "/type", "types are track, identify, page and screen", code="unknown_type"
+                )
+        identities = _identities(message)
+        if not identities and not isinstance(what, Reacted):
+            raise _bad("nothing says whose this is", "/userId", "send a userId or an anonymousId", code="no_identity")
+        return Arrival(self._source, message_id, identities, what, self._occurred_at(message.timestamp, sent_at))
+
+    def _occurred_at(self, timestamp: datetime | None, sent_at: datetime | None) -> int | None:
+        if timestamp is None:
+            return None
+        if timestamp.tzinfo is None:
+            raise _bad(
+                "the time has no offset", "/timestamp", "write it in UTC with a Z, or with its offset", code="naive_time"
+            )
+        if timestamp < EARLIEST:
+            raise _bad("the time is before 1970", "/timestamp", code="absurd_time")
+        if sent_at is not None and sent_at.tzinfo is not None:
+            # The sender's clock may be off: only the time between the two is believed.
+            return self._now() - (sent_at - timestamp) // _MILLISECOND
+        return (timestamp - EARLIEST) // _MILLISECOND
+
+
+def _track(message: SegmentMessage) -> Happened | Reacted:
+    event = message.event
+    if not event or not event.strip():
+        raise _bad("'event' is missing", "/event", "a track message names its event", code="missing_event")
+    if len(event) > LONGEST_NAME:
+        raise _bad(f"'event' is longer than {LONGEST_NAME} characters", "/event")
+    properties = message.properties if message.properties is not None else {}
+    reaction = REACTIONS.get(event)
+    if reaction is not None:
+        ours = properties.get("message_id")
+        if isinstance(ours, str) and contact_of_message(ours) is not None:
+            return Reacted(reaction[1], ours, {**properties, "channel": reaction[0]})
+    return Happened(event, properties)
+
+
+def _viewed(message: SegmentMessage, type_: str) -> Happened:
+    properties = message.properties if message.properties is not None else {}
+    if message.name is not None:
+        properties.setdefault("name", message.name)
+    return Happened("Page Viewed" if type_ == "page" else "Screen Viewed", properties)
+
+
+def _identify(message: SegmentMessage) -> Learned:
+    attributes = message.traits if message.traits is not None else {}
+    learned = Learned(attributes)
+    consent = attributes.pop("consent", None)
+    if consent is not None:
+        learned.consent = read_consent(consent, "/traits/consent")
+    if message.context is not None and b'"token"' in bytes(message.context):
+        context = _decode(_contexts, message.context, "/context")
+        if context.device is not None and context.device.token:
+            attributes.setdefault(CHANNELS["push"].address, context.device.token)
+    for channel, fields in CHANNELS.items():
+        if fields.address in attributes:
+            learned.addresses[channel] = address_of(channel, attributes[fields.address])
+    return learned
+
+
+def read_consent(data: object, pointer: str) -> dict[str, dict[str, str]]:
+    """Read consent: `{email: opted_in}` for a whole channel, `{email: {news: opted_out}}` by topic; true is opted in.
+
+    Raises:
+        MalformedError: It is something else.
+    """
+    if not isinstance(data, dict):
+        raise _bad("consent is an object of channels", pointer, '{"email": "opted_in"}')
+    found: dict[str, dict[str, str]] = {}
+    for channel, given in data.items():
+        place = f"{pointer}/{escape(str(channel))}"
+        if channel not in CHANNELS:
+            raise _bad(f"unknown channel {channel!r}", place, f"channels are {', '.join(CHANNELS)}")
+        topics = given if isinstance(given, dict) else {"": given}
+        found[channel] = {
+            topic: _consent_state(state, f"{place}/{escape(str(topic))}" if topic else place)
+            for topic, state in topics.items()
+        }
+    return found
+
+
+def _consent_state(state: object, pointer: str) -> str:
+    if isinstance(state, bool):
+        return "opted_in" if state else "opted_out"
+    if isinstance(state, str) and state in CONSENT_STATES:
+        return state
+    raise _bad(f"consent is one of {', '.join(CONSENT_STATES)}", pointer)
+
+
+def _identities(message: SegmentMessage) -> tuple[tuple[str, str], ...]:
+    user, anonymous = message.user_id, message.anonymous_id
+    found: list[tuple[str, str]] = []
+    for namespace, value in (("user_id", user), ("anonymous_id", anonymous)):
+        if value is None or value == "":
+            continue
+        text = str(value)
+        if len(text) > LONGEST_ID:
+            field = "userId" if namespace == "user_id" else "anonymousId"
+            raise _bad(f"{field!r} is longer than {LONGEST_ID} characters", f"/{field}")
+        found.append((namespace, text))
+    return tuple(found)
+
+
+def _refuse_nul(message: SegmentMessage) -> None:
+    """Refuse the character NUL: no text a person writes has it, and some databases cannot keep it."""
+    fields: dict[str, Any] = {
+        "event": message.event,
+        "userId": message.user_id,
+        "anonymousId": message.anonymous_id,
+        "messageId": message.message_id,
+        "properties": message.properties,
+        "traits": message.traits,
+    }
+    stack: list[tuple[str, Any]] = [(f"/{name}", value) for name, value in fields.items()]
+    while stack:
+        pointer, value = stack.pop()
+        if isinstance(value, str):
+            if "\0" in value:
+                raise _bad("text holds the character NUL", pointer, code="nul_character")
+        elif isinstance(value, dict):
+            stack.extend((f"{pointer}/{escape(key)}", item) for key, item in value.items())
+            if any("\0" in key for key in value):
+                raise _bad("a name holds the character NUL", pointer, code="nul_character")
+        elif isinstance(value, list):
+            stack.extend((f"{pointer}/{index}", item) for index, item in enumerate(value))
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, pointer: str = "") -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        raise _bad(message, pointer + _pointer(path.rstrip("`")), code="wrong_type") from None
+    except RecursionError:
+        raise _bad("it is nested too deeply", pointer, code="too_deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _bad(f"not valid JSON: {error}", pointer, code="invalid_json") from None
+
+
+def _pointer(path: str) -> str:
+    """Return msgspec's `.batch[3].event` as a JSON pointer."""
+    return path.replace("[...]", "").replace(".", "/").replace("[", "/").replace("]", "")
+
+
+def _id_in(raw: msgspec.Raw) -> str:
+    try:
+        found = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    message_id = found.get("messageId") if isinstance(found, dict) else None
+    return message_id if isinstance(message_id, str) else ""
+
+
+def _too_many(count: int) -> Problem:
+    return Problem(
+        code="batch_too_large",
+        message=f"the batch holds {count} messages, more than {LARGEST_BATCH}",
+        pointer="/batch",
+        hint="send it in parts",
+    )
+
+
+def _bad(message: str, pointer: str, hint: str = "", code: str = "invalid_message") -> MalformedError:
+    return MalformedError(Problem(code=code, message=message, pointer=pointer, hint=hint))

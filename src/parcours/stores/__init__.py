@@ -1,0 +1,1 @@
+"""Where the log and the state live. Each store passes `parcours.testing.StoreConformance`."""

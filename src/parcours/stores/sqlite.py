@@ -1,0 +1,473 @@
+"""The embedded store: one SQLite file, one transaction a micro-batch, durable when `commit` returns.
+
+What keeps it fast:
+
+- The log is the only place a batch must reach at once besides the state. The index of message keys (`seen`) is written
+  behind, in sorted slices, because keys are random and a page written for one key costs as much as for fifty; keys not
+  yet indexed are held in memory, and read back from the tail of the log at start.
+- There is no index by contact. Each log and trace row points to the contact's row before it, and the contact's row to
+  the newest, so a contact's history is a walk along its own rows.
+- Contacts that were lately used are kept decoded.
+- Checkpoints run in a thread of their own, off the write path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from parcours.core.codec import decode_contact, decode_input, decode_message, decode_traces, encode
+from parcours.core.contact import Contact
+from parcours.core.effects import Trace
+from parcours.core.ids import contact_from_number, contact_number
+from parcours.core.inputs import Publish
+from parcours.errors import StoreError
+from parcours.ports import Changes, Identity, Pending, Record, Statistic
+
+FORMAT = 1
+"""The version of the tables below; a file of another version is refused."""
+
+SLICE = 16_384
+"""Message keys that wait in memory before they are indexed."""
+
+LOOKUP = 500
+"""Values asked for by one query."""
+
+CHECKPOINT_PAGES = 8_192
+"""Pages in the write-ahead log (4 KiB each) after which it is copied back."""
+
+LONGEST_WAL = 65_536
+"""Pages in the write-ahead log above which writing waits for the rest to be copied back."""
+
+_TABLES = """
+create table if not exists log (
+    position integer primary key, contact integer, previous integer not null, key blob not null, body blob not null);
+create index if not exists log_workspace on log (position) where contact is null;
+create table if not exists seen (key blob primary key) without rowid;
+create table if not exists identity (
+    namespace text not null, value text not null, contact integer not null, primary key (namespace, value)
+) without rowid;
+create table if not exists contact (
+    id integer primary key, due integer, log integer not null, trace integer not null, state blob not null);
+create table if not exists trace (
+    id integer primary key, contact integer not null, previous integer not null, position integer not null,
+    body blob not null);
+create table if not exists outbox (
+    sequence integer primary key, channel text not null, message text not null, state text not null,
+    attempts integer not null, due integer not null, error text not null, body blob not null);
+create index if not exists outbox_pending on outbox (channel, sequence) where state = 'pending';
+create table if not exists outbox_count (
+    channel text not null, message text not null, state text not null, count integer not null,
+    primary key (channel, message, state)) without rowid;
+create table if not exists statistic (
+    journey text not null, version integer not null, step text not null, what text not null, reason text not null,
+    count integer not null, primary key (journey, version, step, what, reason)) without rowid;
+create table if not exists mark (name text primary key, value text not null) without rowid;
+"""
+
+
+class _Held:
+    """A contact in memory, with the heads of its chains in the log and the trace."""
+
+    __slots__ = ("contact", "log", "trace")
+
+    def __init__(self, contact: Contact, log: int, trace: int) -> None:
+        self.contact = contact
+        self.log = log
+        self.trace = trace
+
+
+class SqliteStore:
+    """A store in one file (and its `-wal` and `-shm`). See `ports.Store`.
+
+    Args:
+        path: The file; it is made when it does not exist.
+        hold: How many contacts, and how many identities, are kept in memory.
+
+    Raises:
+        StoreError: The file cannot be opened, is not a store, or another process has it.
+    """
+
+    def __init__(self, path: Path, *, hold: int = 200_000) -> None:
+        self._path = path
+        self._hold = hold
+        self._held: dict[str, _Held] = {}
+        self._known: dict[Identity, str] = {}
+        self._lock = _lock(path)
+        try:
+            self._db = self._open()
+            self._prepare()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the store {path.name}: {error}", hint=_hint(error)) from error
+        self._checkpoints = _Checkpoints(path)
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        db.execute("pragma journal_mode = wal")
+        db.execute("pragma synchronous = full")
+        db.execute("pragma wal_autocheckpoint = 0")
+        db.execute("pragma cache_size = -131072")
+        return db
+
+    def _prepare(self) -> None:
+        db = self._db
+        found = db.execute("pragma user_version").fetchone()[0]
+        if found not in {0, FORMAT}:
+            raise StoreError(
+                f"the store {self._path.name} has format {found}, this parcours reads {FORMAT}",
+                hint="use the parcours that wrote it, or start with an empty data folder",
+            )
+        db.execute("begin immediate")
+        for statement in _TABLES.split(";"):
+            db.execute(statement)
+        db.execute(f"pragma user_version = {FORMAT}")
+        db.execute("commit")
+        self._marks = dict(db.execute("select name, value from mark"))
+        self._position: int = db.execute("select coalesce(max(position), 0) from log").fetchone()[0]
+        self._traces: int = db.execute("select coalesce(max(id), 0) from trace").fetchone()[0]
+        self._sequence: int = db.execute("select coalesce(max(sequence), 0) from outbox").fetchone()[0]
+        self._people: int = db.execute("select count(*) from contact").fetchone()[0]
+        indexed = int(self._marks.get("seen", "0"))
+        self._recent = {row[0] for row in db.execute("select key from log where position > ?", (indexed,))}
+        last = self.record(self._position)
+        self._received_at = last.input().received_at if last is not None else 0
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def last_position(self) -> int:
+        return self._position
+
+    def last_received_at(self) -> int:
+        return self._received_at
+
+    def seen(self, keys: Collection[bytes]) -> set[bytes]:
+        found = self._recent.intersection(keys)
+        asked = [key for key in keys if key not in found] if found else list(keys)
+        for (key,) in self._lookup("select key from seen where key in", asked):
+            found.add(key)
+        return found
+
+    def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
+        known = self._known
+        found = {identity: known[identity] for identity in identities if identity in known}
+        if len(found) == len(identities):
+            return found
+        asked: dict[str, list[str]] = {}
+        for identity in identities:
+            if identity not in found:
+                asked.setdefault(identity[0], []).append(identity[1])
+        for namespace, values in asked.items():
+            query = "select value, contact from identity where namespace = ? and value in"
+            for value, number in self._lookup(query, values, namespace):
+                found[namespace, value] = known[namespace, value] = contact_from_number(number)
+        return found
+
+    def contacts(self, ids: Collection[str]) -> dict[str, Contact]:
+        held = self._held
+        missing = [contact_number(contact) for contact in ids if contact not in held]
+        if missing:
+            query = "select id, log, trace, state from contact where id in"
+            for _, log, trace, state in self._lookup(query, missing):
+                contact = decode_contact(state)
+                held[contact.id] = _Held(contact, log, trace)
+        return {contact: held[contact].contact for contact in ids if contact in held}
+
+    def _trim(self) -> None:
+        """Keep memory bounded: let go of the half that has been here longest. Only when no contact is lent out."""
+        for kept in (self._held, self._known):
+            if len(kept) > self._hold:
+                for key in list(kept)[: len(kept) // 2]:
+                    del kept[key]  # type: ignore[attr-defined]
+
+    def _lookup(self, query: str, values: Sequence[Any], *before: Any) -> Iterator[Any]:
+        for start in range(0, len(values), LOOKUP):
+            part = values[start : start + LOOKUP]
+            # Few shapes of statement, so that each is prepared once: the last value fills the list up.
+            size = 1 if len(part) == 1 else 20 if len(part) <= 20 else LOOKUP  # noqa: PLR2004 (sizes of batches)
+            places = ",".join("?" * size)
+            filled = [*before, *part, *([part[-1]] * (size - len(part)))]
+            yield from self._db.execute(f"{query} ({places})", filled)  # noqa: S608 (only places are put in)
+
+    def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:
+        rows = self._db.execute(
+            "select position, contact, key, body from log where position > ? order by position limit ?", (after, limit)
+        )
+        return [_record(row) for row in rows]
+
+    def record(self, position: int) -> Record | None:
+        row = self._db.execute(
+            "select position, contact, key, body from log where position = ?", (position,)
+        ).fetchone()
+        return _record(row) if row is not None else None
+
+    def history(self, contact: str, limit: int = 1_000) -> list[Record]:
+        rows = self._chain("log", "position", "key, body", contact, limit)
+        return [Record(row[0], contact, row[2], row[3]) for row in rows]
+
+    def trace(self, contact: str, limit: int = 1_000) -> list[tuple[int, list[Trace]]]:
+        rows = self._chain("trace", "id", "position, body", contact, limit)
+        return [(row[2], decode_traces(row[3])) for row in rows]
+
+    def _chain(self, table: str, place: str, columns: str, contact: str, limit: int) -> list[Any]:
+        number = contact_number(contact)
+        head = self._db.execute(f"select {table} from contact where id = ?", (number,)).fetchone()  # noqa: S608 (our names)
+        rows: list[Any] = []
+        at = head[0] if head is not None else 0
+        query = f"select {place}, previous, {columns} from {table} where {place} = ?"  # noqa: S608 (our names)
+        while at and len(rows) < limit:
+            row = self._db.execute(query, (at,)).fetchone()
+            if row is None:
+                break
+            rows.append(row)
+            at = row[1]
+        return rows
+
+    def publications(self) -> list[Publish]:
+        rows = self._db.execute("select body from log where contact is null order by position")
+        found = (decode_input(row[0]) for row in rows)
+        return [item for item in found if isinstance(item, Publish)]
+
+    def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
+        number = contact_number(after) if after else -1
+        rows = self._db.execute("select state from contact where id > ? order by id limit ?", (number, limit))
+        return [decode_contact(row[0]) for row in rows]
+
+    def due_times(self) -> Iterator[tuple[int, str]]:
+        for due, number in self._db.execute("select due, id from contact where due is not null"):
+            yield due, contact_from_number(number)
+
+    def pending(self, channel: str, after: int = 0, limit: int = 1_000) -> list[Pending]:
+        rows = self._db.execute(
+            "select sequence, body, attempts, due, error from outbox"
+            " where state = 'pending' and channel = ? and sequence > ? order by sequence limit ?",
+            (channel, after, limit),
+        )
+        return [Pending(row[0], decode_message(row[1]), row[2], row[3], row[4]) for row in rows]
+
+    def outbox_counts(self) -> Mapping[tuple[str, str, str], int]:
+        rows = self._db.execute("select channel, message, state, count from outbox_count where count > 0")
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+    def statistics(self) -> Mapping[Statistic, int]:
+        rows = self._db.execute("select journey, version, step, what, reason, count from statistic")
+        return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows}
+
+    def marks(self) -> Mapping[str, str]:
+        return {name: value for name, value in self._marks.items() if name != "seen"}
+
+    def counts(self) -> Mapping[str, int]:
+        return {"records": self._position, "contacts": self._people}
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def commit(self, changes: Changes) -> None:
+        db = self._db
+        try:
+            rows = _Rows(self, changes)
+            db.execute("begin immediate")
+            rows.write(db)
+            db.execute("commit")
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            if db.in_transaction:
+                db.execute("rollback")
+            self.forget()
+            raise StoreError(f"the store could not keep a batch: {error}", hint=_hint(error)) from error
+        rows.adopt(self)
+        self._trim()
+        self._checkpoints.after(len(rows.log) + len(rows.contacts) + len(rows.traces))
+
+    def forget(self) -> None:
+        self._held.clear()
+        self._known.clear()
+
+    def close(self) -> None:
+        self._checkpoints.close()
+        self._db.close()
+        self._lock.close()
+
+
+class _Rows:
+    """The rows of one batch, made before the transaction begins, so that it is short."""
+
+    def __init__(self, store: SqliteStore, changes: Changes) -> None:
+        self.changes = changes
+        held = store._held  # noqa: SLF001 (the writing half of the same store)
+        self.new = {id_: _Held(contact, 0, 0) for id_, contact in changes.contacts.items() if id_ not in held}
+        heads = {id_: self.new.get(id_) or held[id_] for id_ in changes.contacts}
+        chains = {id_: [held_.log, held_.trace] for id_, held_ in heads.items()}
+        numbers = {id_: contact_number(id_) for id_ in changes.contacts}
+        self.log: list[tuple[Any, ...]] = []
+        for record in changes.records:
+            if record.contact:
+                chain = chains[record.contact]
+                self.log.append((record.position, numbers[record.contact], chain[0], record.key, record.body))
+                chain[0] = record.position
+            else:
+                self.log.append((record.position, None, 0, record.key, record.body))
+        self.traces: list[tuple[Any, ...]] = []
+        last = store._traces  # noqa: SLF001
+        for contact, position, entries in changes.traces:
+            chain = chains[contact]
+            last += 1
+            self.traces.append((last, numbers[contact], chain[1], position, encode(entries)))
+            chain[1] = last
+        self.heads, self.chains = heads, chains
+        self.contacts = [
+            (numbers[id_], contact.next_due, chains[id_][0], chains[id_][1], encode(contact))
+            for id_, contact in changes.contacts.items()
+        ]
+        sequence = store._sequence  # noqa: SLF001
+        self.outbox = [
+            (sequence + index, message.channel, message.message, encode(message))
+            for index, message in enumerate(changes.messages, 1)
+        ]
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        for message in changes.messages:
+            self.counts[message.channel, message.message, "pending"] += 1
+        recent = store._recent  # noqa: SLF001
+        self.keys = {row[3] for row in self.log}
+        self.slice: list[bytes] = []
+        if len(recent) + len(self.keys) > SLICE:
+            self.slice = sorted(recent | self.keys)
+
+    def write(self, db: sqlite3.Connection) -> None:
+        changes = self.changes
+        db.executemany("insert into log values (?, ?, ?, ?, ?)", self.log)
+        if self.slice:
+            db.executemany("insert or ignore into seen values (?)", [(key,) for key in self.slice])
+            db.execute("insert or replace into mark values ('seen', ?)", (str(self.log[-1][0]),))
+        if changes.identities:
+            db.executemany(
+                "insert or replace into identity values (?, ?, ?)",
+                [(space, value, contact_number(id_)) for (space, value), id_ in changes.identities.items()],
+            )
+        db.executemany("insert or replace into contact values (?, ?, ?, ?, ?)", self.contacts)
+        db.executemany("insert into trace values (?, ?, ?, ?, ?)", self.traces)
+        if self.outbox:
+            db.executemany("insert into outbox values (?, ?, ?, 'pending', 0, 0, '', ?)", self.outbox)
+        if changes.settlements:
+            self._settle(db)
+        db.executemany(
+            "insert into outbox_count values (?, ?, ?, ?)"
+            " on conflict (channel, message, state) do update set count = count + excluded.count",
+            [(*place, count) for place, count in self.counts.items()],
+        )
+        db.executemany(
+            "insert into statistic values (?, ?, ?, ?, ?, ?)"
+            " on conflict (journey, version, step, what, reason) do update set count = count + excluded.count",
+            [(*statistic, count) for statistic, count in changes.statistics.items()],
+        )
+        db.executemany("insert or replace into mark values (?, ?)", list(changes.marks.items()))
+
+    def _settle(self, db: sqlite3.Connection) -> None:
+        for settled in self.changes.settlements:
+            row = db.execute(
+                "select channel, message, state from outbox where sequence = ?", (settled.sequence,)
+            ).fetchone()
+            if row is None or row[2] == settled.state != "pending":
+                continue
+            self.counts[row[0], row[1], row[2]] -= 1
+            self.counts[row[0], row[1], settled.state] += 1
+            db.execute(
+                "update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?",
+                (settled.state, settled.attempts, settled.due, settled.error, settled.sequence),
+            )
+
+    def adopt(self, store: SqliteStore) -> None:
+        """Let memory follow, now that the transaction is durable."""
+        # ruff: noqa: SLF001 (the writing half of the same store)
+        changes = self.changes
+        if changes.records:
+            store._position = changes.records[-1].position
+            store._received_at = decode_input(changes.records[-1].body).received_at
+        if self.slice:
+            store._recent = set()
+        else:
+            store._recent |= self.keys
+        store._traces += len(self.traces)
+        store._sequence += len(self.outbox)
+        store._people += sum(1 for head in self.new.values() if not head.log)
+        for id_, head in self.heads.items():
+            head.contact = changes.contacts[id_]
+            head.log, head.trace = self.chains[id_]
+        store._held.update(self.new)
+        store._known.update(changes.identities)
+        store._marks.update(changes.marks)
+
+
+class _Checkpoints:
+    """Copies the write-ahead log back into the file, in a thread with a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows = 0
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="parcours-checkpoint", daemon=True)
+        self._thread.start()
+
+    def after(self, rows: int) -> None:
+        """Tell of rows written; about as many pages were."""
+        self._rows += rows
+        if self._rows >= CHECKPOINT_PAGES:
+            self._rows = 0
+            self._wake.set()
+
+    def _run(self) -> None:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db.execute("pragma synchronous = full")
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closed:
+                break
+            try:
+                _, pages, _ = db.execute("pragma wal_checkpoint(passive)").fetchone()
+                if pages > LONGEST_WAL:
+                    # Under steady writes a passive checkpoint never reaches the end; this one holds the writer shortly.
+                    db.execute("pragma wal_checkpoint(restart)")
+            except sqlite3.Error:
+                # The log only grows until the next try; a disk that is full shows in the commit, where it is told.
+                continue
+        db.close()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+
+def _lock(path: Path) -> IO[str]:
+    """Hold the store for this process; the lock goes with the process, however it ends."""
+    try:
+        file = path.with_suffix(".lock").open("w")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StoreError(
+            f"another process has the store {path.name} open", hint="one data folder serves one process"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"cannot open the store {path.name}: {error.strerror}", hint="check the data folder") from error
+    return file
+
+
+def _record(row: Any) -> Record:
+    contact = contact_from_number(row[1]) if row[1] is not None else ""
+    return Record(row[0], contact, row[2], row[3])
+
+
+def _hint(error: Exception) -> str:
+    text = str(error)
+    if "full" in text:
+        return "free some space; nothing of the batch was kept, and senders will try again"
+    if "locked" in text:
+        return "another process has the store open; one data folder serves one process"
+    if "not a database" in text:
+        return "the file is something else; choose another data folder"
+    return ""

@@ -1,0 +1,179 @@
+"""The API: definitions, contacts, and the report of what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, Request, Response, get, put
+from litestar.connection import ASGIConnection
+from litestar.exceptions import NotAuthorizedException, NotFoundException
+from litestar.handlers.base import BaseRouteHandler
+
+from parcours.core.contact import Contact
+from parcours.core.effects import Trace
+from parcours.core.ids import CONTACT_LENGTH
+from parcours.core.inputs import Input, Publish
+from parcours.definitions.load import dump
+from parcours.errors import Problem
+from parcours.runtimes.embedded import Embedded
+from parcours.web.auth import Keys
+
+
+class Definitions(msgspec.Struct, forbid_unknown_fields=True):
+    """Definitions as plain data, each with its `kind`."""
+
+    definitions: list[dict[str, Any]]
+
+
+class Published(msgspec.Struct):
+    """What publishing came to. With an error nothing was published."""
+
+    published: bool
+    errors: list[Problem]
+    warnings: list[Problem]
+
+
+class StatisticRow(msgspec.Struct):
+    """How often something happened at a step."""
+
+    journey: str
+    version: int
+    step: str
+    what: str
+    reason: str
+    count: int
+
+
+class OutboxRow(msgspec.Struct):
+    """How many messages there are in a state."""
+
+    channel: str
+    message: str
+    state: str
+    count: int
+
+
+class Report(msgspec.Struct):
+    """What happened, counted."""
+
+    records: int
+    contacts: int
+    now: int
+    """The engine's clock, milliseconds since the epoch."""
+    queued: int
+    reading: bool
+    statistics: list[StatisticRow]
+    outbox: list[OutboxRow]
+
+
+class TimelineRow(msgspec.Struct):
+    """One input of a contact."""
+
+    position: int
+    input: dict[str, Any]
+
+
+class TraceRow(msgspec.Struct):
+    """What was decided at one input, or with position 0 at a timer."""
+
+    position: int
+    entries: list[dict[str, Any]]
+
+
+class ContactView(msgspec.Struct):
+    """A contact's state, its newest inputs and what was decided, newest first."""
+
+    contact: dict[str, Any]
+    inputs: list[TimelineRow]
+    trace: list[TraceRow]
+
+
+def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """Let only a secret key pass."""
+    keys: Keys = connection.app.state["keys"]
+    if not keys.may_manage(connection.headers.get("authorization")):
+        raise NotAuthorizedException(
+            detail="no secret key, or a wrong one: send it as a Bearer token", headers={"WWW-Authenticate": "Bearer"}
+        )
+
+
+def _host(request: Request[Any, Any, Any]) -> Embedded:
+    host: Embedded = request.app.state["host"]
+    return host
+
+
+class Api(Controller):
+    """What a secret key may ask and say."""
+
+    path = "/v1"
+    guards = [guard]  # noqa: RUF012 (the framework's form)
+
+    @put("/definitions", summary="Publish definitions", status_code=200)
+    async def publish(self, request: Request[Any, Any, Any], data: Definitions) -> Response[Published]:
+        """Check definitions against each other and those in force, and put them in force: all or none."""
+        errors, warnings = _host(request).publish(data.definitions)
+        return Response(Published(not errors, errors, warnings), status_code=400 if errors else 200)
+
+    @get("/definitions", summary="All definitions in force")
+    async def definitions(self, request: Request[Any, Any, Any]) -> Definitions:
+        """Return every definition in the form in which it can be published again."""
+        return Definitions([dump(definition) for definition in _host(request).engine.plan.workspace.all()])
+
+    @get("/report", summary="What happened, counted")
+    async def report(self, request: Request[Any, Any, Any]) -> Report:
+        """Return counts by journey and step, and by message and state."""
+        host = _host(request)
+        store = host.store
+        counts = store.counts()
+        return Report(
+            records=counts["records"],
+            contacts=counts["contacts"],
+            now=host.engine.clock.now(),
+            queued=host.queued,
+            reading=host.engine.reading,
+            statistics=[StatisticRow(*place, count) for place, count in sorted(store.statistics().items())],
+            outbox=[OutboxRow(*place, count) for place, count in sorted(store.outbox_counts().items())],
+        )
+
+    @get("/contacts/{contact:str}", summary="One contact")
+    async def contact(self, request: Request[Any, Any, Any], contact: str, limit: int = 100) -> ContactView:
+        """Return a contact by id, or by an identity written `namespace:value`, such as `user_id:42`."""
+        store = _host(request).store
+        found = contact
+        if ":" in contact:
+            namespace, _, value = contact.partition(":")
+            found = store.resolve([(namespace, value)]).get((namespace, value), "")
+        valid = len(found) == CONTACT_LENGTH and all(letter in "0123456789abcdefghijklmnopqrstuv" for letter in found)
+        state = store.contacts([found]).get(found) if valid else None
+        if state is None:
+            raise NotFoundException(detail=f"there is no contact {contact!r}: give an id, or user_id:VALUE")
+        limit = max(1, min(limit, 1_000))
+        return ContactView(
+            contact=as_object(state),
+            inputs=[
+                TimelineRow(record.position, as_object(record.input())) for record in store.history(found, limit)
+            ],
+            trace=[
+                TraceRow(position, [as_object(entry) for entry in entries])
+                for position, entries in store.trace(found, limit)
+            ],
+        )
+
+
+def as_object(value: Contact | Input | Publish | Trace) -> dict[str, Any]:
+    """Return a struct that is stored as an array as an object with names, for people."""
+    found: dict[str, Any] = _named(value)
+    return found
+
+
+def _named(value: object) -> Any:
+    if isinstance(value, msgspec.Struct):
+        tag = type(value).__struct_config__.tag
+        named = {"type": tag} if isinstance(tag, str) else {}
+        return named | {name: _named(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _named(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named(item) for item in value]
+    return value

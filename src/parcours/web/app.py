@@ -1,0 +1,54 @@
+"""The web application: the ingest door in front, everything else behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Litestar, Response, get
+from litestar.config.app import AppConfig
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+
+import parcours
+from parcours.runtimes.embedded import Embedded
+from parcours.web.api import Api
+from parcours.web.auth import Keys
+from parcours.web.ingest import TYPES, Ingest, Receive, Scope, Send
+from parcours.web.telemetry import CONTENT_TYPE, Telemetry
+
+
+@get("/healthz", summary="Is it up?", include_in_schema=True)
+async def healthz() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok", "version": parcours.__version__}
+
+
+def create_app(host: Embedded, keys: Keys, *, largest_body: int) -> Any:
+    """Return the ASGI application that serves a host. The caller starts and closes the host."""
+    telemetry = Telemetry(host)
+
+    @get("/metrics", summary="Figures for Prometheus", media_type="text/plain")
+    async def metrics() -> Response[bytes]:
+        """Return counts since the process started."""
+        return Response(telemetry.text(), media_type=CONTENT_TYPE)
+
+    def configure(config: AppConfig) -> AppConfig:
+        config.state = State({"host": host, "keys": keys})
+        return config
+
+    api = Litestar(
+        route_handlers=[Api, healthz, metrics],
+        on_app_init=[configure],
+        openapi_config=OpenAPIConfig(title="parcours", version=parcours.__version__, path="/schema"),
+        request_max_body_size=largest_body,
+        logging_config=None,
+    )
+    ingest = Ingest(host, keys, largest_body)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] in TYPES:
+            await ingest(scope, receive, send)
+        else:
+            await api(scope, receive, send)  # type: ignore[arg-type]  # the framework's own names for the same shapes
+
+    return app

@@ -1,0 +1,204 @@
+"""The Segment protocol over HTTP, as plain ASGI: the hot door, where every microsecond is paid by each input.
+
+| answer | when                                                                                               |
+|--------|----------------------------------------------------------------------------------------------------|
+| 200    | everything was accepted (or had been before); it is durable                                        |
+| 400    | something is wrong with the body or with some messages; `errors` says which, where and why, and every other message was accepted |
+| 401    | no write key, or a wrong one                                                                       |
+| 413    | the body is too large, as sent or once unpacked                                                    |
+| 415    | an encoding other than gzip                                                                        |
+| 503    | nothing was kept; send it again after `Retry-After` seconds                                        |
+"""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from parcours.errors import ParcoursError, Problem, StoreError
+from parcours.runtimes.clocks import wall_time
+from parcours.runtimes.embedded import Embedded, OverloadedError
+from parcours.runtimes.engine import Accepted, Refused
+from parcours.sources.segment import MalformedError, Read, SegmentReader
+from parcours.web.auth import Keys
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+TYPES = {f"/v1/{type_}": type_ for type_ in ("track", "identify", "page", "screen", "batch")}
+"""The paths of this door."""
+
+SOURCE = "default"
+"""The one source there is until write keys are many; message ids are told apart by source."""
+
+MOST_ERRORS = 100
+"""Errors listed in one answer; all are counted."""
+
+_SUCCESS = b'{"success":true}'
+_encode = msgspec.json.Encoder().encode
+
+
+class Error(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """What is wrong with one message: `index` is its place in the batch."""
+
+    index: int | None
+    message_id: str
+    code: str
+    pointer: str
+    error: str
+    hint: str = ""
+
+
+class Answer(msgspec.Struct, rename="camel"):
+    """What became of a body that was not accepted as a whole."""
+
+    success: bool
+    accepted: int
+    duplicates: int
+    rejected: int
+    errors: list[Error]
+
+
+class Ingest:
+    """The ASGI application of the ingest paths.
+
+    Args:
+        host: Where arrivals go.
+        keys: Who may send.
+        largest_body: Bytes a body may have, as sent and unpacked.
+    """
+
+    def __init__(self, host: Embedded, keys: Keys, largest_body: int) -> None:
+        self._host = host
+        self._keys = keys
+        self._largest = largest_body
+        self._reader = SegmentReader(SOURCE, wall_time, lambda: str(uuid.uuid4()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            status, body, retry_after = await self._answer(scope, receive)
+        except _StatusError as error:
+            status, body, retry_after = error.status, _encode(_failure(error.problem)), 0
+        await respond(send, status, body, retry_after)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, int]:
+        if scope["method"] != "POST":
+            raise _StatusError(405, "method_not_allowed", "this path takes POST")
+        headers = {name: value for name, value in scope["headers"] if name in _HEADERS}
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        if not self._keys.may_send(authorization):
+            raise _StatusError(
+                401, "wrong_key", "no write key, or a wrong one", "send it as the user name of HTTP Basic authentication"
+            )
+        body = await self._body(headers, receive)
+        try:
+            type_ = TYPES[scope["path"]]
+            read = self._reader.batch(body) if type_ == "batch" else self._reader.single(body, type_)
+        except MalformedError as error:
+            return 400, _encode(_failure(error.problem)), 0
+        try:
+            outcomes = await self._host.submit(read.arrivals)
+        except (OverloadedError, StoreError) as error:
+            problem = Problem(code=error.code, message=error.message, hint=error.hint)
+            return 503, _encode(_failure(problem)), 1
+        if not read.problems and all(type(outcome) is not Refused for outcome in outcomes):
+            return 200, _SUCCESS, 0
+        return 400, _encode(_answer(read, outcomes)), 0
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._largest:
+            raise self._too_large()
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in {b"identity", b"gzip", b""}:
+            raise _StatusError(415, "unknown_encoding", "the body is neither plain nor gzip")
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise _StatusError(400, "incomplete_body", "the connection was closed before the body was complete")
+            part = event.get("body", b"")
+            size += len(part)
+            if size > self._largest:
+                raise self._too_large()
+            parts.append(part)
+            if not event.get("more_body"):
+                break
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._unpack(body) if encoding == b"gzip" or body[:2] == b"\x1f\x8b" else body
+
+    def _unpack(self, body: bytes) -> bytes:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            plain = unpacker.decompress(body, self._largest + 1)
+        except zlib.error as error:
+            raise _StatusError(400, "invalid_gzip", f"the body is not gzip: {error}") from None
+        if len(plain) > self._largest:
+            raise self._too_large()
+        if not unpacker.eof:
+            raise _StatusError(400, "invalid_gzip", "the body is not complete gzip")
+        return plain
+
+    def _too_large(self) -> _StatusError:
+        return _StatusError(
+            413, "body_too_large", f"the body is larger than {self._largest} bytes", "send it in smaller parts"
+        )
+
+
+_HEADERS = frozenset({b"authorization", b"content-length", b"content-encoding"})
+
+
+class _StatusError(ParcoursError):
+    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.problem = Problem(code=code, message=message, hint=hint)
+
+
+def _failure(problem: Problem) -> Answer:
+    return Answer(success=False, accepted=0, duplicates=0, rejected=0, errors=[_error(None, "", problem)])
+
+
+def _error(index: int | None, message_id: str, problem: Problem) -> Error:
+    return Error(index, message_id, problem.code, problem.pointer, problem.message, problem.hint)
+
+
+def _answer(read: Read, outcomes: list[Any]) -> Answer:
+    errors = [_error(index if index >= 0 else None, id_, problem) for index, id_, problem in read.problems]
+    accepted = duplicates = 0
+    for place, message_id, outcome in zip(read.places, read.message_ids, outcomes, strict=True):
+        if isinstance(outcome, Refused):
+            problem = outcome.problem
+            if place >= 0:
+                problem = msgspec.structs.replace(problem, pointer=f"/batch/{place}{problem.pointer}")
+            errors.append(_error(place if place >= 0 else None, message_id, problem))
+        elif isinstance(outcome, Accepted):
+            accepted += 1
+        else:
+            duplicates += 1
+    rejected = len(errors)
+    errors.sort(key=lambda error: -1 if error.index is None else error.index)
+    return Answer(
+        success=False, accepted=accepted, duplicates=duplicates, rejected=rejected, errors=errors[:MOST_ERRORS]
+    )
+
+
+async def respond(send: Send, status: int, body: bytes, retry_after: int = 0) -> None:
+    """Send a JSON answer."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if retry_after:
+        headers.append((b"retry-after", str(retry_after).encode()))
+    if status == 401:  # noqa: PLR2004 (the status itself)
+        headers.append((b"www-authenticate", b'Basic realm="parcours"'))
+    if status == 413:  # noqa: PLR2004 (the status itself)
+        # The rest of the body is not read, so the connection cannot serve another request.
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

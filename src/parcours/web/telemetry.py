@@ -1,0 +1,50 @@
+"""What Prometheus is told: counts since the process started, and what waits now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from parcours.runtimes.embedded import Embedded
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Figures(Collector):
+    def __init__(self, host: Embedded) -> None:
+        self._host = host
+
+    def collect(self) -> Iterator[Metric]:
+        host = self._host
+        inputs = CounterMetricFamily("parcours_inputs", "Inputs that came in, by what became of them.", labels=["outcome"])
+        inputs.add_metric(["accepted"], host.accepted)
+        inputs.add_metric(["duplicate"], host.duplicates)
+        inputs.add_metric(["refused"], host.refused)
+        yield inputs
+        messages = CounterMetricFamily("parcours_messages", "Tries to send, by what became of them.", labels=["outcome"])
+        messages.add_metric(["sent"], host.sent)
+        messages.add_metric(["failed"], host.failed)
+        messages.add_metric(["retried"], host.retried)
+        yield messages
+        yield CounterMetricFamily("parcours_batches", "Transactions that carried inputs or settlements.", host.batches)
+        yield CounterMetricFamily("parcours_busy_seconds", "Seconds spent folding and committing.", host.busy_seconds)
+        yield GaugeMetricFamily("parcours_queued_inputs", "Inputs that wait to be folded.", host.queued)
+        yield GaugeMetricFamily("parcours_busy_messages", "Messages being sent or waiting to be retried.", host.outbox.busy)
+        counts = host.store.counts()
+        yield GaugeMetricFamily("parcours_log_records", "Records in the log.", counts["records"])
+        yield GaugeMetricFamily("parcours_contacts", "Contacts.", counts["contacts"])
+
+
+class Telemetry:
+    """The figures of one host."""
+
+    def __init__(self, host: Embedded) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Figures(host))
+
+    def text(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,178 @@
+"""Settings to chosen parts: the only place that names technologies."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from parcours.channels.email import SmtpChannel, TlsMode
+from parcours.channels.push import HttpPushChannel
+from parcours.channels.render import Renderer
+from parcours.errors import ParcoursError
+from parcours.ports import Channel, Changes, Clock, Store
+from parcours.runtimes.clocks import InputsClock, SystemClock
+from parcours.runtimes.embedded import Embedded
+from parcours.runtimes.engine import Engine
+from parcours.runtimes.simulation import Simulation
+from parcours.stores.memory import MemoryStore
+from parcours.stores.sqlite import SqliteStore
+from parcours.web.app import create_app
+from parcours.web.auth import Keys, hash_key
+
+ENVIRONMENT_PREFIX = "PARCOURS_"
+
+
+class SettingsError(ParcoursError):
+    """A setting is of no use."""
+
+    code = "invalid_setting"
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything an operator can set; each field is also an environment variable, `PARCOURS_` and its name."""
+
+    data: Path = Path("parcours-data")
+    """The folder in which everything is kept."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 8700
+    """The port to listen on; 0 takes a free one."""
+    clock: Literal["system", "inputs"] = "system"
+    """`inputs` lets the service's time follow the inputs it receives: for demos, rehearsals and tests."""
+    smtp_url: str = ""
+    """The mail server: `smtp://[user:password@]host[:port]`, `smtps://` for TLS from the start, `smtp+starttls://`."""
+    sender: str = "parcours <parcours@localhost.localdomain>"
+    """Who mails are from, unless the message says."""
+    push_url: str = ""
+    """Where push notifications are posted to."""
+    push_token: str = ""
+    """The bearer token of the push provider."""
+    write_key: str = ""
+    """The key that may send interactions; one is made up and shown at the first start when there is none."""
+    secret_key: str = ""
+    """The key that may use the API; one is made up and shown at the first start when there is none."""
+    largest_body: int = 4 * 2**20
+    """Bytes a request body may have, as sent and unpacked."""
+
+
+def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return settings: what is given and not None, else the environment, else the default.
+
+    Raises:
+        SettingsError: A value does not fit.
+    """
+    values: dict[str, object] = {}
+    for field in Settings.__struct_fields__:
+        name = ENVIRONMENT_PREFIX + field.upper()
+        if given.get(field) is not None:
+            values[field] = given[field]
+        elif name in environment:
+            values[field] = environment[name]
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a setting does not fit: {error}", hint="see parcours serve --help") from None
+
+
+def _path(kind: type, value: object) -> object:
+    return Path(str(value)) if kind is Path else value
+
+
+class Service(msgspec.Struct):
+    """A host ready to be started, and the application that serves it."""
+
+    host: Embedded
+    app: Callable[..., Any]
+    new_keys: dict[str, str]
+    """Keys that were made up just now, to be shown once."""
+
+
+def build(settings: Settings) -> Service:
+    """Return the service that settings describe, with its store open.
+
+    Raises:
+        SettingsError: A setting is of no use.
+        StoreError: The store cannot be opened.
+    """
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
+    channels = build_channels(settings)
+    store = SqliteStore(settings.data / "parcours.db")
+    keys, new_keys = _keys(store, settings)
+    start = store.last_received_at()
+    clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
+    host = Embedded(Engine(store, clock), channels, Renderer().render)
+    return Service(host, create_app(host, keys, largest_body=settings.largest_body), new_keys)
+
+
+def build_channels(settings: Settings) -> dict[str, Channel]:
+    """Return a provider for each channel that has one in the settings.
+
+    Raises:
+        SettingsError: A provider's setting is of no use.
+    """
+    channels: dict[str, Channel] = {}
+    try:
+        if settings.smtp_url:
+            channels["email"] = _smtp(settings)
+        if settings.push_url:
+            channels["push"] = HttpPushChannel(settings.push_url, settings.push_token)
+    except ValueError as error:
+        raise SettingsError(f"a provider cannot be used: {error}") from None
+    return channels
+
+
+_TLS: dict[str, tuple[TlsMode, int]] = {
+    "smtp": ("opportunistic", 25),
+    "smtp+starttls": ("starttls", 587),
+    "smtps": ("implicit", 465),
+}
+
+
+def _smtp(settings: Settings) -> SmtpChannel:
+    url = urlsplit(settings.smtp_url)
+    if url.scheme not in _TLS or not url.hostname:
+        raise SettingsError(
+            f"smtp_url is {settings.smtp_url!r}", hint=f"write for example {next(iter(_TLS))}://mail.example.com:25"
+        )
+    tls, port = _TLS[url.scheme]
+    return SmtpChannel(
+        url.hostname,
+        url.port or port,
+        settings.sender,
+        username=unquote(url.username or ""),
+        password=unquote(url.password or ""),
+        tls=tls,
+    )
+
+
+def _keys(store: Store, settings: Settings) -> tuple[Keys, dict[str, str]]:
+    """Return the keys in force: those given, else those made up at the first start, whose hashes are in the store."""
+    kept = store.marks()
+    hashes: dict[str, str] = {}
+    new: dict[str, str] = {}
+    for kind, given in (("write", settings.write_key), ("secret", settings.secret_key)):
+        mark = f"key:{kind}"
+        if given:
+            hashes[kind] = hash_key(given)
+        elif mark in kept:
+            hashes[kind] = kept[mark]
+        else:
+            new[kind] = f"{kind[0]}k_{secrets.token_urlsafe(24)}"
+            hashes[kind] = hash_key(new[kind])
+    if new:
+        store.commit(Changes(marks={f"key:{kind}": hashes[kind] for kind in new}))
+    return Keys(**hashes), new
+
+
+def simulation(start: int) -> Simulation:
+    """Return a simulation on the memory host whose clock stands at an instant (milliseconds)."""
+    return Simulation(MemoryStore(), start)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parcours.channels.render import MAX_LOOP_ITERATIONS, Renderer
+from parcours.definitions.message import MessageDefinition
+from parcours.errors import PermanentFailureError
+
+renderer = Renderer()
+
+
+def fill(template, data=None, *, field="text", channel="email"):
+    message = MessageDefinition(name="hello", channel=channel, content={field: template})
+    return renderer.render(message, data or {})[field]
+
+
+def test_every_field_is_filled():
+    message = MessageDefinition(
+        name="welcome",
+        channel="push",
+        content={
+            "title": "Hi {{ contact.first_name | default: 'there' }}!",
+            "body": "Order {{ event.total }}",
+            "url": "x",
+        },
+    )
+    assert renderer.render(message, {"contact": {"first_name": "Ann"}, "event": {"total": 12.5}}) == {
+        "title": "Hi Ann!",
+        "body": "Order 12.5",
+        "url": "x",
+    }
+
+
+def test_names_that_are_not_there_are_empty():
+    assert fill("[{{ a }}{{ a.b.c }}{{ a[0] }}{{ a | upcase }}{% for x in a %}x{% endfor %}]") == "[]"
+
+
+def test_text_without_markup_is_left_alone():
+    assert fill("{ not } liquid }}") == "{ not } liquid }}"
+
+
+def test_only_html_is_escaped():
+    data = {"name": "<b>Ann & Co</b>"}
+    assert fill("<i>{{ name }}</i>", data, field="html") == "<i>&lt;b&gt;Ann &amp; Co&lt;/b&gt;</i>"
+    assert fill("{{ name }}", data, field="text") == "<b>Ann & Co</b>"
+    assert fill("{{ name }}", data, field="subject") == "<b>Ann & Co</b>"
+    # The same template in both kinds of field: the cache must not mix them up.
+    assert fill("{{ name }}", data, field="html") == "&lt;b&gt;Ann &amp; Co&lt;/b&gt;"
+
+
+@pytest.mark.parametrize("field", ["subject", "from", "reply_to"])
+def test_headers_stay_on_one_line(field):
+    assert fill("Hi {{ name }}\r\n", {"name": "Ann\r\nBcc: eve@example.com\n\n"}, field=field) == (
+        "Hi Ann Bcc: eve@example.com"
+    )
+
+
+def test_body_keeps_its_lines():
+    assert fill("a\n{{ b }}", {"b": "c\nd"}) == "a\nc\nd"
+
+
+def test_half_a_surrogate_pair_is_replaced():
+    assert fill("{{ name }}", {"name": "a\ud800b😀"}) == "a\ufffdb😀"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-11-21T22:30:00Z",
+        "2026-11-21T23:30:00+01:00",
+        "2026-11-21 22:30",
+        datetime(2026, 11, 21, 22, 30, tzinfo=UTC),
+        datetime(2026, 11, 21, 22, 30),  # noqa: DTZ001 (that a naive one is UTC is what is tested)
+        1_795_300_200,
+        1_795_300_200_000,
+    ],
+)
+def test_dates_are_written_with_the_date_filter(value):
+    assert fill("{{ at | date: '%Y-%m-%d %H:%M' }}", {"at": value}) == "2026-11-21 22:30"
+    assert fill("{{ at | date: '%d %H:%M', 'Europe/Paris' }}", {"at": value}) == "21 23:30"
+    assert fill("{{ at | date: '%d %H:%M' }}", {"at": value, "timezone": "Asia/Tokyo"}) == "22 07:30"
+
+
+def test_a_day_has_no_time_zone():
+    assert fill("{{ day | date: '%d.%m.' }}", {"day": date(2026, 11, 21), "timezone": "America/New_York"}) == "21.11."
+
+
+def test_now_comes_from_the_data_when_it_has_one():
+    data = {"now": datetime(2026, 11, 21, 9, tzinfo=UTC)}
+    assert fill("{{ 'now' | date: '%F %H' }} {{ now | date: '%F' }}", data) == "2026-11-21 09 2026-11-21"
+    assert fill("{{ now | date: '%Y' }}") == str(datetime.now(UTC).year)
+    assert fill("{{ today | date: '%Y' }}") == str(datetime.now(UTC).year)
+
+
+def test_what_is_no_date_is_left_as_it_is():
+    assert fill("{{ 'soon' | date: '%Y' }}{{ x | date: '%Y' }}{{ true | date: '%Y' }}") == "soontrue"
+
+
+@pytest.mark.parametrize(
+    "template, line, reason",
+    [
+        ("a\n{{ 1 | divided_by: 0 }}", 2, "divide"),
+        ("{{ now | date: '%Y', 'Mars/North' }}", 1, "time zone"),
+        ("a\nb\n{{ 'x' | shout }}", 3, "shout"),
+        ("a {{ b", 1, "expected"),
+        ("\n{% include 'passwords' %}", 2, "include"),
+        ("{% render 'passwords' %}", 1, "render"),
+        ("{% break %}", 1, "break"),
+    ],
+)
+def test_errors_name_message_field_and_line(template, line, reason):
+    with pytest.raises(PermanentFailureError, match=rf"message 'hello', field 'text', line {line}: .*{reason}"):
+        fill(template)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        f"{{% for i in (1..{MAX_LOOP_ITERATIONS + 1}) %}}x{{% endfor %}}",
+        "{% for i in (1..200) %}{% for j in (1..200) %}{% endfor %}{% endfor %}",
+        "{{ (1..9999999999999999999999) | join: ',' }}",
+        "{% assign r = (1..999999999) %}{{ r | reverse | first }}",
+        "{% assign a = 'aaaaaaaaaa' %}" + "{% assign a = a | append: a %}" * 40,
+        "{{ 'aaaaaaaaaa'" + " | replace: 'a', 'aaaaaaaaaa'" * 30 + " }}",
+        "{{ 'a'" + " | base64_encode" * 200 + " }}",
+        "{% assign a = 'aaaaaaaaaa'" + " | replace: 'a', 'aaaaaaaaaa'" * 5 + " %}{{ a | split: '' | join: a }}",
+        "{{ 9" + " | times: 99999999999999999999" * 400 + " }}",
+        "{% for i in (1..9000) %}{{ text }}{% endfor %}",
+        "{% if true %}" * 100 + "{% endif %}" * 100,
+    ],
+)
+def test_a_template_cannot_take_the_machine_down(template):
+    with pytest.raises(PermanentFailureError):
+        fill(template, {"text": "x" * 1_000})
+
+
+def test_templates_are_kept_in_a_bounded_cache():
+    small = Renderer(cache_size=2)
+    for number in range(5):
+        message = MessageDefinition(name="m", channel="push", content={"title": f"{{{{ a }}}} {number}"})
+        assert small.render(message, {"a": 1}) == {"title": f"1 {number}"}
+    assert small._template.cache_info().currsize == 2
+
+
+def test_check_finds_nothing_in_good_templates():
+    assert renderer.check({"subject": "Hi {{ name | upcase }}", "html": "{% if a %}b{% else %}c{% endif %}"}) == []
+
+
+def test_check_says_what_is_wrong_and_where():
+    problems = renderer.check(
+        {
+            "subject": "Hi {{ name",
+            "text": "a\n{% fro x in y %}",
+            "html": "{{ a | upcas }}\n{{ b | wibble | downcase }}",
+            "from": "{% include 'x' %}",
+            "a/b~c": "{% if %}{% endif %}",
+            "reply_to": "a\n{{ }}",
+        }
+    )
+    assert [(p.code, p.pointer, p.message.partition(":")[0], p.hint) for p in problems] == [
+        ("invalid_template", "/content/subject", "line 1", ""),
+        ("invalid_template", "/content/text", "line 2", "did you mean 'for'?"),
+        ("unknown_filter", "/content/html", "line 1", "did you mean 'upcase'?"),
+        ("unknown_filter", "/content/html", "line 2", ""),
+        ("invalid_template", "/content/from", "line 1", "a message cannot include other files"),
+        ("invalid_template", "/content/a~1b~0c", "line 1", ""),
+        ("invalid_template", "/content/reply_to", "line 2", ""),
+    ]
+
+
+@given(st.text())
+def test_data_is_never_read_as_a_template(text):
+    assert fill("{{ text }}", {"text": text}) == text
+    assert fill("{{ text }}", {"text": "{{ secret }}{% if %}" + text, "secret": "s"}) == "{{ secret }}{% if %}" + text
+
+
+@given(st.text())
+def test_any_template_is_filled_or_refused(template):
+    problems = renderer.check({"text": template})
+    try:
+        fill(template)
+    except PermanentFailureError:
+        assert problems or "{%" in template or "{{" in template
+
+
+@given(st.text(alphabet="{}%| \n'ai.:,()[]1-", max_size=40))
+def test_any_markup_is_filled_or_refused(template):
+    renderer.check({"text": template, "html": template})
+    try:
+        fill(template)
+    except PermanentFailureError as error:
+        assert "message 'hello', field 'text'" in str(error)  # noqa: PT017 (either outcome is right)
