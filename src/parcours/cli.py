@@ -299,7 +299,7 @@ def _simulate_one(run: Simulation, line: int, arrival: Arrival) -> None:
 def _print_timeline(run: Simulation) -> None:
     table = Table(title="What happened", title_justify="left")
     for column in ("when", "who", "journey", "step", "what", "why"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "when")
     rows: list[tuple[int, str, Trace]] = []
     after = ""
     while contacts := run.store.scan(after, 1_000):
@@ -308,14 +308,14 @@ def _print_timeline(run: Simulation) -> None:
             who = contact.identities[0][1] if contact.identities else contact.id
             rows += [(entry.at, who, entry) for entry in run.trace(contact.id)]
     for at, who, entry in sorted(rows, key=lambda row: row[0]):
-        if entry.what is What.ARRIVED:
+        if entry.what == What.ARRIVED:
             continue
         when = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         detail = entry.detail or {}
         why = entry.reason or str(detail.get("rule", ""))
         if "message" in detail:
             why = f"{detail['message']}: {why}"
-        table.add_row(when, who, entry.journey, entry.step, entry.what.value, why)
+        table.add_row(when, who, entry.journey, entry.step, entry.what, why)
     _out.print(table)
     _out.print(f"{len(run.messages())} {_plural(len(run.messages()), 'message')} would have been sent")
 

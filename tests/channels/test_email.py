@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import email
 import re
 import shutil
@@ -12,10 +13,10 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 from aiosmtpd.smtp import AuthResult
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parcours.channels.email import SmtpChannel, normalize_address
+from parcours.channels.email import SmtpChannel, _words, normalize_address
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Delivery
 from parcours.testing.receivers import HANG, HANG_UP, SmtpReceiver
@@ -215,6 +216,8 @@ async def test_a_cancelled_mail_does_not_answer_for_the_next(receiver):
     await channel.send(delivery(4))
     await channel.close()
     assert receiver.counts().total == 2
+    async with asyncio.timeout(10):
+        await receiver.wait_deserted()
 
 
 async def test_idle_connections_are_closed(receiver):
@@ -236,6 +239,7 @@ async def test_close_leaves_no_connection_and_takes_no_mail(receiver, channel):
         await channel.send(delivery())
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH:UserWarning")
 async def test_login():
     seen = []
 
@@ -244,15 +248,14 @@ async def test_login():
         return AuthResult(success=data.password == b"s3cret", handled=False)
 
     options = {"authenticator": authenticate, "auth_required": True, "auth_require_tls": False}
-    with pytest.warns(UserWarning, match="Requiring AUTH"):
-        async with SmtpReceiver(**options) as receiver:
-            channel = channel_to(receiver, username="shop", password="s3cret")
-            await channel.send(delivery())
-            await channel.close()
-            assert receiver.counts().total == 1
-            wrong = channel_to(receiver, username="shop", password="wrong")
-            with pytest.raises(TemporaryFailureError, match="does not let us in"):
-                await wrong.send(delivery())
+    async with SmtpReceiver(**options) as receiver:
+        channel = channel_to(receiver, username="shop", password="s3cret")
+        await channel.send(delivery())
+        await channel.close()
+        assert receiver.counts().total == 1
+        wrong = channel_to(receiver, username="shop", password="wrong")
+        with pytest.raises(TemporaryFailureError, match="does not let us in"):
+            await wrong.send(delivery())
     assert (b"shop", b"s3cret") in seen
 
 
@@ -388,6 +391,9 @@ ANYTHING = st.text(max_size=300) | st.text(alphabet='\r\n =?.:-_@<>",;ab\x00\x0b
 
 
 @given(subject=ANYTHING, text=ANYTHING, html=ANYTHING)
+@example(subject="=?utf-8?b?SGVsbG8=?=", text="=C3=A9", html="--=_parcours\r\n--=_parcours--")
+@example(subject="x" * 2_000, text="y" * 2_000, html="é" * 2_000)
+@example(subject="Bcc: eve@example.com\r\nBcc: eve@example.com\r\n\r\n", text=".\r\n", html="a \n\t\n")
 def test_any_text_arrives_intact_and_injects_nothing(subject, text, html):
     data = WRITER._write(delivery(subject=subject, text=text, html=html)).data
     mail = read(data)
@@ -399,6 +405,13 @@ def test_any_text_arrives_intact_and_injects_nothing(subject, text, html):
     assert max(map(len, data.split(b"\r\n"))) <= 998
     assert b"\n" not in data.replace(b"\r\n", b"")
     assert b"\r" not in data.replace(b"\r\n", b"")
+
+
+@given(st.text(min_size=1))
+def test_every_word_of_a_subject_can_be_read_alone(subject):
+    words = re.findall(r"=\?utf-8\?b\?(.*?)\?=", _words(subject))
+    assert "".join(base64.b64decode(word).decode() for word in words) == subject
+    assert max(map(len, _words(subject).split("\r\n"))) <= 76
 
 
 @given(name=ANYTHING, field=st.sampled_from(["from", "reply_to"]))

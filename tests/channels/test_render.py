@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime
 
 import pytest
@@ -85,6 +86,17 @@ def test_dates_are_written_with_the_date_filter(value):
     assert fill("{{ at | date: '%d %H:%M' }}", {"at": value, "timezone": "Asia/Tokyo"}) == "22 07:30"
 
 
+def test_a_time_without_a_zone_is_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert fill("{{ at | date: '%H:%M' }}", {"at": "2026-11-21T22:30:00"}) == "22:30"
+        assert fill("{{ at | date: '%H:%M' }}", {"at": 1_795_300_200}) == "22:30"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_a_day_has_no_time_zone():
     assert fill("{{ day | date: '%d.%m.' }}", {"day": date(2026, 11, 21), "timezone": "America/New_York"}) == "21.11."
 
@@ -128,6 +140,7 @@ def test_errors_name_message_field_and_line(template, line, reason):
         "{{ 'aaaaaaaaaa'" + " | replace: 'a', 'aaaaaaaaaa'" * 30 + " }}",
         "{{ 'a'" + " | base64_encode" * 200 + " }}",
         "{% assign a = 'aaaaaaaaaa'" + " | replace: 'a', 'aaaaaaaaaa'" * 5 + " %}{{ a | split: '' | join: a }}",
+        "{% assign l = 'a,b' | split: ',' %}" + "{% assign l = l | concat: l %}" * 24,
         "{{ 9" + " | times: 99999999999999999999" * 400 + " }}",
         "{% for i in (1..9000) %}{{ text }}{% endfor %}",
         "{% if true %}" * 100 + "{% endif %}" * 100,
@@ -158,7 +171,7 @@ def test_check_says_what_is_wrong_and_where():
             "html": "{{ a | upcas }}\n{{ b | wibble | downcase }}",
             "from": "{% include 'x' %}",
             "a/b~c": "{% if %}{% endif %}",
-            "reply_to": "a\n{{ }}",
+            "reply_to": "a\n{{ }}\nb\n",
         }
     )
     assert [(p.code, p.pointer, p.message.partition(":")[0], p.hint) for p in problems] == [

@@ -69,7 +69,7 @@ def same(a, b):
     return sort_of(a) == sort_of(b) and a == b
 
 
-def holds(operator, value, operand):
+def holds(operator, value, operand):  # noqa: C901, PLR0911, PLR0912 (a case an operator)
     ordered = sort_of(value) == sort_of(operand) and sort_of(value) in {"text", "number"}
     match operator:
         case "is":
@@ -112,11 +112,11 @@ def holds(operator, value, operand):
     raise AssertionError(operator)
 
 
-def naive(data, contact, trigger, consent):  # noqa: PLR0911 (a line a leaf)
+def naive(data, contact, trigger, consent):
     if "all" in data:
-        return all([naive(part, contact, trigger, consent) for part in data["all"]])
+        return all(naive(part, contact, trigger, consent) for part in data["all"])
     if "any" in data:
-        return any([naive(part, contact, trigger, consent) for part in data["any"]])
+        return any(naive(part, contact, trigger, consent) for part in data["any"])
     if "not" in data:
         return not naive(data["not"], contact, trigger, consent)
     if "did" in data:

@@ -28,7 +28,16 @@ def test_what_the_parser_reads_passes(data):
 def test_what_the_parser_refuses_for_its_shape_fails(data):
     if VALIDATOR.is_valid(data):
         # A schema cannot say these.
-        excused = ("out of range", "finite", "surrogate", "NUL", "whole number", "date", "may only look", "says nothing")
+        excused = (
+            "out of range",
+            "finite",
+            "surrogate",
+            "NUL",
+            "whole number",
+            "date",
+            "may only look",
+            "says nothing",
+        )
         problems = [str(problem) for problem in parse_condition(data)[1]]
         assert all(any(word in problem for word in excused) for problem in problems), problems
 

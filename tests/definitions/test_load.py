@@ -68,7 +68,8 @@ def test_what_is_no_json_is_text(written):
 
 @both
 def test_json_types():
-    text = "a: true\nb: false\nc: null\nd: ~\ne:\nf: -12\ng: 1.5\nh: 1e3\ni: '1'\nj: \"true\"\nk: |\n  null\nl: [1, {m: 2}]"
+    text = "a: true\nb: false\nc: null\nd: ~\ne:\nf: -12\ng: 1.5\nh: 1e3\n"
+    text += "i: '1'\nj: \"true\"\nk: |\n  null\nl: [1, {m: 2}]"
     expected = {
         "a": True, "b": False, "c": None, "d": None, "e": None, "f": -12, "g": 1.5, "h": 1000.0, "i": "1",
         "j": "true", "k": "null\n", "l": [1, {"m": 2}],
@@ -152,7 +153,10 @@ def test_one_mistake_keeps_its_neighbours():
     text = "- {kind: a}\n- {kind: b, kind: c}\n- {kind: d}\n---\nkind: e\n---\nkind: [\n"
     located, problems = read(Source("a.yaml", text))
     assert [one.definition["kind"] for one in located] == ["a", "d", "e"]
-    assert [(problem.code, problem.pointer) for problem in problems] == [("duplicate_key", "/kind"), ("syntax", "")]
+    assert [(problem.code, problem.pointer) for problem in problems] == [
+        ("duplicate_key", "/kind"),
+        ("syntax", "/kind"),
+    ]
 
 
 def test_nothing_is_no_definition():
@@ -200,7 +204,7 @@ def test_yaml_in_flow_style_is_no_json():
     [
         ('{"a": 1,\n"a": 2}', 2, "twice"),
         ('{"a": 1,\n}', 2, "key is text"),
-        ('[1,\n2', 2, "missing"),
+        ("[1,\n2", 2, "missing"),
         ('{"a" 1}', 1, "':'"),
         ("[1 2]", 1, "','"),
         ("[NaN]", 1, "not a value"),
@@ -298,15 +302,18 @@ def test_errors_have_file_line_pointer_and_hint():
 
 
 def test_references_have_lines_too():
-    text = "kind: segment\nname: a\ncondition:\n  all:\n    - segment: bb\n---\nkind: segment\nname: b\ncondition: {all: []}"
+    text = "kind: segment\nname: a\ncondition:\n  all:\n    - segment: bb\n"
+    text += "---\nkind: segment\nname: b\ncondition: {all: []}"
     _, errors, _ = load([Source("one.yaml", text)])
     assert [str(error) for error in errors] == [
-        "one.yaml:5 /condition/all/0/segment: there is no segment 'bb' (define a segment of this name)"
+        "one.yaml:5 /condition/all/0/segment: there is no segment 'bb' (did you mean 'b'?)"
     ]
 
 
 def test_twice_is_refused_and_interactions_match_in_any_case():
-    first = Source("a.yaml", "- {kind: interaction, name: Store_Visit}\n- {kind: segment, name: x, condition: {all: []}}")
+    first = Source(
+        "a.yaml", "- {kind: interaction, name: Store_Visit}\n- {kind: segment, name: x, condition: {all: []}}"
+    )
     second = Source("b.yaml", "kind: interaction\nname: ' store_visit'")
     _, errors, _ = load([first, second])
     assert [(e.code, e.file, e.line, e.hint) for e in errors] == [("defined_twice", "b.yaml", 2, "first in a.yaml:1")]

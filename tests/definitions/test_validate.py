@@ -143,7 +143,14 @@ class Whole(msgspec.Struct, rename="camel"):
 
 
 def test_types_beyond_those_of_definitions():
-    right = {"numbers": [1], "ratio": 1, "either": "x", "part": {"type": "other", "on": True}, "someTexts": ["a"], "x": 1}
+    right = {
+        "numbers": [1],
+        "ratio": 1,
+        "either": "x",
+        "part": {"type": "other", "on": True},
+        "someTexts": ["a"],
+        "x": 1,
+    }
     assert find(right, Whole) == {}
     wrong = {"numbers": [True, 1.5], "ratio": "1", "either": [], "part": {"type": "other", "on": 1}, "someTexts": [1]}
     assert set(find(wrong, Whole)) == {"/numbers/0", "/numbers/1", "/ratio", "/either", "/part/on", "/someTexts/0"}

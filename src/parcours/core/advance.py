@@ -28,7 +28,7 @@ from parcours.core import ids
 from parcours.core.contact import Contact, Run, Timer, Token
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.permission import refusal
-from parcours.core.plan import CompiledBranch, CompiledJourney, CompiledStep, Plan
+from parcours.core.plan import CompiledJourney, CompiledStep, Plan
 from parcours.definitions.journey import Decision, End, Send, Step, Wait, WaitFor
 
 LONGEST_WALK = 1_000
@@ -48,7 +48,7 @@ class Walk(msgspec.Struct):
     now: int
     effects: Effects
 
-    def note(self, what: What, step: str, reason: str = "", detail: dict[str, Any] | None = None) -> None:
+    def note(self, what: str, step: str, reason: str = "", detail: dict[str, Any] | None = None) -> None:
         run = self.run
         self.effects.trace.append(Trace(self.now, what, run.journey, run.version, run.id, step, reason, detail))
 
@@ -67,53 +67,49 @@ def enter(
     plan: Plan,
     contact: Contact,
     journey: CompiledJourney,
-    *,
-    key: str,
     attributes: Mapping[str, Any],
     position: int,
     now: int,
     effects: Effects,
 ) -> None:
-    """Start a run, if the journey's rule of re-entry allows it; a refusal leaves its reason in the trace."""
+    """Start a run, if the journey's rule of re-entry allows it; a refusal leaves its reason in the trace.
+
+    `attributes` are those of what started it and `position` its place in the log.
+    """
     name = journey.name
+    key = key_of(attributes, journey.key) if journey.key else ""
     runs = contact.runs.get(name)
     reason = _refused_entry(contact, journey, key, runs)
+    detail = {"key": key} if key else None
     if reason is not None:
-        effects.trace.append(
-            Trace(now, What.REFUSED, name, journey.version, "", "", reason, {"key": key} if key else None)
-        )
+        effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", reason, detail))
         return
-    run = Run(
-        id=ids.derive(contact.id, name, key, str(position)),
-        journey=name,
-        version=journey.version,
-        key=key,
-        started_at=now,
-        trigger=position,
-        facts={fact: attributes[fact] for fact in journey.facts if fact in attributes},
-        tokens=[],
-    )
-    if runs is None:
-        contact.runs[name] = {run.id: run}
-    else:
-        runs[run.id] = run
-    if journey.definition.re_entry == "never":
+    facts = {fact: attributes[fact] for fact in journey.facts if fact in attributes} if journey.facts else {}
+    token = Token(1, "", now)
+    run = Run(ids.derive(contact.id, name, key, str(position)), name, journey.version, key, now, position, facts, [token])
+    if journey.once:
         contact.past.setdefault(name, {})[key] = now
     walk = Walk(plan, contact, journey, run, now, effects)
-    walk.note(What.ENTERED, "", "", {"key": key} if key else None)
-    set_timer(contact, run, 0, now + journey.max_duration)
-    token = Token(1, "", now)
-    run.tokens.append(token)
-    go(walk, token, journey.definition.start)
+    walk.note(What.ENTERED, "", "", detail)
+    go(walk, token, journey.start)
+    if run.tokens:
+        # Only a run that stays is remembered; most that only send have ended by now.
+        contact.runs.setdefault(name, {})[run.id] = run
+        set_timer(contact, run, 0, now + journey.max_duration)
+
+
+def key_of(attributes: Mapping[str, Any], name: str) -> str:
+    """Return the key of a run: the attribute's value as text, empty when it is missing."""
+    value = attributes.get(name)
+    return "" if value is None else str(value)
 
 
 def _refused_entry(contact: Contact, journey: CompiledJourney, key: str, runs: dict[str, Run] | None) -> str | None:
-    rule = journey.definition.re_entry
-    if rule == "never" and key in contact.past.get(journey.name, ()):
+    if journey.once and key in contact.past.get(journey.name, ()):
         return "entered_before"
     if not runs:
         return None
-    if rule != "always" and any(run.key == key for run in runs.values()):
+    if journey.definition.re_entry != "always" and any(run.key == key for run in runs.values()):
         return "under_way"
     return "too_many_runs" if len(runs) >= MOST_RUNS else None
 
@@ -142,19 +138,6 @@ def resume(walk: Walk, token: Token, label: str, step: str | None) -> None:
     go(walk, token, step)
 
 
-def offer(walk: Walk, branches: Callable[[CompiledStep], tuple[CompiledBranch, ...] | None], fits: Fits) -> None:
-    """Offer an event to every token of the run that stands where it is waited for; each takes its first branch."""
-    waiting = [token for token in walk.run.tokens if branches(walk.journey.steps[token.step])]
-    for token in waiting:
-        for branch in branches(walk.journey.steps[token.step]) or ():
-            if fits(branch):
-                resume(walk, token, branch.label, branch.next)
-                break
-
-
-Fits = Callable[[CompiledBranch], bool]
-
-
 def time_is_up(walk: Walk, token: Token) -> None:
     """A token's timer came due."""
     step = walk.journey.steps[token.step]
@@ -167,11 +150,11 @@ def time_is_up(walk: Walk, token: Token) -> None:
 def end_run(walk: Walk, reason: str) -> None:
     """End a run: nothing of it is left in the contact but that it was."""
     run, contact = walk.run, walk.contact
-    drop_timers(contact, run.id, None)
-    runs = contact.runs[run.journey]
-    del runs[run.id]
-    if not runs:
-        del contact.runs[run.journey]
+    runs = contact.runs.get(run.journey)
+    if runs is not None and runs.pop(run.id, None) is not None:
+        drop_timers(contact, run.id, None)
+        if not runs:
+            del contact.runs[run.journey]
     walk.note(What.ENDED, "", reason)
 
 
@@ -196,10 +179,10 @@ def _end_token(walk: Walk, token: Token) -> None:
         end_run(walk, "finished")
 
 
-def _send(walk: Walk, _token: Token, compiled: CompiledStep) -> Outcome:
+def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     step = compiled.definition
     assert isinstance(step, Send)  # noqa: S101 (the table below pairs types and functions)
-    contact, run, name = walk.contact, walk.run, _token.step
+    contact, run, name = walk.contact, walk.run, token.step
     visit = run.visits.get(name, 0)
     run.visits[name] = visit + 1
     sent = 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 
-class What(StrEnum):
-    """What a trace entry tells. Statistics count entries by journey, version, step, this and reason."""
+class What:
+    """What a trace entry tells. Statistics count entries by journey, version, step, this and reason.
+
+    Plain text rather than an enumeration: these are hashed and written for every decision.
+    """
 
     ENTERED = "entered"
     REFUSED = "refused"
@@ -30,7 +32,8 @@ class Trace(msgspec.Struct, array_like=True, gc=False):
     """One decision."""
 
     at: int
-    what: What
+    what: str
+    """One of `What`."""
     journey: str = ""
     version: int = 0
     run: str = ""

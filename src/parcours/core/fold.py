@@ -20,13 +20,13 @@ its record in the log.
 from __future__ import annotations
 
 from bisect import insort
-from typing import Any
+from collections.abc import Callable
 
-from parcours.core.advance import Walk, end_run, enter, offer, time_is_up
-from parcours.core.contact import Contact, Run
+from parcours.core.advance import Walk, end_run, enter, key_of, resume, time_is_up
+from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Enter, Input, Interaction, Reaction, Update
-from parcours.core.plan import CompiledBranch, CompiledJourney, CompiledStep, Counter, Plan, Route
+from parcours.core.plan import CompiledBranch, CompiledJourney, Counter, Plan, Route
 
 
 def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
@@ -91,52 +91,57 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
         if age > journey.max_age:
             effects.trace.append(_late(journey, now, age))
             continue
-        enter(
-            plan,
-            contact,
-            journey,
-            key=key_of(attributes, journey.key),
-            attributes=attributes,
-            position=item.position,
-            now=now,
-            effects=effects,
-        )
+        enter(plan, contact, journey, attributes, item.position, now, effects)
 
 
 def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: Route, effects: Effects) -> None:
-    now, attributes, name = item.received_at, item.attributes, item.name
+    now, attributes = item.received_at, item.attributes
 
-    def waits(step: CompiledStep) -> tuple[CompiledBranch, ...] | None:
-        return step.interactions.get(name)
+    def fits(branch: CompiledBranch, run: Run) -> bool:
+        if branch.key and key_of(attributes, branch.key) != run.key:
+            return False
+        return branch.where is None or branch.where.ask(contact, attributes, now)
 
-    for journey in route.listeners:
-        runs = contact.runs.get(journey)
+    for name in route.listeners:
+        runs = contact.runs.get(name)
         if not runs:
             continue
+        versions = plan.journeys[name]
         for run in list(runs.values()):
-            walk = _walk(plan, contact, run, now, effects)
-            if now - item.occurred_at > walk.journey.max_age:
-                effects.trace.append(_late(walk.journey, now, now - item.occurred_at, run.id))
+            journey = versions[run.version]
+            waiting = _waiting(run, journey, item.name)
+            if not waiting:
                 continue
+            if now - item.occurred_at > journey.max_age:
+                effects.trace.append(_late(journey, now, now - item.occurred_at, run.id))
+                continue
+            _offer(Walk(plan, contact, journey, run, now, effects), waiting, fits)
 
-            def fits(branch: CompiledBranch, run: Run = run) -> bool:
-                if branch.key and key_of(attributes, branch.key) != run.key:
-                    return False
-                return branch.where is None or branch.where.ask(contact, attributes, now)
 
-            offer(walk, waits, fits)
+Waiting = list[tuple[Token, tuple[CompiledBranch, ...]]]
+
+
+def _waiting(run: Run, journey: CompiledJourney, interaction: str) -> Waiting:
+    """Return the tokens that stand where an interaction is waited for, with the branches that wait for it."""
+    steps = journey.steps
+    return [
+        (token, branches)
+        for token in run.tokens
+        if (branches := steps[token.step].interactions.get(interaction)) is not None
+    ]
+
+
+def _offer(walk: Walk, waiting: Waiting, fits: Callable[[CompiledBranch, Run], bool]) -> None:
+    """Offer an event to the tokens that wait for it; each takes the first of its branches that fits."""
+    for token, branches in waiting:
+        for branch in branches:
+            if fits(branch, walk.run):
+                resume(walk, token, branch.label, branch.next)
+                break
 
 
 def _late(journey: CompiledJourney, now: int, age: int, run: str = "") -> Trace:
     return Trace(now, What.LATE, journey.name, journey.version, run, detail={"age": age, "max_age": journey.max_age})
-
-
-def key_of(attributes: dict[str, Any], name: str) -> str:
-    """Return the key of a run: the attribute's value as text, empty when the journey has no key or it is missing."""
-    if not name:
-        return ""
-    value = attributes.get(name)
-    return "" if value is None else str(value)
 
 
 def _remember(contact: Contact, counter: Counter, occurred_at: int) -> None:
@@ -172,19 +177,21 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
         if channel:
             contact.consent.setdefault(channel, {})[topic] = "opted_out"
 
-    def waits(step: CompiledStep) -> tuple[CompiledBranch, ...] | None:
-        return step.reactions.get(item.reaction)
+    def fits(branch: CompiledBranch, run: Run) -> bool:
+        if branch.message is not None:
+            return item.message in run.messages.get(branch.message, ())
+        return any(item.message in sent for sent in run.messages.values())
 
     for journey in plan.reactions.get(item.reaction, ()):
         for run in list(contact.runs.get(journey, {}).values()):
             walk = _walk(plan, contact, run, item.received_at, effects)
-
-            def fits(branch: CompiledBranch, run: Run = run) -> bool:
-                if branch.message is not None:
-                    return item.message in run.messages.get(branch.message, ())
-                return any(item.message in sent for sent in run.messages.values())
-
-            offer(walk, waits, fits)
+            steps = walk.journey.steps
+            waiting = [
+                (token, branches)
+                for token in run.tokens
+                if (branches := steps[token.step].reactions.get(item.reaction)) is not None
+            ]
+            _offer(walk, waiting, fits)
 
 
 def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
@@ -194,13 +201,4 @@ def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
             Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment")
         )
         return
-    enter(
-        plan,
-        contact,
-        journey,
-        key="",
-        attributes={},
-        position=item.position,
-        now=item.received_at,
-        effects=effects,
-    )
+    enter(plan, contact, journey, {}, item.position, item.received_at, effects)

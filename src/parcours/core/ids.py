@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import hashlib
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuv"
-_CONTACT_BITS = 60
-CONTACT_LENGTH = _CONTACT_BITS // 5
+CONTACT_LENGTH = 15
+"""Characters of a contact's id: 60 bits in hexadecimal."""
 
-
-def _text(number: int, length: int) -> str:
-    return "".join(_DIGITS[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5))
+_DERIVED_LENGTH = 16
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 def derive(*parts: str) -> str:
-    """Return 13 characters (64 bits) that stand for the parts: equal for equal parts, on every machine."""
-    digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return _text(int.from_bytes(digest, "big"), 13)
+    """Return 16 characters (64 bits) that stand for the parts: equal for equal parts, on every machine."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def contact_id(namespace: str, value: str, attempt: int = 0) -> str:
-    """Return the id of the contact first seen under an identity: 12 characters, 60 bits.
+    """Return the id of the contact first seen under an identity.
 
     `attempt` gives another id when the one before is taken by somebody else.
     """
-    seed = f"{namespace}\0{value}" if attempt == 0 else f"{namespace}\0{value}\0{attempt}"
-    digest = hashlib.blake2b(seed.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return _text(int.from_bytes(digest, "big") >> (64 - _CONTACT_BITS), CONTACT_LENGTH)
+    parts = (namespace, value) if attempt == 0 else (namespace, value, str(attempt))
+    return derive(*parts)[:CONTACT_LENGTH]
+
+
+def is_contact_id(text: str) -> bool:
+    """Return whether a text has the form of a contact's id."""
+    return len(text) == CONTACT_LENGTH and _HEXADECIMAL.issuperset(text)
 
 
 def contact_number(contact: str) -> int:
     """Return a contact's id as a number below 2**60, the form in which stores keep it."""
-    return int(contact, 32)
+    return int(contact, 16)
 
 
 def contact_from_number(number: int) -> str:
     """Return the id whose number this is."""
-    return _text(number, CONTACT_LENGTH)
+    return f"{number:015x}"
 
 
 def message_id(contact: str, run: str, step: str, visit: int, message: str) -> str:
@@ -47,11 +48,10 @@ def message_id(contact: str, run: str, step: str, visit: int, message: str) -> s
 def contact_of_message(message: str) -> str | None:
     """Return the contact a message id belongs to, or None when the text is not a message id."""
     contact, dash, rest = message.partition("-")
-    if dash and len(contact) == CONTACT_LENGTH and len(rest) == 13 and all(c in _DIGITS for c in contact + rest):  # noqa: PLR2004 (64 bits, 5 a character)
-        return contact
-    return None
+    valid = dash and is_contact_id(contact) and len(rest) == _DERIVED_LENGTH and _HEXADECIMAL.issuperset(rest)
+    return contact if valid else None
 
 
 def message_key(source: str, message: str) -> bytes:
     """Return 16 bytes that stand for `(source, message id)`, which is accepted once."""
-    return hashlib.blake2b(f"{source}\0{message}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(f"{source}\0{message}".encode(), digest_size=16).digest()

@@ -100,6 +100,9 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     """The attributes of the trigger that later conditions look at; a run remembers these."""
     reacts: bool
     """Whether some step waits for reactions, so that a run must remember what it sent."""
+    start: str
+    once: bool
+    """Whether a contact enters once a key and never again."""
 
 
 class CompiledMessage(msgspec.Struct, frozen=True):
@@ -280,6 +283,8 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         segment=segment,
         facts=tuple(sorted(facts)),
         reacts=any(step.reactions for step in steps.values()),
+        start=definition.start,
+        once=definition.re_entry == "never",
     )
 
 

@@ -12,6 +12,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -223,11 +224,14 @@ def _key_of_data(data: object) -> Key | None:
     return kind, match_name(name) if kind == "interaction" else name
 
 
+_fields = lru_cache(maxsize=256)(msgspec.structs.fields)
+
+
 def _plain(value: object) -> object:
     if isinstance(value, msgspec.Struct):
         config = type(value).__struct_config__
         plain: dict[str, object] = {} if config.tag_field is None else {config.tag_field: config.tag}
-        for field in msgspec.structs.fields(value):
+        for field in _fields(type(value)):
             item = getattr(value, field.name)
             usual = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
             if usual is msgspec.NODEFAULT or item != usual:

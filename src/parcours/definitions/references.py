@@ -40,6 +40,8 @@ LARGEST_SEGMENT = 10_000
 DEEPEST_SEGMENT = 128
 """How deep it may be nested then: enough for a chain of segments, too little to exhaust a stack."""
 
+_MOST_GUESSES = 100
+
 Key = tuple[str, str]
 """A definition: its kind, and its name as the workspace keeps it (an interaction's folded)."""
 
@@ -80,6 +82,7 @@ class _Checker:
         self.unread = frozenset(unread)
         self.findings: list[Finding] = []
         self.key: Key = ("", "")
+        self.guesses = _MOST_GUESSES
 
     # --- reporting ----------------------------------------------------------------------------------------------------
 
@@ -91,10 +94,15 @@ class _Checker:
         problem = Problem(code=code, message=message, pointer=pointer, hint=hint)
         self.findings.append(Finding(key=self.key, problem=problem, warning=True))
 
+    def guess(self, name: str, known: Collection[str]) -> str:
+        """Return which name may have been meant: for the first mistakes only, since every name is compared."""
+        self.guesses -= 1
+        return did_you_mean(name, known) if self.guesses >= 0 else ""
+
     def named(self, kind: str, name: str, known: Collection[str], pointer: str) -> None:
         """Require that a definition of this kind is there."""
         if name not in known and (kind, name) not in self.unread:
-            hint = did_you_mean(name, known) or f"define a {kind} of this name"
+            hint = self.guess(name, known) or f"define a {kind} of this name"
             self.error("unknown_reference", f"there is no {kind} {shown(name)}", pointer, hint)
 
     def interaction(self, name: str, pointer: str) -> None:
@@ -106,7 +114,7 @@ class _Checker:
                 "unknown_interaction",
                 f"the interaction {shown(name)} is not defined; it will be learned when it first arrives",
                 pointer,
-                did_you_mean(folded, known),
+                self.guess(folded, known),
             )
 
     # --- one definition -----------------------------------------------------------------------------------------------
@@ -127,9 +135,10 @@ class _Checker:
                 self.counts_when(place.condition, place.pointer)
 
     def condition(self, data: Mapping[str, Any], pointer: str, *, trigger: bool) -> None:
-        for place, leaf, problems in _leaves(data, pointer):
-            for problem in problems:
-                self.error(problem.code, problem.message, problem.pointer, problem.hint)
+        node, problems = parse_condition(data, pointer)
+        for problem in problems:
+            self.error(problem.code, problem.message, problem.pointer, problem.hint)
+        for place, leaf in _leaves(data, node, pointer) if node is not None else ():
             match leaf:
                 case ast.InSegment():
                     self.named("segment", leaf.name, self.workspace.segments, f"{place}/segment")
@@ -376,21 +385,17 @@ def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct) -> bo
             return False
 
 
-def _leaves(data: object, pointer: str) -> Iterator[tuple[str, ast.Node | None, list[Problem]]]:
-    """Yield each comparison of a condition as it is written, with its place: a tree does not know places."""
-    node, problems = parse_condition(data, pointer)
-    if node is None or not isinstance(data, Mapping):
-        yield pointer, None, problems
-        return
+def _leaves(data: Any, node: ast.Node, pointer: str) -> Iterator[tuple[str, ast.Node]]:
+    """Yield each leaf of a tree with its place, which what was written tells: a tree does not know places."""
     match node:
         case ast.All() | ast.Any():
             head = "all" if isinstance(node, ast.All) else "any"
-            for index, part in enumerate(data[head]):
-                yield from _leaves(part, f"{pointer}/{head}/{index}")
+            for index, part in enumerate(node.parts):
+                yield from _leaves(data[head][index], part, f"{pointer}/{head}/{index}")
         case ast.Not():
-            yield from _leaves(data["not"], f"{pointer}/not")
+            yield from _leaves(data["not"], node.part, f"{pointer}/not")
         case _:
-            yield pointer, node, []
+            yield pointer, node
 
 
 def _with_depth(node: ast.Node) -> Iterator[tuple[ast.Node, int]]:

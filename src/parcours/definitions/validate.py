@@ -70,11 +70,10 @@ def convert(value: object, expected: type[T], pointer: str = "") -> tuple[T | No
 
 def conditions_in(definition: msgspec.Struct, pointer: str = "") -> Iterator[ConditionPlace]:
     """Yield every condition anywhere inside a definition, with its JSON pointer and the struct it stands in."""
-    marked = _condition_fields(type(definition))
-    for field in msgspec.structs.fields(definition):
-        value = getattr(definition, field.name)
-        below = f"{pointer}/{escape(field.encode_name)}"
-        if field.name in marked:
+    for name, written, is_condition in _fields(type(definition)):
+        value = getattr(definition, name)
+        below = f"{pointer}/{escape(written)}"
+        if is_condition:
             if value is not None:
                 yield ConditionPlace(below, definition, value)
         elif isinstance(value, msgspec.Struct):
@@ -92,10 +91,11 @@ def _type_info(expected: Any) -> inspect.Type:
 
 
 @lru_cache(maxsize=256)
-def _condition_fields(cls: type[msgspec.Struct]) -> frozenset[str]:
+def _fields(cls: type[msgspec.Struct]) -> tuple[tuple[str, str, bool], ...]:
+    """Return the name of each field, how it is written, and whether it holds a condition."""
     info = inspect.type_info(cls)
     fields = info.fields if isinstance(info, inspect.StructType) else ()
-    return frozenset(field.name for field in fields if _is_condition(field.type))
+    return tuple((field.name, field.encode_name, _is_condition(field.type)) for field in fields)
 
 
 def _is_condition(expected: inspect.Type) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http
 import http.client
 import queue
 import threading
@@ -123,7 +124,7 @@ class Client:
                 self._connection.close()
                 failure = f"{type(error).__name__}: {error}"
                 continue
-            if response.status < 300:
+            if response.status == http.HTTPStatus.OK:
                 return msgspec.json.decode(answer) if answer else None
             failure = f"{response.status} {answer[:500].decode('utf-8', 'replace')}"
             if response.status not in (429, 503):

@@ -117,7 +117,9 @@ def comparison_table(comparison: Comparison) -> Group:
     same = sum(ours == sql for ours, sql in comparison.steps.values())
     every = len(comparison.steps)
     table.add_section()
-    table.add_row("single counts by journey, step and reason", f"{every:,}", "", f"{same:,} equal", _mark(good=same == every))
+    table.add_row(
+        "single counts by journey, step and reason", f"{every:,}", "", f"{same:,} equal", _mark(good=same == every)
+    )
     differences = comparison.differences
     if not differences:
         return Group(table)
@@ -140,7 +142,9 @@ def steps_table(comparison: Comparison, journeys: Iterable[JourneyDefinition]) -
             here = {key: pair for key, pair in of_journey.items() if key[1] == step}
             arrived = sum(ours for key, (ours, _) in here.items() if key[2] == "arrived")
             sent = [ours for key, (ours, _) in here.items() if key[2] == "sent"]
-            refused = [f"{ours:,} {_REASONS.get(key[3], key[3])}" for key, (ours, _) in here.items() if key[2] == "suppressed"]
+            refused = [
+                f"{ours:,} {_REASONS.get(key[3], key[3])}" for key, (ours, _) in here.items() if key[2] == "suppressed"
+            ]
             table.add_row(
                 journey.name if not index else "",
                 step,

@@ -5,12 +5,12 @@ time here, and the journeys of `examples/complete-journey` a third, as window fu
 
 The rules that decide the counts, from `semantics.md`:
 
-| rule                                                                                     | so in SQL                     |
-|------------------------------------------------------------------------------------------|-------------------------------|
-| a timeout at an instant comes before an input at that instant                            | `next_order < due`            |
-| time ends with the newest input; what is due at that instant still comes due             | `due <= now`                  |
-| a window `14d` asked at `t` is `(t - 14d, t]`                                            | `moment > first_order`        |
-| consent is looked at before the address, and a transactional mail needs no consent       | `marketing`, `transactional`  |
+| rule                                                                           | so in SQL                    |
+|--------------------------------------------------------------------------------|------------------------------|
+| a timeout at an instant comes before an input at that instant                  | `next_order < due`           |
+| time ends with the newest input; what is due at that instant still comes due   | `due <= now`                 |
+| a window `14d` asked at `t` is `(t - 14d, t]`                                  | `moment > first_order`       |
+| consent is asked before the address; a transactional mail needs no consent     | `marketing`, `transactional` |
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def expected(households: int | None = None, folder: Path | None = None) -> Expec
         for name in ("transactions", "demographics", "campaigns", "campaign_descriptions", "coupon_redemptions"):
             path = str(folder / f"{name}.parquet").replace("'", "''")
             connection.execute(f"CREATE VIEW {name} AS FROM '{path}'")
-        connection.execute(_BASE.format(limit="" if households is None else f"LIMIT {households:d}"))
-        for script in (_WELCOME, _WIN_BACK, _CAMPAIGN_FOLLOW_UP, _RECEIPT):
+        connection.execute(_CHOSEN, {"most": households})
+        for script in (_BASE, _WELCOME, _WIN_BACK, _CAMPAIGN_FOLLOW_UP, _RECEIPT):
             connection.execute(script)
         found = connection.execute(_STATISTICS).fetchall()
         statistics = {(journey, step, what, reason): int(count) for journey, step, what, reason, count in found}
@@ -78,10 +78,14 @@ def expected(households: int | None = None, folder: Path | None = None) -> Expec
     return Expected(inputs, contacts, orders, lines, now, statistics, mails)
 
 
+_CHOSEN = """
+CREATE TABLE chosen AS
+SELECT DISTINCT household_id AS id FROM transactions ORDER BY id LIMIT coalesce($most, 1000000)
+"""
+
 _BASE = """
 CREATE TABLE household AS
-WITH chosen AS (SELECT DISTINCT household_id AS id FROM transactions ORDER BY id {limit}),
-permitted AS (
+WITH permitted AS (
     SELECT
         id,
         CASE id % 10 WHEN 3 THEN 'opted_out' WHEN 6 THEN 'no_consent' END AS consent,
@@ -120,7 +124,7 @@ CREATE TABLE fact (journey VARCHAR, step VARCHAR, what VARCHAR, reason VARCHAR);
 
 -- A step that sends one message to each of these households, whose mail is refused for `refusal` when it has one.
 CREATE MACRO outcome(refusal, message) AS
-    CASE WHEN refusal IS NULL THEN {{what: 'sent', reason: message}} ELSE {{what: 'suppressed', reason: refusal}} END;
+    CASE WHEN refusal IS NULL THEN {what: 'sent', reason: message} ELSE {what: 'suppressed', reason: refusal} END;
 """
 
 _WELCOME = """

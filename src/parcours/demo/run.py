@@ -110,8 +110,8 @@ def _demo(households: int | None, *, keep: bool, console: Console) -> int:
             dataset = stack.enter_context(Dataset(households))
             sql = expected(households)
         console.print(
-            f"[bold]The Complete Journey[/]: {sql.contacts:,} households, {sql.orders:,} orders with {sql.lines:,} lines. "
-            f"SQL expects {sum(sql.mails.values()):,} mails."
+            f"[bold]The Complete Journey[/]: {sql.contacts:,} households, {sql.orders:,} orders with {sql.lines:,} "
+            f"lines. SQL expects {sum(sql.mails.values()):,} mails."
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parcours-demo-")))
         with console.status("Starting the service and a mail server"):

@@ -12,7 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
-from parcours.core.ids import CONTACT_LENGTH
+from parcours.core.ids import is_contact_id
 from parcours.core.inputs import Input, Publish
 from parcours.definitions.load import dump
 from parcours.errors import Problem
@@ -144,8 +144,7 @@ class Api(Controller):
         if ":" in contact:
             namespace, _, value = contact.partition(":")
             found = store.resolve([(namespace, value)]).get((namespace, value), "")
-        valid = len(found) == CONTACT_LENGTH and all(letter in "0123456789abcdefghijklmnopqrstuv" for letter in found)
-        state = store.contacts([found]).get(found) if valid else None
+        state = store.contacts([found]).get(found) if is_contact_id(found) else None
         if state is None:
             raise NotFoundException(detail=f"there is no contact {contact!r}: give an id, or user_id:VALUE")
         limit = max(1, min(limit, 1_000))

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parcours.definitions.load import load_data
+from parcours.definitions.references import DEEPEST_SEGMENT, Finding, check, cycles
+from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.workspace import Workspace
+from tests.definitions.examples import SHOP
+
+
+def shop() -> dict[tuple[str, str], dict[str, Any]]:
+    """The example's definitions as plain data, by kind and name, to be damaged."""
+    found = [item for doc in yaml.load_all(SHOP.replace("1980-12-31", '"1980-12-31"'), yaml.SafeLoader)
+             for item in (doc if isinstance(doc, list) else [doc])]  # fmt: skip
+    return {(item["kind"], item["name"]): item for item in found}
+
+
+def put(data: Any, pointer: str, value: Any) -> None:
+    *path, last = pointer.strip("/").split("/")
+    for key in path:
+        data = data[int(key)] if isinstance(data, list) else data[key]
+    if isinstance(data, list):
+        data[int(last)] = value
+    else:
+        data[last] = value
+
+
+def findings(items: dict) -> tuple[dict[str, str], dict[str, str]]:
+    """Return errors and warnings: code, message and hint by place (`journey basket /start`)."""
+    names = [f"{kind} {name}" for kind, name in items]
+
+    def placed(problems):
+        found = {}
+        for problem in problems:
+            _, _, index, *rest = problem.pointer.split("/")
+            found[f"{names[int(index)]} /{'/'.join(rest)}"] = f"{problem.code}: {problem.message} ({problem.hint})"
+        assert len(found) == len(problems), problems
+        return found
+
+    _, errors, warnings = load_data(list(items.values()))
+    return placed(errors), placed(warnings)
+
+
+def damaged(*changes: tuple[str, str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    items = shop()
+    for definition, pointer, value in changes:
+        kind, _, name = definition.partition(" ")
+        put(items[kind, name], pointer, value)
+    return findings(items)
+
+
+def test_the_shop_is_whole():
+    assert damaged() == ({}, {})
+
+
+BASKET = "journey basket"
+
+
+@pytest.mark.parametrize(
+    "definition, pointer, value, place, words",
+    [
+        (BASKET, "/entry", {"type": "segment", "segment": "regular"}, "/entry/segment", "did you mean 'regulars'"),
+        (BASKET, "/steps/vip/if", {"segment": "nobody"}, "/steps/vip/if/segment", "no segment"),
+        (BASKET, "/entry/where", {"any": [{"not": {"segment": "x"}}]}, "/entry/where/any/0/not/segment", "no segment"),
+        (BASKET, "/steps/listen/events/0/where", {"segment": "x"}, "/steps/listen/events/0/where/segment", "unknown"),
+        ("segment regulars", "/condition", {"segment": "x"}, "/condition/segment", "no segment"),
+        (BASKET, "/steps/remind/messages", ["reminders", "reminder"], "/steps/remind/messages/0", "mean 'reminder'"),
+        (BASKET, "/steps/push/messages", ["nudge", "nudge"], "/steps/push/messages/1", "twice"),
+        (BASKET, "/steps/watch/events/0/message", "remind", "/steps/watch/events/0/message", "never sends"),
+        (BASKET, "/start", "lisen", "/start", "did you mean 'listen'"),
+        (BASKET, "/steps/pause/next", "vipp", "/steps/pause/next", "did you mean 'vip'"),
+        (BASKET, "/steps/watch/timeout/next", "x", "/steps/watch/timeout/next", "no step"),
+        (BASKET, "/steps/vip/else", "x", "/steps/vip/else", "no step"),
+        (BASKET, "/steps/extra", {"type": "end"}, "/steps/extra", "nothing leads"),
+        (BASKET, "/steps/pause/for", "31d", "/steps/pause/for", "longer than"),
+        (BASKET, "/steps/watch/timeout/after", "721h", "/steps/watch/timeout/after", "longer than"),
+        (BASKET, "/entry/key", "", "/steps/listen/events/0/key", "no key"),
+        ("message reminder", "/channel", "e-mail", "/channel", "did you mean 'email'"),
+        ("message reminder", "/content/subject", "  ", "/content", "'subject'"),
+        ("message reminder", "/content/text", "", "/content", "'text' or 'html'"),
+        ("message reminder", "/content/htm", "x", "/content/htm", "did you mean 'html'"),
+        ("message nudge", "/content", {"title": "x"}, "/content", "'body'"),
+        ("segment regulars", "/condition", {"interaction": "a", "is": 1}, "/condition/interaction", "no interaction"),
+        ("interaction Order Completed", "/counts_when", {"contact": "a", "is": 1}, "/counts_when", "may only look"),
+        ("interaction Order Completed", "/counts_when", {"did": "Checkout Started"}, "/counts_when", "may only look"),
+    ],
+)  # fmt: skip
+def test_one_error(definition, pointer, value, place, words):
+    errors, warnings = damaged((definition, pointer, value))
+    wanted = f"{definition} {place}"
+    assert wanted in errors
+    assert words in errors[wanted]
+    assert warnings == {}
+
+
+@pytest.mark.parametrize(
+    "definition, pointer, value, place, words",
+    [
+        (BASKET, "/entry/interaction", "checkout start", "/entry/interaction", "mean 'checkout started'"),
+        (BASKET, "/steps/listen/events/0/interaction", "x", "/steps/listen/events/0/interaction", "learned"),
+        ("segment regulars", "/condition/did", "x", "/condition/did", "learned"),
+        (BASKET, "/steps/vip/if", {"consent": "emial"}, "/steps/vip/if/consent", "mean 'email'"),
+    ],
+)
+def test_one_warning(definition, pointer, value, place, words):
+    errors, warnings = damaged((definition, pointer, value))
+    assert errors == {}
+    assert list(warnings) == [f"{definition} {place}"]
+    assert words in warnings[f"{definition} {place}"]
+
+
+def test_everything_is_reported_at_once():
+    errors, warnings = damaged(
+        (BASKET, "/start", "x"),
+        (BASKET, "/steps/pause/for", "1000d"),
+        (BASKET, "/entry/interaction", "x"),
+        ("segment regulars", "/condition", {"segment": "x"}),
+        ("message nudge", "/channel", "x"),
+    )
+    assert len(errors) == 4
+    assert len(warnings) == 1
+
+
+def test_names_of_interactions_match_in_any_case():
+    assert damaged((BASKET, "/entry/interaction", " CHECKOUT started ")) == ({}, {})
+
+
+def test_a_journey_that_reads_a_segment_has_no_interaction_to_look_at():
+    errors, _ = damaged(
+        (BASKET, "/entry", {"type": "segment", "segment": "regulars"}),
+        (BASKET, "/steps/listen/events/0/where", {"interaction": "total", "more_than": 1}),
+        (BASKET, "/steps/listen/events/0/key", ""),
+    )
+    # The filter of a branch looks at the interaction it filters.
+    assert list(errors) == ["journey basket /steps/vip/if/interaction"]
+
+
+def test_a_reaction_needs_a_message():
+    items = shop()
+    items["journey", "basket"] |= {
+        "start": "watch",
+        "steps": {"watch": {"type": "wait_for", "events": [{"type": "reaction", "reaction": "opened"}]}},
+    }
+    errors, warnings = findings(items)
+    assert errors == {}
+    assert "no message to react to" in warnings["journey basket /steps/watch/events/0/reaction"]
+
+
+def test_a_wait_as_long_as_the_run_is_fine():
+    assert damaged((BASKET, "/steps/pause/for", "30d")) == ({}, {})
+
+
+def test_a_cycle_needs_a_wait():
+    errors, _ = damaged((BASKET, "/steps/remind/next", "vip"), (BASKET, "/steps/watch", {"type": "end"}))
+    assert "vip → remind → vip" in errors["journey basket /steps/vip"]
+    errors, _ = damaged((BASKET, "/steps/push/next", "push"))
+    assert "push → push" in errors["journey basket /steps/push"]
+    assert damaged((BASKET, "/steps/push/next", "pause")) == ({}, {})
+
+
+def workspace_of(**conditions: Any) -> Workspace:
+    return Workspace().with_definitions(
+        *(SegmentDefinition(name=name, condition=condition) for name, condition in conditions.items())
+    )
+
+
+def codes(workspace: Workspace) -> list[str]:
+    return [finding.problem.code for finding in check(workspace)]
+
+
+def test_segments_may_not_refer_to_each_other_in_a_circle():
+    [finding] = check(workspace_of(a={"segment": "b"}, b={"not": {"segment": "c"}}, c={"all": [{"segment": "a"}]}))
+    assert isinstance(finding, Finding)
+    assert "a → b → c → a" in finding.problem.message
+    assert codes(workspace_of(a={"segment": "a"})) == ["segment_cycle"]
+    two = workspace_of(
+        a={"segment": "b"}, b={"segment": "a"}, c={"segment": "d"}, d={"segment": "c"}, e={"segment": "a"}
+    )
+    assert codes(two) == ["segment_cycle"] * 2
+
+
+def test_segments_may_not_grow_without_end():
+    def doubling(levels):
+        conditions = {f"s{i}": {"all": [{"segment": f"s{i + 1}"}] * 2} for i in range(levels)}
+        return workspace_of(**conditions, **{f"s{levels}": {"contact": "a", "is": 1}})
+
+    assert codes(doubling(8)) == []
+    assert set(codes(doubling(60))) == {"too_large"}
+    chain = {f"s{i}": {"segment": f"s{i + 1}"} for i in range(3_000)} | {"s3000": {"all": []}}
+    assert set(codes(workspace_of(**chain))) == {"too_large"}
+    chain = {f"s{i}": {"segment": f"s{i + 1}"} for i in range(DEEPEST_SEGMENT - 1)}
+    assert codes(workspace_of(**chain, **{f"s{DEEPEST_SEGMENT - 1}": {"all": []}})) == []
+
+
+def test_conditions_made_by_hand_are_looked_at_too():
+    [finding] = check(workspace_of(a={"contact": "x", "iz": 1}))
+    assert (finding.key, finding.problem.pointer) == (("segment", "a"), "/condition/iz")
+
+
+def test_what_could_not_be_read_is_not_missed():
+    workspace = workspace_of(a={"segment": "b"})
+    assert codes(workspace) == ["unknown_reference"]
+    assert check(workspace, {("segment", "b")}) == []
+
+
+@given(st.dictionaries(st.sampled_from("abcdefg"), st.lists(st.sampled_from("abcdefgx"), max_size=4)))
+def test_cycles_are_cycles_and_none_is_missed(graph):
+    found = cycles(graph)
+    for cycle in found:
+        for name, following in zip(cycle, cycle[1:] + cycle[:1], strict=True):
+            assert following in graph[name]
+    # Without the steps of those found, nothing is left that goes round.
+    left = {name: to for name, to in graph.items() if not any(name in cycle for cycle in found)}
+
+    def returns(start):
+        seen, todo = set(), [start]
+        while todo:
+            for name in left.get(todo.pop(), []):
+                if name == start:
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    todo.append(name)
+        return False
+
+    assert not any(returns(name) for name in left)
