@@ -161,14 +161,16 @@ def identities(contacts: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def interactions(count: int, contacts: int, *, seed: int = 1, at: datetime = START) -> Iterator[dict[str, Any]]:
-    """Yield a shop's interactions in the order of time, three a second."""
+def interactions(
+    count: int, contacts: int, *, seed: int = 1, at: datetime = START, apart: int = 333
+) -> Iterator[dict[str, Any]]:
+    """Yield a shop's interactions in the order of time, so many milliseconds apart."""
     chance = random.Random(seed)
     kinds = ["Order Completed"] * 30 + ["Product Viewed"] * 40 + ["Product Added"] * 15
     kinds += ["Checkout Started"] * 5 + ["Campaign Received"] * 5 + ["Coupon Redeemed"] * 5
     for number in range(count):
         kind = chance.choice(kinds)
-        when = at + timedelta(milliseconds=333 * number)
+        when = at + timedelta(milliseconds=apart * number)
         yield {
             "type": "track",
             "event": kind,

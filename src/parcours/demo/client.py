@@ -18,7 +18,7 @@ import msgspec
 
 from parcours.demo.dataset import DemoError
 
-MESSAGES_A_BATCH = 400
+MESSAGES_A_BATCH = 500
 BYTES_A_BATCH = 1_500_000
 """Well below the service's limit of 4 MB."""
 
