@@ -1,7 +1,8 @@
 """The workload the benchmarks share: the demo's journeys, 17 more live ones, and a shop's interactions.
 
-Of 100 interactions 30 are orders of three lines, 40 product views, 15 products added, 5 checkouts, 5 campaigns and
-5 redemptions, spread over the contacts by chance (seeded). Every order touches about half of the journeys.
+Of 100 interactions 55 are product views, 20 products added, 10 orders of three lines, 7 checkouts, 4 campaigns and
+4 redemptions, spread over the contacts by chance (seeded): a shop in which every fifth view ends in an order, which is
+many. Every order touches about half of the journeys.
 """
 
 from __future__ import annotations
@@ -166,8 +167,8 @@ def interactions(
 ) -> Iterator[dict[str, Any]]:
     """Yield a shop's interactions in the order of time, so many milliseconds apart."""
     chance = random.Random(seed)
-    kinds = ["Order Completed"] * 30 + ["Product Viewed"] * 40 + ["Product Added"] * 15
-    kinds += ["Checkout Started"] * 5 + ["Campaign Received"] * 5 + ["Coupon Redeemed"] * 5
+    kinds = ["Order Completed"] * 10 + ["Product Viewed"] * 55 + ["Product Added"] * 20
+    kinds += ["Checkout Started"] * 7 + ["Campaign Received"] * 4 + ["Coupon Redeemed"] * 4
     for number in range(count):
         kind = chance.choice(kinds)
         when = at + timedelta(milliseconds=apart * number)

@@ -104,8 +104,25 @@ class Store(Protocol):
         """Return the contacts that exist, by id."""
         ...
 
+    def write(self, changes: Changes) -> None:
+        """Begin to keep everything in `changes`: `finish` makes it durable, and has to be called next.
+
+        Raises:
+            StoreError: Nothing was kept, and there is nothing to finish.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Make what was written durable. May be called from another thread, while this one does not use the store
+        but to read what was committed before: `log` and the methods below it.
+
+        Raises:
+            StoreError: Nothing was kept.
+        """
+        ...
+
     def commit(self, changes: Changes) -> None:
-        """Keep everything in `changes`, durably, or nothing.
+        """Keep everything in `changes`, durably, or nothing: `write` and `finish`.
 
         Raises:
             StoreError: Nothing was kept.

@@ -21,26 +21,26 @@ ORDERS = [
     # 4: the second order a second before the 14 days are over; sums that binary fractions get wrong.
     (4, 3, 78, [3_333, 3_333, 3_334]),
     (4, 17, 77, [10, 20, 9_969]),
-    (4, 200, 0, [0]),
+    (4, 190, 0, [0]),
     # 3, 6, 11, 24, 36: opted out, never asked, an invalid address, no address, never asked and an invalid address.
     (3, 5, 0, [10_000]),
     (6, 5, 0, [10_000]),
     (11, 5, 0, [10_000]),
     (24, 5, 0, [10_000]),
     (36, 5, 0, [10_000]),
-    # 7, 8: the last days. A timer that is due with the newest input, and one that is due a second later.
-    (7, 186, 43_200, [700]),
-    (7, 172, 43_200, [700]),
-    (8, 186, 43_201, [700]),
-    (8, 172, 43_201, [700]),
-    (8, 144, 43_200, [700]),
+    # The newest input is the last of household 1. Timers that are due then: of 7 (14 days) and 10 (28 days); and timers
+    # that would be due a second later: of 8 and 12.
+    (7, 181, 86_399, [700]),
+    (8, 182, 0, [700]),
+    (10, 167, 86_399, [700]),
+    (12, 168, 0, [700]),
     # 9: nothing but its campaigns is close to a limit.
     (9, 100, 43_200, [700]),
 ]
 CAMPAIGNS = [(1, "Type A", -40), (2, "Type B", 20), (3, "Type B", 20), (4, "Type C", 186)]
-RECEIVED = [(9, 1), (9, 2), (9, 3), (9, 4), (7, 2), (3, 1), (6, 2), (11, 3), (24, 1), (36, 3)]
+RECEIVED = [(9, 1), (9, 2), (9, 3), (9, 4), (7, 2), (2, 1), (3, 1), (6, 2), (11, 3), (24, 1), (36, 3)]
 # Household, campaign, day: on the first day, on the last before the reminder, on the day of it, of a campaign twice.
-REDEEMED = [(9, 1, -40), (9, 2, 33), (9, 3, 34), (7, 2, 25), (7, 2, 26), (9, 2, 200)]
+REDEEMED = [(9, 1, -40), (9, 2, 33), (9, 3, 34), (7, 2, 25), (7, 2, 26), (9, 2, 190)]
 KNOWN = [(1, "2"), (2, "None/Unknown"), (9, "3+"), (11, "1"), (3, "1"), (24, "0")]
 
 

@@ -1,6 +1,6 @@
 """The demo's journeys once more, as a plain walk over the messages, one household after the other.
 
-Slow, short, and written from `semantics.md` alone: it shares nothing with the engine or with the SQL it is held against.
+Slow, short, and written from `semantics.md` alone: it shares nothing with the engine or with the SQL it is held to.
 """
 
 from __future__ import annotations

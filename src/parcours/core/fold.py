@@ -71,6 +71,8 @@ def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) ->
 
 
 def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effects) -> None:
+    if item.identities:
+        contact.identities += item.identities
     route = plan.routes.get(item.name)
     if route is None:
         return
@@ -166,16 +168,16 @@ def _update(contact: Contact, item: Update) -> None:
     contact.addresses.update(item.addresses)
     for channel, topics in item.consent.items():
         contact.consent.setdefault(channel, {}).update(topics)
-    for identity in item.identities:
-        if identity not in contact.identities:
-            contact.identities.append(identity)
+    contact.identities += item.identities
 
 
 def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) -> None:
     if item.reaction in {"unsubscribed", "complained"}:
         channel, topic = str(item.attributes.get("channel", "")), str(item.attributes.get("topic", ""))
         if channel:
-            contact.consent.setdefault(channel, {})[topic] = "opted_out"
+            topics = contact.consent.setdefault(channel, {})
+            # Without a topic it is about the channel as a whole, whatever was said of its topics before.
+            topics.update(dict.fromkeys([topic] if topic else ["", *topics], "opted_out"))
 
     def fits(branch: CompiledBranch, run: Run) -> bool:
         if branch.message is not None:

@@ -64,10 +64,13 @@ class Arrival(msgspec.Struct):
     """The sender's time, corrected for the sender's clock; None means now."""
 
 
-def admit(plan: Plan, arrival: Arrival, *, received_at: int, horizon: int, position: int) -> Input | Problem:
+def admit(
+    plan: Plan, arrival: Arrival, identities: list[tuple[str, str]], *, received_at: int, horizon: int, position: int
+) -> Input | Problem:
     """Return the input an arrival becomes, or what is wrong with it.
 
-    `horizon` is the instant against which `occurred_at` is held to be in the future; both are milliseconds.
+    `identities` are those of the arrival's that are nobody's yet. `horizon` is the instant against which `occurred_at`
+    is held to be in the future; both are milliseconds.
     """
     occurred_at = received_at if arrival.occurred_at is None else arrival.occurred_at
     if occurred_at > received_at:
@@ -95,6 +98,7 @@ def admit(plan: Plan, arrival: Arrival, *, received_at: int, horizon: int, posit
             attributes=what.attributes,
             source=arrival.source,
             message_id=arrival.message_id,
+            identities=identities,
         )
     if isinstance(what, Learned):
         return Update(
@@ -104,7 +108,7 @@ def admit(plan: Plan, arrival: Arrival, *, received_at: int, horizon: int, posit
             attributes=what.attributes,
             addresses=what.addresses,
             consent=what.consent,
-            identities=list(arrival.identities),
+            identities=identities,
             source=arrival.source,
             message_id=arrival.message_id,
         )

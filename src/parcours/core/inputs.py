@@ -23,6 +23,8 @@ class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=Tr
     attributes: dict[str, Any]
     source: str = ""
     message_id: str = ""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Those that were nobody's and are the contact's from now on."""
 
 
 class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
@@ -36,6 +38,7 @@ class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
     """Channel to a valid address, or to None when the one given is not valid."""
     consent: dict[str, dict[str, str]]
     identities: list[tuple[str, str]]
+    """Those that were nobody's and are the contact's from now on."""
     source: str = ""
     message_id: str = ""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -86,40 +87,38 @@ def compare(
     rows = [
         Row("inputs", report.records - records_before, None, expected.inputs),
         Row("contacts", report.contacts, None, expected.contacts),
-        Row("the time of the newest input", _time(report.now), None, _time(expected.now)),
+        Row("time of the newest input", _time(report.now), None, _time(expected.now)),
     ]
     for journey in sorted({key[0] for key in steps if key[0]}):
         for what in ("entered", "refused", "ended"):
             ours, sql = both(what, journey=journey)
             if ours or sql:
-                rows.append(Row(f"{journey}: runs {_RUNS[what]}", ours, None, sql))
+                rows.append(Row(f"{journey}: {_RUNS[what]}", ours, None, sql))
     for name, subject in sorted(subjects.items()):
         sent = sum(row.count for row in report.outbox if row.message == name and row.state == "sent")
-        rows.append(Row(f"mails “{subject}”", sent, mails.by_subject.get(subject, 0), expected.mails.get(name, 0)))
+        rows.append(Row(f"mail {name}", sent, mails.by_subject.get(subject, 0), expected.mails.get(name, 0)))
     rows.append(Row("all mails", report.in_state("sent"), mails.unique, sum(expected.mails.values())))
     rows.append(Row("mails that came twice", None, mails.duplicates, 0))
-    rows.append(Row("mails that failed or still wait", report.in_state("failed") + report.in_state("pending"), None, 0))
+    rows.append(Row("mails failed or waiting", report.in_state("failed") + report.in_state("pending"), None, 0))
     for reason in sorted({key[3] for key in steps if key[2] == "suppressed"}):
         ours, sql = both("suppressed", reason=reason)
-        rows.append(Row(f"mails not sent: {_REASONS.get(reason, reason)}", ours, None, sql))
+        rows.append(Row(f"mails not sent: {reason}", ours, None, sql))
     return Comparison(rows, steps)
 
 
 def comparison_table(comparison: Comparison) -> Group:
     """Show what was compared, and the differences if there are any."""
-    table = Table(title="Do the counts agree?", title_justify="left", title_style="bold")
-    table.add_column("what")
-    for title in ("parcours", "mail server", "SQL on the raw data"):
+    table = _table("Do the counts agree?")
+    table.add_column("what", no_wrap=True)
+    for title in ("parcours", "mail server", "SQL on raw data"):
         table.add_column(title, justify="right")
-    table.add_column("agree", justify="center")
+    table.add_column("agree", justify="center", no_wrap=True)
     for row in comparison.rows:
         table.add_row(row.what, _show(row.parcours), _show(row.mail_server), _show(row.sql), _mark(good=row.agrees))
     same = sum(ours == sql for ours, sql in comparison.steps.values())
     every = len(comparison.steps)
     table.add_section()
-    table.add_row(
-        "single counts by journey, step and reason", f"{every:,}", "", f"{same:,} equal", _mark(good=same == every)
-    )
+    table.add_row(f"each of {every} single counts", "", "", f"{same} equal", _mark(good=same == every))
     differences = comparison.differences
     if not differences:
         return Group(table)
@@ -128,43 +127,44 @@ def comparison_table(comparison: Comparison) -> Group:
 
 
 def steps_table(comparison: Comparison, journeys: Iterable[JourneyDefinition]) -> Table:
-    """Show runs by journey and step, in the order in which the steps are written."""
-    table = Table(title="Runs by journey and step", title_justify="left", title_style="bold")
-    table.add_column("journey")
-    table.add_column("step")
-    table.add_column("came here", justify="right")
-    table.add_column("mails sent", justify="right")
-    table.add_column("not sent, and why")
-    table.add_column("as SQL says", justify="center")
+    """Show runs by journey and step, in the order in which the steps are written, and mails not sent by reason."""
+    refusals = ["opted_out", "no_consent", "no_address", "invalid_address"]
+    refusals += sorted({key[3] for key in comparison.steps if key[2] == "suppressed"}.difference(refusals))
+    table = _table("Runs by journey and step, and mails (✓ as SQL counts them)")
+    table.add_column("step", no_wrap=True)
+    for title in ("came here", "sent", *(reason.replace("_", " ") for reason in refusals)):
+        table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     for journey in journeys:
-        of_journey = {key: pair for key, pair in comparison.steps.items() if key[0] == journey.name}
-        for index, step in enumerate(journey.steps):
-            here = {key: pair for key, pair in of_journey.items() if key[1] == step}
-            arrived = sum(ours for key, (ours, _) in here.items() if key[2] == "arrived")
-            sent = [ours for key, (ours, _) in here.items() if key[2] == "sent"]
-            refused = [
-                f"{ours:,} {_REASONS.get(key[3], key[3])}" for key, (ours, _) in here.items() if key[2] == "suppressed"
-            ]
+        table.add_row(Text(journey.name, style="bold"))
+        for step in journey.steps:
+            here = {key: pair for key, pair in comparison.steps.items() if key[:2] == (journey.name, step)}
+
+            def count(what: str, reason: str | None = None, here: Mapping[Key, tuple[int, int]] = here) -> str:
+                number = sum(ours for key, (ours, _) in here.items() if key[2] == what and reason in (None, key[3]))
+                return f"{number:,}" if number else ""
+
             table.add_row(
-                journey.name if not index else "",
-                step,
-                f"{arrived:,}",
-                f"{sum(sent):,}" if sent else "",
-                ", ".join(refused),
-                _mark(good=all(ours == sql for ours, sql in here.values())),
+                Text.assemble(_mark(good=all(ours == sql for ours, sql in here.values())), " ", step),
+                count("arrived") or "0",
+                count("sent"),
+                *(count("suppressed", reason) for reason in refusals),
             )
         table.add_section()
     return table
 
 
-_RUNS = {"entered": "begun", "refused": "not begun again", "ended": "ended"}
+_RUNS = {"entered": "runs begun", "refused": "not begun again", "ended": "runs ended"}
 
-_REASONS = {
-    "opted_out": "opted out",
-    "no_consent": "no consent",
-    "no_address": "no address",
-    "invalid_address": "invalid address",
-}
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
 
 
 def _time(instant: int) -> str:

@@ -19,7 +19,8 @@ from parcours.demo.dataset import INSTALL, DemoError
 
 START_SECONDS = 30.0
 END_SECONDS = 20.0
-TAIL_LINES = 25
+TAIL_LINES = 12
+TAIL_COLUMNS = 500
 
 _T = TypeVar("_T")
 
@@ -87,9 +88,10 @@ class Service:
         raise DemoError(f"the service did not say where it listens within {START_SECONDS:.0f} s")
 
     def tail(self) -> str:
-        """Return the last lines of the log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-TAIL_LINES:])
+        """Return the last lines of the log, long ones without their middle."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+        half = TAIL_COLUMNS // 2
+        return "\n".join(line if len(line) <= TAIL_COLUMNS else f"{line[:half]} … {line[-half:]}" for line in lines)
 
 
 @contextmanager

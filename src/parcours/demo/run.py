@@ -154,7 +154,7 @@ def _run(
 
 
 def _send(client: Client, dataset: Dataset, progress: Progress) -> int:
-    task = progress.add_task("Sending what the households did", total=dataset.size(), rate="")
+    task = progress.add_task("Sending a year of orders", total=dataset.size(), rate="")
     done = 0
     began = time.monotonic()
     # One request at a time: what happened first must be in the log first.
@@ -195,7 +195,7 @@ def _settle(client: Client, progress: Progress) -> Report:
 
 
 def _show(run: _Run, workspace: Workspace, console: Console, seconds: float) -> None:
-    numbers = Table(title="How it went", title_justify="left", title_style="bold", show_header=False)
+    numbers = Table(title="How it went", title_justify="left", title_style="bold", show_header=False, box=None)
     numbers.add_column()
     numbers.add_column(justify="right")
     numbers.add_row("inputs", f"{run.inputs:,}")

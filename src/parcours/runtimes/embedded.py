@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -23,6 +24,9 @@ from parcours.runtimes.outbox import Outbox, Render
 
 LARGEST_BATCH = 1_000
 """Arrivals after which a batch takes no further request."""
+
+SMALL_BATCH = 50
+"""Arrivals below which a batch is committed at once, for a change of threads would take longer."""
 
 MOST_QUEUED = 100_000
 """Arrivals that may wait; beyond that senders are asked to come back."""
@@ -55,6 +59,8 @@ class Embedded:
         self.accepted = self.duplicates = self.refused = self.batches = 0
         self.sent = self.failed = self.retried = 0
         self.busy_seconds = 0.0
+        self._turn = asyncio.Lock()
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="parcours-commit")
         self._queue: deque[tuple[Sequence[Arrival], asyncio.Future[list[Outcome]]]] = deque()
         self._queued = 0
         self._settlements: list[Settlement] = []
@@ -88,6 +94,7 @@ class Embedded:
         if self._settlements:
             with contextlib.suppress(StoreError):
                 self.engine.accept([], self._take_settlements())
+        self._committer.shutdown()
         self.store.close()
 
     async def submit(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
@@ -107,9 +114,10 @@ class Embedded:
         self._wake.set()
         return await future
 
-    def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
+    async def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Publish definitions. See `Engine.publish`."""
-        result = self.engine.publish(definitions)
+        async with self._turn:
+            result = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()
         return result
@@ -132,7 +140,8 @@ class Embedded:
         while True:
             self._wake.clear()
             started = time.perf_counter()
-            worked = self._work()
+            async with self._turn:
+                worked = await self._work()
             self.busy_seconds += time.perf_counter() - started
             if worked:
                 self.outbox.notify()
@@ -154,12 +163,12 @@ class Embedded:
             return None
         return max(0.001, (due - self.engine.clock.now()) / 1000)
 
-    def _work(self) -> bool:
+    async def _work(self) -> bool:
         """Do one round: a batch of arrivals, a slice of timers, a slice of a reading. Return whether to go on."""
         paused = time.monotonic() < self._not_before
         worked = bool(self._queue or (self._settlements and not paused))
         if worked:
-            self._accept()
+            await self._accept()
         if paused:
             return worked
         try:
@@ -173,7 +182,7 @@ class Embedded:
             return worked
         return worked or bool(ticked) or reading
 
-    def _accept(self) -> None:
+    async def _accept(self) -> None:
         arrivals: list[Arrival] = []
         parts: list[tuple[int, asyncio.Future[list[Outcome]]]] = []
         while self._queue and len(arrivals) < LARGEST_BATCH:
@@ -183,7 +192,12 @@ class Embedded:
         self._queued -= len(arrivals)
         settlements = self._take_settlements()
         try:
-            outcomes = self.engine.accept(arrivals, settlements)
+            outcomes = self.engine.begin(arrivals, settlements)
+            if len(arrivals) < SMALL_BATCH:
+                self.engine.finish()
+            else:
+                # Writing to the disk needs no interpreter: meanwhile the next requests are read.
+                await asyncio.get_running_loop().run_in_executor(self._committer, self.engine.finish)
         except StoreError as error:
             _log.exception("store_failed", hint=error.hint)
             self._settlements = settlements + self._settlements

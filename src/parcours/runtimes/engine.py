@@ -96,6 +96,7 @@ class Engine:
         self.plan = Plan.empty()
         for publication in store.publications():
             self.plan = self.plan.publish(self._definitions(publication))
+        self._begun: _Batch | None = None
         self._due: list[tuple[int, str]] = list(store.due_times())
         heapq.heapify(self._due)
         self._reads = [
@@ -106,27 +107,52 @@ class Engine:
     # --- arrivals -----------------------------------------------------------------------------------------------------
 
     def accept(self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = ()) -> list[Outcome]:
-        """Fold a micro-batch and commit it. When this returns, what was accepted is durable.
-
-        An arrival that cannot be folded (a defect of ours) is refused by itself; its neighbours are not.
+        """Fold a micro-batch and commit it: `begin` and `finish`. When this returns, what was accepted is durable.
 
         Raises:
             StoreError: Nothing of the batch was kept.
         """
+        outcomes = self.begin(arrivals, settlements)
+        self.finish()
+        return outcomes
+
+    def begin(self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = ()) -> list[Outcome]:
+        """Fold a micro-batch and write it. It is durable, and may be acknowledged, only after `finish`.
+
+        An arrival that cannot be folded (a defect of ours) is refused by itself; its neighbours are not.
+
+        Raises:
+            StoreError: Nothing of the batch was kept, and there is nothing to finish.
+        """
         settled = list(settlements)
         try:
-            return self._accept(arrivals, settled)
+            return self._begin(arrivals, settled)
         except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
             self.store.forget()
             if len(arrivals) != 1:
                 if settled:
                     self.store.commit(Changes(settlements=settled))
                 return [outcome for arrival in arrivals for outcome in self.accept([arrival])]
+            if settled:
+                self.store.commit(Changes(settlements=settled))
             _log.exception("input_failed", message_id=arrivals[0].message_id)
             problem = Problem(code="internal_error", message=f"could not be processed: {type(error).__name__}")
             return [Refused(problem)]
 
-    def _accept(self, arrivals: Sequence[Arrival], settlements: list[Settlement]) -> list[Outcome]:
+    def finish(self) -> None:
+        """Make what was begun durable. May run in another thread while nothing else is asked of the engine.
+
+        Raises:
+            StoreError: Nothing of the batch was kept.
+        """
+        batch, self._begun = self._begun, None
+        if batch is None:
+            return
+        self.store.finish()
+        for due in batch.due:
+            heapq.heappush(self._due, due)
+
+    def _begin(self, arrivals: Sequence[Arrival], settlements: list[Settlement]) -> list[Outcome]:
         clock, plan = self.clock, self.plan
         keys = [ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]
         repeated = self.store.seen(keys)
@@ -148,7 +174,8 @@ class Engine:
                 if arrival.occurred_at <= horizon + _DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
-            item = admit(plan, arrival, received_at=now, horizon=horizon, position=batch.position + 1)
+            new = people.unknown(arrival)
+            item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=batch.position + 1)
             if isinstance(item, Problem):
                 outcomes.append(Refused(item))
                 continue
@@ -157,25 +184,34 @@ class Engine:
             except (OverflowError, UnicodeEncodeError, ValueError, TypeError) as error:
                 outcomes.append(Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")))
                 continue
-            contact = people.take(owner, arrival, batch.changes.identities)
+            contact = people.take(owner, new, batch.changes.identities)
             batch.position += 1
             repeated.add(key)
             batch.changes.records.append(Record(batch.position, contact.id, key, body))
             self._fold(batch, contact, item)
             outcomes.append(Accepted(batch.position, contact.id))
-        self._commit(batch)
+        self._write(batch)
         return outcomes
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
         before = contact.next_due
+        if before is not None and before <= item.received_at:
+            # Apart from the input's own, so that the trace does not lay at its door what a timer did.
+            effects = Effects()
+            wake(self.plan, contact, item.received_at, effects)
+            batch.keep(contact, 0, effects, None)
+            before = contact.next_due
         batch.keep(contact, item.position, fold(self.plan, contact, item), before)
 
-    def _commit(self, batch: _Batch) -> None:
+    def _write(self, batch: _Batch) -> None:
         changes = batch.changes
         if changes.records or changes.contacts or changes.settlements or changes.marks:
-            self.store.commit(changes)
-        for due in batch.due:
-            heapq.heappush(self._due, due)
+            self.store.write(changes)
+            self._begun = batch
+
+    def _commit(self, batch: _Batch) -> None:
+        self._write(batch)
+        self.finish()
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -183,13 +219,13 @@ class Engine:
         """Return an instant at or before which no timer is due; None when there are no timers."""
         return self._due[0][0] if self._due else None
 
-    def tick(self) -> int:
-        """Fire timers that are due by the clock, those of up to `LARGEST_TICK` contacts; return how many contacts.
+    def tick(self, now: int | None = None) -> int:
+        """Fire timers due by `now` (else the clock's time), of up to `LARGEST_TICK` contacts; return of how many.
 
         Raises:
             StoreError: Nothing was kept; the timers stay due.
         """
-        now = self.clock.now()
+        now = self.clock.now() if now is None else now
         due: set[str] = set()
         taken: list[tuple[int, str]] = []
         while self._due and self._due[0][0] <= now and len(due) < LARGEST_TICK:
@@ -227,10 +263,10 @@ class Engine:
         workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
         if errors:
             return errors, warnings
-        while self.tick():
+        now = self.clock.now()  # once, so that what is due by the publication's own time is what fires before it
+        while self.tick(now):
             pass
         position = self.store.last_position() + 1
-        now = self.clock.now()
         item = Publish(position=position, received_at=now, occurred_at=now, definitions=list(definitions))
         changed = _changed(workspace.all(), self.plan.workspace.all())
         if not changed:
@@ -244,7 +280,9 @@ class Engine:
             changes.marks[_mark(journey)] = ""
         self.store.commit(changes)
         self.plan = plan
-        self._reads += reads
+        self._reads = [
+            journey for journey in plan.read_on_activation() if self.store.marks().get(_mark(journey), "") != _DONE
+        ]
         return [], warnings
 
     def _definitions(self, publication: Publish) -> list[AnyDefinition]:
@@ -304,18 +342,19 @@ class _People:
         asked: set[Identity] = set()
         told: set[str] = set()
         for arrival in arrivals:
-            asked.update(arrival.identities)
-            if isinstance(arrival.what, Reacted):
+            if type(arrival.what) is Reacted:
                 contact = ids.contact_of_message(arrival.what.message)
                 if contact is not None:
                     told.add(contact)
+            else:
+                asked.update(arrival.identities)
         self._store = store
         self._owners = store.resolve(asked)
         self._contacts = store.contacts(told.union(self._owners.values()))
 
     def owner(self, arrival: Arrival) -> str | Identity | None:
         """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""
-        if isinstance(arrival.what, Reacted):
+        if type(arrival.what) is Reacted:
             contact = ids.contact_of_message(arrival.what.message)
             if contact is not None and contact in self._contacts:
                 return contact
@@ -326,13 +365,18 @@ class _People:
                 return known
         return arrival.identities[0] if arrival.identities else None
 
-    def take(self, owner: str | Identity, arrival: Arrival, identities: dict[Identity, str]) -> Contact:
-        """Return the contact, made if it is new, with the arrival's identities given to it that are nobody's yet."""
+    def unknown(self, arrival: Arrival) -> list[Identity]:
+        """Return the identities of an arrival that are nobody's yet; a reaction tells of nobody's."""
+        owners = self._owners
+        if type(arrival.what) is Reacted:
+            return []
+        return [identity for identity in dict.fromkeys(arrival.identities) if identity not in owners]
+
+    def take(self, owner: str | Identity, new: list[Identity], identities: dict[Identity, str]) -> Contact:
+        """Return the contact, made if it is new, and note that new identities are its own (the fold tells it)."""
         contact = self._make(owner) if isinstance(owner, tuple) else self._contacts[owner]
-        for identity in arrival.identities:
-            if identity not in self._owners:
-                self._owners[identity] = identities[identity] = contact.id
-                contact.identities.append(identity)
+        for identity in new:
+            self._owners[identity] = identities[identity] = contact.id
         return contact
 
     def _make(self, identity: Identity) -> Contact:

@@ -16,6 +16,8 @@ Source: Segment's HTTP Tracking API and its specifications of the common fields 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +55,9 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MILLISECOND = timedelta(milliseconds=1)
 
+_LONE_SURROGATE = "lone_surrogate"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
 
 class SegmentMessage(msgspec.Struct, rename="camel"):
     """One message, as far as it concerns us; other fields are passed over."""
@@ -67,7 +72,8 @@ class SegmentMessage(msgspec.Struct, rename="camel"):
     sent_at: datetime | None = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None
-    context: msgspec.Raw | None = None
+    context: msgspec.Raw = msgspec.Raw()
+    """As it came: only the token of a device is looked for in it. A union with None would refuse objects."""
 
 
 class Batch(msgspec.Struct, rename="camel"):
@@ -136,7 +142,7 @@ class SegmentReader:
         read = Read()
         try:
             batch = _batches.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # Something in it is bad; find out what, message by message.
             return self._loose(body)
         if len(batch.batch) > LARGEST_BATCH:
@@ -148,7 +154,12 @@ class SegmentReader:
 
     def _loose(self, body: bytes) -> Read:
         read = Read()
-        batch = _decode(_loose, body)
+        try:
+            batch = _decode(_loose, body)
+        except MalformedError as error:
+            if error.problem.code != _LONE_SURROGATE:
+                raise
+            batch = _split(body)
         if len(batch.batch) > LARGEST_BATCH:
             raise MalformedError(_too_many(len(batch.batch)))
         for index, raw in enumerate(batch.batch):
@@ -213,16 +224,18 @@ class SegmentReader:
     def _occurred_at(self, timestamp: datetime | None, sent_at: datetime | None) -> int | None:
         if timestamp is None:
             return None
-        if timestamp.tzinfo is None:
-            raise _bad(
-                "the time has no offset", "/timestamp", "write it in UTC with a Z, or with its offset", code="naive_time"
-            )
-        if timestamp < EARLIEST:
-            raise _bad("the time is before 1970", "/timestamp", code="absurd_time")
-        if sent_at is not None and sent_at.tzinfo is not None:
+        for name, instant in (("timestamp", timestamp), ("sentAt", sent_at)):
+            if instant is not None and instant.tzinfo is None:
+                raise _bad(
+                    "the time has no offset", f"/{name}", "write it in UTC with a Z, or with its offset", "naive_time"
+                )
+        occurred_at = (timestamp - EARLIEST) // _MILLISECOND
+        if occurred_at >= 0 and sent_at is not None:
             # The sender's clock may be off: only the time between the two is believed.
-            return self._now() - (sent_at - timestamp) // _MILLISECOND
-        return (timestamp - EARLIEST) // _MILLISECOND
+            occurred_at = self._now() - (sent_at - timestamp) // _MILLISECOND
+        if occurred_at < 0:
+            raise _bad("the time is before 1970", "/timestamp", code="absurd_time")
+        return occurred_at
 
 
 def _track(message: SegmentMessage) -> Happened | Reacted:
@@ -253,7 +266,7 @@ def _identify(message: SegmentMessage) -> Learned:
     consent = attributes.pop("consent", None)
     if consent is not None:
         learned.consent = read_consent(consent, "/traits/consent")
-    if message.context is not None and b'"token"' in bytes(message.context):
+    if b'"token"' in bytes(message.context):
         context = _decode(_contexts, message.context, "/context")
         if context.device is not None and context.device.token:
             attributes.setdefault(CHANNELS["push"].address, context.device.token)
@@ -339,7 +352,38 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, point
     except RecursionError:
         raise _bad("it is nested too deeply", pointer, code="too_deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _holds_lone_surrogate(bytes(body)):
+            hint = "an emoji may have been cut in two"
+            raise _bad("text holds half of a surrogate pair", pointer, hint, code=_LONE_SURROGATE) from None
         raise _bad(f"not valid JSON: {error}", pointer, code="invalid_json") from None
+
+
+def _holds_lone_surrogate(body: bytes) -> bool:
+    """Return whether a JSON text is sound but for half of a surrogate pair, as of an emoji cut in two.
+
+    msgspec takes it for broken JSON; the standard library reads it.
+    """
+    if _SURROGATE.search(body) is None:
+        return False
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
+def _split(body: bytes) -> _Loose:
+    """Return the messages of a batch in which `_holds_lone_surrogate`, each to be decoded by itself."""
+    plain = json.loads(body)
+    items = plain.get("batch") if isinstance(plain, dict) else None
+    if isinstance(items, list):
+        plain["batch"] = []
+    batch = _decode(_loose, json.dumps(plain).encode())
+    batch.batch = [msgspec.Raw(json.dumps(item).encode()) for item in items or ()]
+    found: _Loose = batch
+    return found
 
 
 def _pointer(path: str) -> str:
@@ -349,11 +393,11 @@ def _pointer(path: str) -> str:
 
 def _id_in(raw: msgspec.Raw) -> str:
     try:
-        found = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = json.loads(bytes(raw))  # which reads more than msgspec does, such as lone surrogates
+    except (ValueError, RecursionError):
         return ""
     message_id = found.get("messageId") if isinstance(found, dict) else None
-    return message_id if isinstance(message_id, str) else ""
+    return message_id.encode("utf-8", "replace").decode() if isinstance(message_id, str) else ""
 
 
 def _too_many(count: int) -> Problem:

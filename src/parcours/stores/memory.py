@@ -49,6 +49,12 @@ class MemoryStore:
         return {contact: decode_contact(known[contact]) for contact in ids if contact in known}
 
     def commit(self, changes: Changes) -> None:
+        self.write(changes)
+
+    def finish(self) -> None:
+        pass
+
+    def write(self, changes: Changes) -> None:
         encoded = {contact.id: encode(contact) for contact in changes.contacts.values()}
         for record in changes.records:
             self._log.append(record)

@@ -18,8 +18,9 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from parcours.core.codec import decode_contact, decode_input, decode_message, decode_traces, encode
 from parcours.core.contact import Contact
@@ -72,14 +73,16 @@ create table if not exists mark (name text primary key, value text not null) wit
 
 
 class _Held:
-    """A contact in memory, with the heads of its chains in the log and the trace."""
+    """A contact in memory, with its number and the newest of its rows in the log and the trace."""
 
-    __slots__ = ("contact", "log", "trace")
+    __slots__ = ("contact", "log", "number", "stored", "trace")
 
-    def __init__(self, contact: Contact, log: int, trace: int) -> None:
+    def __init__(self, contact: Contact, number: int, log: int, trace: int, *, stored: bool) -> None:
         self.contact = contact
+        self.number = number
         self.log = log
         self.trace = trace
+        self.stored = stored
 
 
 class SqliteStore:
@@ -97,10 +100,13 @@ class SqliteStore:
         self._path = path
         self._hold = hold
         self._held: dict[str, _Held] = {}
+        self._written: tuple[Changes, _Written] = (Changes(), _Written(set(), False, 0))
         self._known: dict[Identity, str] = {}
         self._lock = _lock(path)
         try:
             self._db = self._open()
+            # What is read here was committed, also while a transaction of the other connection is under way.
+            self._reader = self._open()
             self._prepare()
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the store {path.name}: {error}", hint=_hint(error)) from error
@@ -154,7 +160,7 @@ class SqliteStore:
 
     def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
         known = self._known
-        found = {identity: known[identity] for identity in identities if identity in known}
+        found = {identity: owner for identity in identities if (owner := known.get(identity)) is not None}
         if len(found) == len(identities):
             return found
         asked: dict[str, list[str]] = {}
@@ -172,10 +178,10 @@ class SqliteStore:
         missing = [contact_number(contact) for contact in ids if contact not in held]
         if missing:
             query = "select id, log, trace, state from contact where id in"
-            for _, log, trace, state in self._lookup(query, missing):
+            for number, log, trace, state in self._lookup(query, missing):
                 contact = decode_contact(state)
-                held[contact.id] = _Held(contact, log, trace)
-        return {contact: held[contact].contact for contact in ids if contact in held}
+                held[contact.id] = _Held(contact, number, log, trace, stored=True)
+        return {id_: one.contact for id_ in ids if (one := held.get(id_)) is not None}
 
     def _trim(self) -> None:
         """Keep memory bounded: let go of the half that has been here longest. Only when no contact is lent out."""
@@ -194,13 +200,13 @@ class SqliteStore:
             yield from self._db.execute(f"{query} ({places})", filled)  # noqa: S608 (only places are put in)
 
     def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:
-        rows = self._db.execute(
+        rows = self._reader.execute(
             "select position, contact, key, body from log where position > ? order by position limit ?", (after, limit)
         )
         return [_record(row) for row in rows]
 
     def record(self, position: int) -> Record | None:
-        row = self._db.execute(
+        row = self._reader.execute(
             "select position, contact, key, body from log where position = ?", (position,)
         ).fetchone()
         return _record(row) if row is not None else None
@@ -215,12 +221,12 @@ class SqliteStore:
 
     def _chain(self, table: str, place: str, columns: str, contact: str, limit: int) -> list[Any]:
         number = contact_number(contact)
-        head = self._db.execute(f"select {table} from contact where id = ?", (number,)).fetchone()  # noqa: S608 (our names)
+        head = self._reader.execute(f"select {table} from contact where id = ?", (number,)).fetchone()  # noqa: S608 (our names)
         rows: list[Any] = []
         at = head[0] if head is not None else 0
         query = f"select {place}, previous, {columns} from {table} where {place} = ?"  # noqa: S608 (our names)
         while at and len(rows) < limit:
-            row = self._db.execute(query, (at,)).fetchone()
+            row = self._reader.execute(query, (at,)).fetchone()
             if row is None:
                 break
             rows.append(row)
@@ -228,21 +234,21 @@ class SqliteStore:
         return rows
 
     def publications(self) -> list[Publish]:
-        rows = self._db.execute("select body from log where contact is null order by position")
+        rows = self._reader.execute("select body from log where contact is null order by position")
         found = (decode_input(row[0]) for row in rows)
         return [item for item in found if isinstance(item, Publish)]
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
         number = contact_number(after) if after else -1
-        rows = self._db.execute("select state from contact where id > ? order by id limit ?", (number, limit))
+        rows = self._reader.execute("select state from contact where id > ? order by id limit ?", (number, limit))
         return [decode_contact(row[0]) for row in rows]
 
     def due_times(self) -> Iterator[tuple[int, str]]:
-        for due, number in self._db.execute("select due, id from contact where due is not null"):
+        for due, number in self._reader.execute("select due, id from contact where due is not null"):
             yield due, contact_from_number(number)
 
     def pending(self, channel: str, after: int = 0, limit: int = 1_000) -> list[Pending]:
-        rows = self._db.execute(
+        rows = self._reader.execute(
             "select sequence, body, attempts, due, error from outbox"
             " where state = 'pending' and channel = ? and sequence > ? order by sequence limit ?",
             (channel, after, limit),
@@ -250,11 +256,11 @@ class SqliteStore:
         return [Pending(row[0], decode_message(row[1]), row[2], row[3], row[4]) for row in rows]
 
     def outbox_counts(self) -> Mapping[tuple[str, str, str], int]:
-        rows = self._db.execute("select channel, message, state, count from outbox_count where count > 0")
+        rows = self._reader.execute("select channel, message, state, count from outbox_count where count > 0")
         return {(row[0], row[1], row[2]): row[3] for row in rows}
 
     def statistics(self) -> Mapping[Statistic, int]:
-        rows = self._db.execute("select journey, version, step, what, reason, count from statistic")
+        rows = self._reader.execute("select journey, version, step, what, reason, count from statistic")
         return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows}
 
     def marks(self) -> Mapping[str, str]:
@@ -266,20 +272,141 @@ class SqliteStore:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def commit(self, changes: Changes) -> None:
-        db = self._db
+        self.write(changes)
+        self.finish()
+
+    def write(self, changes: Changes) -> None:
         try:
-            rows = _Rows(self, changes)
-            db.execute("begin immediate")
-            rows.write(db)
-            db.execute("commit")
+            self._db.execute("begin immediate")
+            self._written = (changes, self._write(changes))
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
-            if db.in_transaction:
-                db.execute("rollback")
-            self.forget()
-            raise StoreError(f"the store could not keep a batch: {error}", hint=_hint(error)) from error
-        rows.adopt(self)
+            raise self._failed(error) from error
+
+    def finish(self) -> None:
+        changes, written = self._written
+        try:
+            self._db.execute("commit")
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        self._adopt(changes, written)
         self._trim()
-        self._checkpoints.after(len(rows.log) + len(rows.contacts) + len(rows.traces))
+        self._checkpoints.after(len(changes.records) + len(changes.contacts) + len(changes.traces))
+
+    def _failed(self, error: Exception) -> StoreError:
+        if self._db.in_transaction:
+            self._db.execute("rollback")
+        # Heads of chains moved in memory, and what was folded is not to be kept.
+        self.forget()
+        return StoreError(f"the store could not keep a batch: {error}", hint=_hint(error))
+
+    def _write(self, changes: Changes) -> _Written:
+        """Write the rows of a batch. On failure memory is ahead of the file, and has to be forgotten."""
+        db, held = self._db, self._held
+        for id_, contact in changes.contacts.items():
+            known = held.get(id_)
+            if known is None:
+                held[id_] = _Held(contact, contact_number(id_), 0, 0, stored=False)
+            else:
+                known.contact = contact
+        log: list[tuple[Any, ...]] = []
+        for record in changes.records:
+            if record.contact:
+                owner = held[record.contact]
+                log.append((record.position, owner.number, owner.log, record.key, record.body))
+                owner.log = record.position
+            else:
+                log.append((record.position, None, 0, record.key, record.body))
+        trace: list[tuple[Any, ...]] = []
+        last = self._traces
+        for id_, position, entries in changes.traces:
+            owner = held[id_]
+            last += 1
+            trace.append((last, owner.number, owner.trace, position, encode(entries)))
+            owner.trace = last
+        new: list[tuple[Any, ...]] = []
+        known_rows: list[tuple[Any, ...]] = []
+        for id_, contact in changes.contacts.items():
+            owner = held[id_]
+            timers = contact.timers
+            row = (timers[0].due if timers else None, owner.log, owner.trace, encode(contact), owner.number)
+            (known_rows if owner.stored else new).append(row)
+        db.executemany("insert into log values (?, ?, ?, ?, ?)", log)
+        db.executemany("insert into trace values (?, ?, ?, ?, ?)", trace)
+        # Sorted by number, rows that lie beside each other are written one after the other.
+        known_rows.sort(key=_NUMBER)
+        db.executemany("update contact set due = ?, log = ?, trace = ?, state = ? where id = ?", known_rows)
+        if new:
+            new.sort(key=_NUMBER)
+            db.executemany("insert into contact (due, log, trace, state, id) values (?, ?, ?, ?, ?)", new)
+        if changes.identities:
+            db.executemany(
+                "insert or replace into identity values (?, ?, ?)",
+                [(space, value, contact_number(id_)) for (space, value), id_ in changes.identities.items()],
+            )
+        keys = {record.key for record in changes.records}
+        flushed = len(self._recent) + len(keys) > SLICE
+        if flushed:
+            db.executemany("insert or ignore into seen values (?)", [(key,) for key in sorted(self._recent | keys)])
+            db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
+        self._write_counts(changes)
+        return _Written(keys, flushed, len(new))
+
+    def _write_counts(self, changes: Changes) -> None:
+        db = self._db
+        counts: Counter[tuple[str, str, str]] = Counter()
+        if changes.messages:
+            rows = [
+                (self._sequence + index, message.channel, message.message, encode(message))
+                for index, message in enumerate(changes.messages, 1)
+            ]
+            db.executemany("insert into outbox values (?, ?, ?, 'pending', 0, 0, '', ?)", rows)
+            for message in changes.messages:
+                counts[message.channel, message.message, "pending"] += 1
+        for settled in changes.settlements:
+            row = db.execute(
+                "select channel, message, state from outbox where sequence = ?", (settled.sequence,)
+            ).fetchone()
+            if row is None or row[2] == settled.state != "pending":
+                continue
+            counts[row[0], row[1], row[2]] -= 1
+            counts[row[0], row[1], settled.state] += 1
+            db.execute(
+                "update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?",
+                (settled.state, settled.attempts, settled.due, settled.error, settled.sequence),
+            )
+        if counts:
+            db.executemany(
+                "insert into outbox_count values (?, ?, ?, ?)"
+                " on conflict (channel, message, state) do update set count = count + excluded.count",
+                [(*place, count) for place, count in counts.items()],
+            )
+        if changes.statistics:
+            db.executemany(
+                "insert into statistic values (?, ?, ?, ?, ?, ?)"
+                " on conflict (journey, version, step, what, reason) do update set count = count + excluded.count",
+                [(*statistic, count) for statistic, count in changes.statistics.items()],
+            )
+        if changes.marks:
+            db.executemany("insert or replace into mark values (?, ?)", list(changes.marks.items()))
+
+    def _adopt(self, changes: Changes, written: _Written) -> None:
+        """Let memory follow, now that the transaction is durable."""
+        if changes.records:
+            last = changes.records[-1]
+            self._position = last.position
+            self._received_at = decode_input(last.body).received_at
+        if written.flushed:
+            self._recent = set()
+        else:
+            self._recent |= written.keys
+        self._traces += len(changes.traces)
+        self._sequence += len(changes.messages)
+        self._people += written.new
+        if written.new:
+            for id_ in changes.contacts:
+                self._held[id_].stored = True
+        self._known.update(changes.identities)
+        self._marks.update(changes.marks)
 
     def forget(self) -> None:
         self._held.clear()
@@ -287,117 +414,22 @@ class SqliteStore:
 
     def close(self) -> None:
         self._checkpoints.close()
+        self._reader.close()
         self._db.close()
         self._lock.close()
 
 
-class _Rows:
-    """The rows of one batch, made before the transaction begins, so that it is short."""
+class _Written(NamedTuple):
+    """What memory needs to know of a batch once it is durable."""
 
-    def __init__(self, store: SqliteStore, changes: Changes) -> None:
-        self.changes = changes
-        held = store._held  # noqa: SLF001 (the writing half of the same store)
-        self.new = {id_: _Held(contact, 0, 0) for id_, contact in changes.contacts.items() if id_ not in held}
-        heads = {id_: self.new.get(id_) or held[id_] for id_ in changes.contacts}
-        chains = {id_: [held_.log, held_.trace] for id_, held_ in heads.items()}
-        numbers = {id_: contact_number(id_) for id_ in changes.contacts}
-        self.log: list[tuple[Any, ...]] = []
-        for record in changes.records:
-            if record.contact:
-                chain = chains[record.contact]
-                self.log.append((record.position, numbers[record.contact], chain[0], record.key, record.body))
-                chain[0] = record.position
-            else:
-                self.log.append((record.position, None, 0, record.key, record.body))
-        self.traces: list[tuple[Any, ...]] = []
-        last = store._traces  # noqa: SLF001
-        for contact, position, entries in changes.traces:
-            chain = chains[contact]
-            last += 1
-            self.traces.append((last, numbers[contact], chain[1], position, encode(entries)))
-            chain[1] = last
-        self.heads, self.chains = heads, chains
-        self.contacts = [
-            (numbers[id_], contact.next_due, chains[id_][0], chains[id_][1], encode(contact))
-            for id_, contact in changes.contacts.items()
-        ]
-        sequence = store._sequence  # noqa: SLF001
-        self.outbox = [
-            (sequence + index, message.channel, message.message, encode(message))
-            for index, message in enumerate(changes.messages, 1)
-        ]
-        self.counts: Counter[tuple[str, str, str]] = Counter()
-        for message in changes.messages:
-            self.counts[message.channel, message.message, "pending"] += 1
-        recent = store._recent  # noqa: SLF001
-        self.keys = {row[3] for row in self.log}
-        self.slice: list[bytes] = []
-        if len(recent) + len(self.keys) > SLICE:
-            self.slice = sorted(recent | self.keys)
+    keys: set[bytes]
+    flushed: bool
+    """Whether every key was indexed with it."""
+    new: int
+    """How many contacts it made."""
 
-    def write(self, db: sqlite3.Connection) -> None:
-        changes = self.changes
-        db.executemany("insert into log values (?, ?, ?, ?, ?)", self.log)
-        if self.slice:
-            db.executemany("insert or ignore into seen values (?)", [(key,) for key in self.slice])
-            db.execute("insert or replace into mark values ('seen', ?)", (str(self.log[-1][0]),))
-        if changes.identities:
-            db.executemany(
-                "insert or replace into identity values (?, ?, ?)",
-                [(space, value, contact_number(id_)) for (space, value), id_ in changes.identities.items()],
-            )
-        db.executemany("insert or replace into contact values (?, ?, ?, ?, ?)", self.contacts)
-        db.executemany("insert into trace values (?, ?, ?, ?, ?)", self.traces)
-        if self.outbox:
-            db.executemany("insert into outbox values (?, ?, ?, 'pending', 0, 0, '', ?)", self.outbox)
-        if changes.settlements:
-            self._settle(db)
-        db.executemany(
-            "insert into outbox_count values (?, ?, ?, ?)"
-            " on conflict (channel, message, state) do update set count = count + excluded.count",
-            [(*place, count) for place, count in self.counts.items()],
-        )
-        db.executemany(
-            "insert into statistic values (?, ?, ?, ?, ?, ?)"
-            " on conflict (journey, version, step, what, reason) do update set count = count + excluded.count",
-            [(*statistic, count) for statistic, count in changes.statistics.items()],
-        )
-        db.executemany("insert or replace into mark values (?, ?)", list(changes.marks.items()))
 
-    def _settle(self, db: sqlite3.Connection) -> None:
-        for settled in self.changes.settlements:
-            row = db.execute(
-                "select channel, message, state from outbox where sequence = ?", (settled.sequence,)
-            ).fetchone()
-            if row is None or row[2] == settled.state != "pending":
-                continue
-            self.counts[row[0], row[1], row[2]] -= 1
-            self.counts[row[0], row[1], settled.state] += 1
-            db.execute(
-                "update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?",
-                (settled.state, settled.attempts, settled.due, settled.error, settled.sequence),
-            )
-
-    def adopt(self, store: SqliteStore) -> None:
-        """Let memory follow, now that the transaction is durable."""
-        # ruff: noqa: SLF001 (the writing half of the same store)
-        changes = self.changes
-        if changes.records:
-            store._position = changes.records[-1].position
-            store._received_at = decode_input(changes.records[-1].body).received_at
-        if self.slice:
-            store._recent = set()
-        else:
-            store._recent |= self.keys
-        store._traces += len(self.traces)
-        store._sequence += len(self.outbox)
-        store._people += sum(1 for head in self.new.values() if not head.log)
-        for id_, head in self.heads.items():
-            head.contact = changes.contacts[id_]
-            head.log, head.trace = self.chains[id_]
-        store._held.update(self.new)
-        store._known.update(changes.identities)
-        store._marks.update(changes.marks)
+_NUMBER = itemgetter(4)
 
 
 class _Checkpoints:

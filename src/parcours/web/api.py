@@ -112,7 +112,7 @@ class Api(Controller):
     @put("/definitions", summary="Publish definitions", status_code=200)
     async def publish(self, request: Request[Any, Any, Any], data: Definitions) -> Response[Published]:
         """Check definitions against each other and those in force, and put them in force: all or none."""
-        errors, warnings = _host(request).publish(data.definitions)
+        errors, warnings = await _host(request).publish(data.definitions)
         return Response(Published(not errors, errors, warnings), status_code=400 if errors else 200)
 
     @get("/definitions", summary="All definitions in force")
