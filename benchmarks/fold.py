@@ -35,7 +35,7 @@ def main() -> None:
             contact = contacts.get(user) or contacts.setdefault(user, Contact(f"{len(contacts):012d}"))
             position += 1
             at = arrival.occurred_at or 0
-            item = admit(plan, arrival, received_at=at, horizon=at, position=position)
+            item = admit(plan, arrival, [], received_at=at, horizon=at, position=position)
             assert not isinstance(item, Problem), item
             start = clock()
             fold(plan, contact, item)

@@ -1,0 +1,525 @@
+"""What every store must do, as tests: inherit from `StoreConformance` and say how a store is made.
+
+    class TestMyStore(StoreConformance):
+        def make_store(self, folder: Path) -> Store:
+            return MyStore(folder / "store")
+
+Run by pytest, which is not a dependency of parcours: install it beside.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parcours.core import ids
+from parcours.core.codec import encode
+from parcours.core.contact import Contact, Run, Timer, Token
+from parcours.core.effects import Message, Trace, What
+from parcours.core.inputs import Interaction, Publish
+from parcours.errors import StoreError
+from parcours.ports import Changes, Identity, Record, Settlement, Store
+from parcours.testing.snapshot import EVERYTHING, snapshot
+
+# ruff: noqa: PLR2004, S101 (these are tests: they assert, and the expected number stands in the assertion)
+
+ANN, BOB, CYD = sorted(ids.contact_id("user_id", name) for name in ("ann", "bob", "cyd"))
+"""Three contacts, in the order of their ids."""
+
+MANY = 1_234
+"""More than a store is likely to ask for at once."""
+
+
+def interaction(position: int, contact: str = ANN, received_at: int = 0) -> Record:
+    """Return a record of a contact's interaction; when nothing is said, time goes on by a second a record."""
+    time = received_at or position * 1_000
+    item = Interaction(
+        position=position,
+        received_at=time,
+        occurred_at=time,
+        name="seen",
+        attributes={"n": position, "nested": {"é": [1.5, None, True, "\U0001f600"]}},
+        source="test",
+        message_id=f"m{position}",
+    )
+    return Record(position, contact, key(position), encode(item))
+
+
+def publication(position: int, name: str = "Seen") -> Record:
+    """Return a record of a publication."""
+    definitions: list[dict[str, Any]] = [{"kind": "interaction", "name": name}]
+    item = Publish(position=position, received_at=position * 1_000, occurred_at=1, definitions=definitions)
+    return Record(position, "", key(position), encode(item))
+
+
+def key(position: int) -> bytes:
+    """Return the message key of the record at a position."""
+    return ids.message_key("test", f"m{position}")
+
+
+def person(id_: str = ANN, *, due: int | None = None, **attributes: Any) -> Contact:
+    """Return a contact that uses every field, with a run that waits if `due` says until when."""
+    contact = Contact(
+        id_,
+        time=5,
+        attributes=attributes,
+        addresses={"email": "a@parcours.dev", "push": None},
+        consent={"email": {"": "opted_in", "news": "opted_out"}},
+        identities=[("user_id", id_)],
+        counters={"abc": [1, 2, 3]},
+        past={"j": {"": 4}},
+    )
+    if due is not None:
+        contact.runs = {"j": {"r": Run("r", "j", 1, "k", 1, 1, {"total": 1.5}, [Token(1, "w", 1)], {"s": 1}, {"m": ["i"]})}}
+        contact.timers = [Timer(due, 2, "j", "r", 1), Timer(due + 1, 1, "j", "r", 0)]
+        contact.created = 2
+    return contact
+
+
+def message(number: int, *, contact: str = ANN, channel: str = "email", name: str = "hello") -> Message:
+    """Return a message."""
+    return Message(
+        id=ids.message_id(contact, "r", "s", number, name),
+        contact=contact,
+        channel=channel,
+        address="a@parcours.dev",
+        message=name,
+        version=1,
+        journey="j",
+        run="r",
+        decided_at=number,
+        trigger=1,
+        attributes={"n": number, "é": ["\U0001f600"]},
+    )
+
+
+def entries(*whats: str, at: int = 1) -> list[Trace]:
+    """Return a trace."""
+    return [Trace(at, what, "j", 1, "r", "s", "because", {"seen": [1, "é"]}) for what in whats]
+
+
+class StoreConformance:
+    """The contract of `ports.Store`. A subclass says how a store is made."""
+
+    durable = True
+    """Whether what was committed is still there after `reopen`."""
+
+    def make_store(self, folder: Path) -> Store:
+        """Return the store that lives in a folder, made if it is not there."""
+        raise NotImplementedError
+
+    def reopen(self, store: Store, folder: Path) -> Store:
+        """Close a store and return it as another process would find it."""
+        store.close()
+        return self.make_store(folder)
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        """A new store."""
+        store = self.make_store(tmp_path)
+        yield store
+        store.close()
+
+    # --- an empty store -----------------------------------------------------------------------------------------------
+
+    def test_an_empty_store_holds_nothing(self, store: Store) -> None:
+        assert store.last_position() == 0
+        assert store.last_received_at() == 0
+        assert store.seen([key(1)]) == set()
+        assert store.resolve([("user_id", "x")]) == {}
+        assert store.contacts([ANN]) == {}
+        assert store.log() == []
+        assert store.record(0) is None
+        assert store.record(1) is None
+        assert store.history(ANN) == []
+        assert store.trace(ANN) == []
+        assert store.publications() == []
+        assert store.scan() == []
+        assert list(store.due_times()) == []
+        assert store.pending("email") == []
+        assert dict(store.outbox_counts()) == {}
+        assert dict(store.statistics()) == {}
+        assert dict(store.marks()) == {}
+        assert dict(store.counts()) == {"records": 0, "contacts": 0}
+
+    def test_asking_for_nothing_gives_nothing(self, store: Store) -> None:
+        store.commit(Changes(records=[interaction(1)], contacts={ANN: person()}))
+        assert store.seen([]) == set()
+        assert store.resolve([]) == {}
+        assert store.contacts([]) == {}
+
+    def test_nothing_may_be_committed(self, store: Store) -> None:
+        store.commit(Changes())
+        store.commit(Changes())
+        assert store.last_position() == 0
+
+    # --- the log ------------------------------------------------------------------------------------------------------
+
+    def test_the_log_is_read_in_order_behind_a_position_and_up_to_a_limit(self, store: Store) -> None:
+        records = [publication(1), *(interaction(position) for position in range(2, 11))]
+        store.commit(Changes(records=records[:4], contacts={ANN: person()}))
+        store.contacts([ANN])
+        store.commit(Changes(records=records[4:], contacts={ANN: person()}))
+        assert store.log() == records
+        assert store.log(after=3) == records[3:]
+        assert store.log(after=3, limit=2) == records[3:5]
+        assert store.log(after=10) == []
+        assert store.last_position() == 10
+        assert store.counts()["records"] == 10
+
+    def test_a_record_is_found_by_its_position(self, store: Store) -> None:
+        records = [publication(1), interaction(2), interaction(3)]
+        store.commit(Changes(records=records, contacts={ANN: person()}))
+        assert [store.record(position) for position in (1, 2, 3)] == records
+        assert store.record(0) is None
+        assert store.record(4) is None
+        found = store.record(3)
+        assert found is not None
+        assert found.input() == records[2].input()
+
+    def test_the_newest_instant_is_that_of_the_newest_record(self, store: Store) -> None:
+        store.commit(Changes(records=[interaction(1, received_at=7_000)], contacts={ANN: person()}))
+        assert store.last_received_at() == 7_000
+        store.commit(Changes(marks={"a": "b"}))
+        assert store.last_received_at() == 7_000
+
+    def test_publications_are_those_records_of_the_log(self, store: Store) -> None:
+        records = [publication(1, "A"), interaction(2), publication(3, "B")]
+        store.commit(Changes(records=records, contacts={ANN: person()}))
+        assert store.publications() == [records[0].input(), records[2].input()]
+
+    def test_keys_are_seen_from_their_commit_on(self, store: Store) -> None:
+        for position in range(1, 8):
+            assert store.seen([key(position)]) == set()
+            store.contacts([ANN])
+            store.commit(Changes(records=[interaction(position)], contacts={ANN: person()}))
+            assert store.seen([key(position)]) == {key(position)}
+        assert store.seen([key(8), key(3), key(3), key(7)]) == {key(3), key(7)}
+
+    def test_many_keys_are_asked_for_at_once(self, store: Store) -> None:
+        records = [interaction(position) for position in range(1, MANY)]
+        store.commit(Changes(records=records, contacts={ANN: person()}))
+        assert store.seen([key(position) for position in range(2 * MANY)]) == {record.key for record in records}
+
+    # --- identities and contacts --------------------------------------------------------------------------------------
+
+    def test_identities_are_resolved_by_namespace_and_value(self, store: Store) -> None:
+        given: dict[Identity, str] = {("user_id", "1"): ANN, ("email", "1"): BOB, ("user_id", "\U0001f600 é"): CYD}
+        store.commit(Changes(identities=given, contacts={id_: person(id_) for id_ in (ANN, BOB, CYD)}))
+        asked: list[Identity] = [*given, ("user_id", "2"), ("phone", "1"), ("user_id", "")]
+        assert store.resolve(asked) == given
+        assert store.resolve([("user_id", "2")]) == {}
+
+    def test_many_identities_are_resolved_at_once(self, store: Store) -> None:
+        given: dict[Identity, str] = {("user_id", str(number)): ids.contact_id("n", str(number)) for number in range(MANY)}
+        store.commit(Changes(identities=given, contacts={id_: person(id_) for id_ in given.values()}))
+        store.forget()
+        assert store.resolve([*given, ("user_id", "none")]) == given
+
+    def test_an_identity_may_move_to_another_contact(self, store: Store) -> None:
+        people = {ANN: person(ANN), BOB: person(BOB)}
+        store.commit(Changes(identities={("user_id", "1"): ANN}, contacts=people))
+        store.commit(Changes(identities={("user_id", "1"): BOB}))
+        assert store.resolve([("user_id", "1")]) == {("user_id", "1"): BOB}
+
+    def test_contacts_are_given_as_they_were_committed(self, store: Store) -> None:
+        people = {ANN: person(ANN, due=50, city="Zürich", n=1.5), BOB: Contact(BOB)}
+        store.commit(Changes(contacts=people))
+        store.forget()
+        assert store.contacts([BOB, CYD, ANN]) == {ANN: person(ANN, due=50, city="Zürich", n=1.5), BOB: Contact(BOB)}
+        assert store.counts()["contacts"] == 2
+
+    def test_many_contacts_are_given_at_once(self, store: Store) -> None:
+        names = [ids.contact_id("n", str(number)) for number in range(MANY)]
+        store.commit(Changes(contacts={id_: person(id_) for id_ in names}))
+        store.forget()
+        assert set(store.contacts([*names, CYD])) == set(names)
+        assert store.counts()["contacts"] == MANY
+
+    def test_a_contact_that_was_changed_and_committed_is_changed(self, store: Store) -> None:
+        store.commit(Changes(contacts={ANN: person()}))
+        for step in range(3):
+            contact = store.contacts([ANN])[ANN]
+            contact.attributes["step"] = step
+            store.commit(Changes(contacts={ANN: contact}))
+        store.forget()
+        assert store.contacts([ANN])[ANN].attributes == {"step": 2}
+        assert store.counts()["contacts"] == 1
+
+    def test_a_contact_that_was_changed_and_forgotten_is_as_before(self, store: Store) -> None:
+        store.commit(Changes(contacts={ANN: person(city="Atlanta")}))
+        contact = store.contacts([ANN])[ANN]
+        contact.attributes["city"] = "Boston"
+        contact.timers.append(Timer(1, 1, "j", "r", 1))
+        store.forget()
+        assert store.contacts([ANN])[ANN] == person(city="Atlanta")
+
+    def test_scanning_goes_through_the_ids_in_order(self, store: Store) -> None:
+        names = sorted(ids.contact_id("n", str(number)) for number in range(25))
+        store.commit(Changes(contacts={id_: person(id_) for id_ in reversed(names)}))
+        assert [contact.id for contact in store.scan()] == names
+        found: list[str] = []
+        after = ""
+        while slice_ := store.scan(after, 4):
+            assert len(slice_) <= 4
+            found += [contact.id for contact in slice_]
+            after = found[-1]
+        assert found == names
+        assert store.scan(names[3], 1)[0] == person(names[4])
+
+    def test_changing_what_a_scan_gave_changes_nothing(self, store: Store) -> None:
+        store.commit(Changes(contacts={ANN: person()}))
+        store.scan()[0].attributes["x"] = 1
+        assert store.scan() == [person()]
+        assert store.contacts([ANN])[ANN] == person()
+
+    def test_the_first_timer_of_each_contact_is_told(self, store: Store) -> None:
+        people = {ANN: person(ANN, due=50), BOB: person(BOB), CYD: person(CYD, due=10)}
+        store.commit(Changes(contacts=people))
+        assert sorted(store.due_times()) == [(10, CYD), (50, ANN)]
+        store.contacts([ANN, CYD])
+        store.commit(Changes(contacts={ANN: person(ANN), CYD: person(CYD, due=70)}))
+        assert sorted(store.due_times()) == [(70, CYD)]
+
+    # --- histories and traces -----------------------------------------------------------------------------------------
+
+    def test_a_history_is_the_contacts_own_and_newest_first(self, store: Store) -> None:
+        records = [interaction(position, (ANN, BOB)[position % 2]) for position in range(1, 13)]
+        for start in (0, 1, 2, 7):  # batches of one record and of several
+            part = records[start : {0: 1, 1: 2, 2: 7, 7: 12}[start]]
+            store.contacts([ANN, BOB])
+            store.commit(Changes(records=part, contacts={record.contact: person(record.contact) for record in part}))
+        of_bob = [record for record in reversed(records) if record.contact == BOB]
+        assert store.history(BOB) == of_bob
+        assert store.history(BOB, limit=2) == of_bob[:2]
+        assert store.history(CYD) == []
+
+    def test_a_history_goes_on_after_forgetting(self, store: Store) -> None:
+        for position in range(1, 5):
+            store.contacts([ANN])
+            store.commit(Changes(records=[interaction(position)], contacts={ANN: person()}))
+            store.forget()
+        assert [record.position for record in store.history(ANN)] == [4, 3, 2, 1]
+
+    def test_a_trace_is_the_contacts_own_and_newest_first(self, store: Store) -> None:
+        first = Changes(
+            records=[interaction(1), interaction(2)],
+            contacts={ANN: person(), BOB: person(BOB)},
+            traces=[
+                (ANN, 1, entries(What.ENTERED, What.ARRIVED)),
+                (BOB, 0, entries(What.ENDED)),
+                (ANN, 0, entries(What.BRANCHED)),
+                (ANN, 2, entries(What.SENT)),
+            ],
+        )
+        store.commit(first)
+        store.contacts([ANN])
+        store.commit(Changes(contacts={ANN: person()}, traces=[(ANN, 0, entries(What.ENDED, at=9))]))
+        of_ann = [
+            (0, entries(What.ENDED, at=9)),
+            (2, entries(What.SENT)),
+            (0, entries(What.BRANCHED)),
+            (1, entries(What.ENTERED, What.ARRIVED)),
+        ]
+        assert store.trace(ANN) == of_ann
+        assert store.trace(ANN, limit=2) == of_ann[:2]
+        assert store.trace(BOB) == [(0, entries(What.ENDED))]
+        assert store.trace(CYD) == []
+
+    # --- the outbox ---------------------------------------------------------------------------------------------------
+
+    def test_pending_messages_are_read_by_channel_in_order(self, store: Store) -> None:
+        mails = [message(number) for number in range(5)]
+        pushes = [message(number, channel="push", name="ping") for number in range(5)]
+        for mail, push in zip(mails, pushes, strict=True):
+            store.commit(Changes(messages=[mail, push]))
+        found = store.pending("email")
+        assert [item.message for item in found] == mails
+        assert [item.message for item in store.pending("push")] == pushes
+        assert store.pending("sms") == []
+        sequences = [item.sequence for item in found]
+        assert sequences == sorted(set(sequences))
+        assert all((item.attempts, item.due, item.error) == (0, 0, "") for item in found)
+        assert store.pending("email", after=sequences[1]) == found[2:]
+        assert store.pending("email", after=sequences[1], limit=2) == found[2:4]
+        assert store.pending("email", after=sequences[-1]) == []
+
+    def test_what_is_settled_is_no_longer_pending(self, store: Store) -> None:
+        store.commit(Changes(messages=[message(number) for number in range(3)]))
+        one, two, three = (item.sequence for item in store.pending("email"))
+        store.commit(Changes(settlements=[Settlement(one, "sent", 1), Settlement(three, "failed", 4, error="no such user")]))
+        assert [item.sequence for item in store.pending("email")] == [two]
+
+    def test_what_is_to_be_tried_again_says_when_and_why(self, store: Store) -> None:
+        store.commit(Changes(messages=[message(1), message(2)]))
+        one, two = (item.sequence for item in store.pending("email"))
+        for attempts in (1, 2):
+            store.commit(Changes(settlements=[Settlement(one, "pending", attempts, due=attempts * 7, error="later, é")]))
+        first, second = store.pending("email")
+        assert (first.sequence, first.attempts, first.due, first.error) == (one, 2, 14, "later, é")
+        assert (second.sequence, second.attempts, second.due, second.error) == (two, 0, 0, "")
+        assert first.message == message(1)
+        store.commit(Changes(settlements=[Settlement(one, "sent", 3)]))
+        assert [item.sequence for item in store.pending("email")] == [two]
+
+    def test_messages_are_counted_by_channel_definition_and_state(self, store: Store) -> None:
+        store.commit(Changes(messages=[message(1), message(2), message(3), message(4, channel="push", name="ping")]))
+        one, two, _ = (item.sequence for item in store.pending("email"))
+        assert dict(store.outbox_counts()) == {("email", "hello", "pending"): 3, ("push", "ping", "pending"): 1}
+        store.commit(Changes(settlements=[Settlement(one, "sent", 1), Settlement(two, "pending", 1, 5, "x")]))
+        again = Settlement(one, "sent", 1)  # settled twice is settled once
+        store.commit(Changes(settlements=[again, Settlement(two, "failed", 2, error="x"), Settlement(999, "sent", 1)]))
+        assert dict(store.outbox_counts()) == {
+            ("email", "hello", "pending"): 1,
+            ("email", "hello", "sent"): 1,
+            ("email", "hello", "failed"): 1,
+            ("push", "ping", "pending"): 1,
+        }
+
+    # --- counts and marks ---------------------------------------------------------------------------------------------
+
+    def test_statistics_are_added_up(self, store: Store) -> None:
+        here, there = ("j", 1, "s", What.SENT, "hello"), ("j", 2, "s", What.SENT, "hello")
+        store.commit(Changes(statistics={here: 2, there: 1}))
+        store.commit(Changes(statistics={here: 3, ("", 0, "", What.NOT_COUNTED, "é"): 1}))
+        assert dict(store.statistics()) == {here: 5, there: 1, ("", 0, "", What.NOT_COUNTED, "é"): 1}
+
+    def test_marks_are_the_last_that_were_made(self, store: Store) -> None:
+        store.commit(Changes(marks={"a": "1", "b": ""}))
+        store.commit(Changes(marks={"a": "2", "é": "\U0001f600"}))
+        assert dict(store.marks()) == {"a": "2", "b": "", "é": "\U0001f600"}
+
+    # --- all or nothing -----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("value", ["\ud800", 2**64, object(), {1j}], ids=["surrogate", "huge", "object", "set"])
+    def test_a_batch_with_a_value_that_cannot_be_kept_is_not_kept_at_all(self, store: Store, value: object) -> None:
+        self._fill(store)
+        before = snapshot(store)
+        marks = dict(store.marks())
+        changes = self._more(store)
+        changes.contacts[CYD] = person(CYD, bad=value)
+        with pytest.raises(StoreError):
+            store.commit(changes)
+        assert snapshot(store) == before
+        assert dict(store.marks()) == marks
+        assert store.seen([record.key for record in changes.records]) == set()
+        assert store.resolve([("user_id", "cyd")]) == {}
+        assert store.last_position() == before.counts["records"]
+
+    def test_after_a_batch_that_was_not_kept_the_next_one_is(self, store: Store) -> None:
+        self._fill(store)
+        bad = self._more(store)
+        bad.contacts[CYD] = person(CYD, bad="\udfff")
+        with pytest.raises(StoreError):
+            store.commit(bad)
+        store.commit(self._more(store))
+        assert [record.position for record in store.history(ANN)] == [4, 2]
+        assert len(store.trace(ANN)) == 2
+        assert store.contacts([CYD])[CYD] == person(CYD)
+        assert store.resolve([("user_id", "cyd")]) == {("user_id", "cyd"): CYD}
+        assert store.statistics()["j", 1, "s", What.SENT, "hello"] == 2
+        assert len(store.pending("email")) == 1
+        assert store.last_position() == 4
+
+    def test_what_is_written_is_there_once_it_is_finished(self, store: Store) -> None:
+        self._fill(store)
+        changes = self._more(store)
+        store.write(changes)
+        finisher = threading.Thread(target=store.finish)
+        finisher.start()
+        finisher.join()
+        assert store.last_position() == 4
+        assert len(store.pending("email")) == 1
+        assert store.contacts([CYD])[CYD] == person(CYD)
+
+    def test_what_is_written_and_not_finished_is_not_read_yet(self, store: Store) -> None:
+        self._fill(store)
+        changes = self._more(store)
+        log, pending, trace = store.log(), store.pending("email"), store.trace(ANN)
+        counts, statistics, people = store.outbox_counts(), store.statistics(), store.scan()
+        store.write(changes)
+        assert store.log() == log
+        assert store.record(4) is None
+        assert store.pending("email") == pending
+        assert store.trace(ANN) == trace
+        assert [record.position for record in store.history(ANN)] == [2]
+        assert store.outbox_counts() == counts
+        assert store.statistics() == statistics
+        assert store.scan() == people
+        store.finish()
+        assert store.last_position() == 4
+
+    # --- after a restart ----------------------------------------------------------------------------------------------
+
+    def test_everything_is_there_after_a_restart(self, store: Store, tmp_path: Path) -> None:
+        if not self.durable:
+            pytest.skip("this store lives as long as the process")
+        self._fill(store)
+        store.commit(self._more(store))
+        before, marks = snapshot(store), dict(store.marks())
+        store = self.reopen(store, tmp_path)
+        try:
+            assert snapshot(store) == before
+            assert dict(store.marks()) == marks
+            assert store.last_received_at() == before.records[-1].input().received_at
+            assert store.publications() == [before.records[0].input()]
+            assert store.seen([key(position) for position in range(9)]) == {key(position) for position in range(1, 5)}
+            assert store.pending("push") == []
+            store.contacts([ANN])
+            store.commit(Changes(records=[interaction(5)], contacts={ANN: person()}, messages=[message(9)]))
+            assert [record.position for record in store.history(ANN)] == [5, 4, 2]
+            assert [item.message for item in store.pending("email")] == [message(2), message(9)]
+        finally:
+            store.close()
+
+    def test_many_records_are_seen_after_restarts(self, store: Store, tmp_path: Path) -> None:
+        if not self.durable:
+            pytest.skip("this store lives as long as the process")
+        position = 0
+        try:
+            for size in (1, 50, 3, 200, 7):
+                records = [interaction(position + number) for number in range(1, size + 1)]
+                position += size
+                store.contacts([ANN])
+                store.commit(Changes(records=records, contacts={ANN: person()}))
+                store = self.reopen(store, tmp_path)
+                asked = {key(number) for number in range(1, position + 1)}
+                assert store.seen([*asked, key(position + 1)]) == asked
+            assert len(store.history(ANN, EVERYTHING)) == position
+        finally:
+            store.close()
+
+    @staticmethod
+    def _fill(store: Store) -> None:
+        store.commit(
+            Changes(
+                records=[publication(1), interaction(2), interaction(3, BOB)],
+                identities={("user_id", "ann"): ANN, ("user_id", "bob"): BOB},
+                contacts={ANN: person(ANN, due=50), BOB: person(BOB)},
+                messages=[message(1), message(1, channel="push", name="ping")],
+                traces=[(ANN, 2, entries(What.SENT))],
+                statistics={("j", 1, "s", What.SENT, "hello"): 1},
+                marks={"read:j": "x"},
+            )
+        )
+
+    @staticmethod
+    def _more(store: Store) -> Changes:
+        """Return changes of every kind."""
+        (mail,), (push,) = store.pending("email"), store.pending("push")
+        contact = store.contacts([ANN])[ANN]
+        contact.attributes["more"] = True
+        return Changes(
+            records=[interaction(4)],
+            identities={("user_id", "cyd"): CYD},
+            contacts={ANN: contact, CYD: person(CYD)},
+            messages=[message(2)],
+            traces=[(ANN, 4, entries(What.SENT)), (CYD, 0, entries(What.ENDED))],
+            statistics={("j", 1, "s", What.SENT, "hello"): 1},
+            settlements=[Settlement(mail.sequence, "sent", 1), Settlement(push.sequence, "failed", 2, error="x")],
+            marks={"read:j": "done", "new": ""},
+        )

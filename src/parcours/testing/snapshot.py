@@ -1,0 +1,147 @@
+"""What a store holds, as one value that can be compared; and what a log comes to when it is folded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from parcours.core.contact import Contact
+from parcours.core.effects import Effects, Message, Trace
+from parcours.core.fold import fold, wake
+from parcours.core.inputs import Publish
+from parcours.core.plan import Plan
+from parcours.definitions.load import load_data
+from parcours.errors import InvalidDefinitionError
+from parcours.ports import Changes, Identity, Pending, Record, Statistic, Store
+from parcours.stores.memory import MemoryStore
+
+EVERYTHING = 10**9
+"""A limit that is none."""
+
+
+class Snapshot(msgspec.Struct):
+    """Everything a store holds, except what depends on how the work was cut into batches.
+
+    Traces are kept flat, each entry with the position of its input, for a timer that fires with others is written in
+    one row with them. The order of messages is kept within a contact only, for contacts are independent of each other.
+    """
+
+    records: list[Record]
+    contacts: dict[str, Contact]
+    identities: dict[Identity, str]
+    """Those the contacts say are theirs, and whose the store says they are."""
+    traces: dict[str, list[tuple[int, Trace]]]
+    """Oldest first."""
+    messages: dict[str, list[Message]]
+    """Those that are pending, by contact, in order."""
+    outbox: dict[tuple[str, str, str], int]
+    statistics: dict[Statistic, int]
+    due: dict[str, int]
+    counts: dict[str, int]
+
+
+def snapshot(store: Store, channels: Iterable[str] = ("email", "push")) -> Snapshot:
+    """Return what a store holds.
+
+    Args:
+        store: The store; it is only read.
+        channels: Those whose messages are looked at.
+    """
+    contacts = {contact.id: contact for contact in store.scan(limit=EVERYTHING)}
+    claimed = [identity for contact in contacts.values() for identity in contact.identities]
+    messages: dict[str, list[Message]] = {}
+    for item in sorted(_pending(store, channels), key=_sequence):
+        messages.setdefault(item.message.contact, []).append(item.message)
+    return Snapshot(
+        records=store.log(limit=EVERYTHING),
+        contacts=contacts,
+        identities=store.resolve(claimed),
+        traces={id_: flat for id_ in contacts if (flat := flat_trace(store, id_))},
+        messages=messages,
+        outbox=dict(store.outbox_counts()),
+        statistics=dict(store.statistics()),
+        due={contact: due for due, contact in store.due_times()},
+        counts=dict(store.counts()),
+    )
+
+
+def flat_trace(store: Store, contact: str) -> list[tuple[int, Trace]]:
+    """Return a contact's trace, oldest first, each entry with the position of its input (0 for a timer)."""
+    rows = reversed(store.trace(contact, EVERYTHING))
+    return [(position, entry) for position, entries in rows for entry in entries]
+
+
+def _pending(store: Store, channels: Iterable[str]) -> list[Pending]:
+    return [item for channel in channels for item in store.pending(channel, 0, EVERYTHING)]
+
+
+def _sequence(item: Pending) -> int:
+    return item.sequence
+
+
+def replay(records: Iterable[Record], until: int) -> MemoryStore:
+    """Fold a log anew, input by input, and return a memory store that holds what it came to.
+
+    This is the shortest statement of what an engine does, with nothing of how: no batches, no clock, no reading ahead.
+    Whatever an engine has left in its store must be what this leaves, except for marks and for what became of messages.
+
+    Args:
+        records: The log, from its beginning.
+        until: Timers due at or before this instant fire at the end.
+    """
+    world = _Replay()
+    for record in records:
+        item = record.input()
+        if isinstance(item, Publish):
+            world.wake_all(item.received_at)
+            world.publish(item)
+            world.store.commit(Changes(records=[record]))
+        else:
+            contact = world.contact(record.contact)
+            world.wake(contact, item.received_at)
+            changes = Changes(records=[record], identities=dict.fromkeys(_new_identities(item), contact.id))
+            world.keep(contact, record.position, fold(world.plan, contact, item), changes)
+    world.wake_all(until)
+    return world.store
+
+
+def _new_identities(item: Any) -> list[Identity]:
+    found: list[Identity] = getattr(item, "identities", [])
+    return found
+
+
+class _Replay:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.plan = Plan.empty()
+
+    def publish(self, item: Publish) -> None:
+        workspace, errors, _ = load_data(item.definitions, self.plan.workspace)
+        if errors:
+            raise InvalidDefinitionError(errors)
+        self.plan = self.plan.publish(workspace.all())
+
+    def contact(self, id_: str) -> Contact:
+        return self.store.contacts([id_]).get(id_) or Contact(id_)
+
+    def wake(self, contact: Contact, until: int) -> None:
+        if contact.next_due is not None and contact.next_due <= until:
+            effects = Effects()
+            wake(self.plan, contact, until, effects)
+            self.keep(contact, 0, effects, Changes())
+
+    def wake_all(self, until: int) -> None:
+        for contact in self.store.scan(limit=EVERYTHING):
+            self.wake(contact, until)
+
+    def keep(self, contact: Contact, position: int, effects: Effects, changes: Changes) -> None:
+        changes.contacts[contact.id] = contact
+        changes.messages = effects.messages
+        if effects.trace:
+            changes.traces = [(contact.id, position, effects.trace)]
+        for entry in effects.trace:
+            place = (entry.journey, entry.version, entry.step, entry.what, entry.reason)
+            changes.statistics[place] = changes.statistics.get(place, 0) + 1
+        self.store.commit(changes)
