@@ -108,7 +108,15 @@ async def _serve(service: Service, listener: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415 (commands that do not serve start faster without it)
 
     config = uvicorn.Config(
-        service.app, http="httptools", lifespan="off", access_log=False, log_config=None, timeout_keep_alive=75
+        service.app,
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=75,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
     )
     server = uvicorn.Server(config)
     # What was loaded until now stays; and the contacts held in memory are no garbage to look through at each turn.
@@ -155,9 +163,7 @@ def check(
 
 
 @app.command()
-def apply(
-    files: Files, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = ""
-) -> None:
+def apply(files: Files, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
     """Check definition files and put them in force: all or none."""
     workspace, problems, _ = load(_sources(files), _in_force(url, secret_key))
     if problems:
@@ -177,7 +183,9 @@ def apply(
 def export(
     url: Url = "http://127.0.0.1:8700",
     secret_key: SecretKey = "",
-    out: Annotated[Path | None, typer.Option(help="A folder: one file a definition. Without it, YAML to the screen.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder: one file a definition. Without it, YAML to the screen.")
+    ] = None,
 ) -> None:
     """Write the definitions in force as YAML."""
     definitions = _in_force(url, secret_key).all()
@@ -218,8 +226,12 @@ def schema(
 @app.command()
 def simulate(
     files: Files,
-    inputs: Annotated[Path, typer.Option(help="What happens: Segment messages with a timestamp, one JSON object a line.")],
-    until: Annotated[str | None, typer.Option(help="Run the clock on to this instant, ISO 8601 with an offset.")] = None,
+    inputs: Annotated[
+        Path, typer.Option(help="What happens: Segment messages with a timestamp, one JSON object a line.")
+    ],
+    until: Annotated[
+        str | None, typer.Option(help="Run the clock on to this instant, ISO 8601 with an offset.")
+    ] = None,
 ) -> None:
     """Run definitions over inputs on a virtual clock, send nothing, and print what would happen.
 

@@ -62,6 +62,12 @@ class StoreError(ParcoursError):
     code = "store_failed"
 
 
+class UnstorableError(StoreError):
+    """A value in a batch has no form in which it can be kept: nothing of the batch was, and trying again is of no use."""
+
+    code = "unstorable_value"
+
+
 class TemporaryFailureError(ParcoursError):
     """A provider could not take a message now; trying again may work.
 

@@ -133,6 +133,31 @@ class Store(Protocol):
         """Drop contacts that were handed out and changed, but not committed."""
         ...
 
+    @property
+    def stale(self) -> bool:
+        """Whether `unfolded` has to be folded and given to `restore` before contacts are asked for.
+
+        A store may write states behind the log; after a start, and after something was dropped, it then lacks the
+        newest. One that does not is never stale.
+        """
+        ...
+
+    def unfolded(self) -> Iterator[Record]:
+        """Yield the records that states lack, in order. All were folded with the plan now in force."""
+        ...
+
+    def restore(self, contacts: Mapping[str, Contact]) -> None:
+        """Take the contacts that `unfolded` was folded into: all of them, and nothing follows from it."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is behind.
+
+        Raises:
+            StoreError: It is not written; nothing is lost.
+        """
+        ...
+
     def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:
         """Return up to `limit` records behind a position, in order."""
         ...

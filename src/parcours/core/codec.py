@@ -17,10 +17,10 @@ _messages = msgspec.msgpack.Decoder(Message)
 _traces = msgspec.msgpack.Decoder(list[Trace])
 
 encode = _encoder.encode
-"""Encode an input, contact, message or list of traces.
+"""Encode an input, contact, message or list of traces; raises one of `UNENCODABLE`."""
 
-Raises `OverflowError` for an integer that takes more than 64 bits and `UnicodeEncodeError` for a lone surrogate.
-"""
+UNENCODABLE = (OverflowError, TypeError, ValueError, RecursionError)
+"""An integer of more than 64 bits, a type that has no form, a lone surrogate, and nesting without end."""
 
 
 def decode_input(data: bytes) -> Input | Publish:

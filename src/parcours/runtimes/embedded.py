@@ -176,9 +176,8 @@ class Embedded:
             reading = self.engine.reading
             if reading:
                 self.engine.read()
-        except StoreError as error:
-            _log.exception("store_failed", hint=error.hint)
-            self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE
+        except Exception as error:  # noqa: BLE001 (whatever it is, the host goes on)
+            self._failed(error)
             return worked
         return worked or bool(ticked) or reading
 
@@ -198,13 +197,12 @@ class Embedded:
             else:
                 # Writing to the disk needs no interpreter: meanwhile the next requests are read.
                 await asyncio.get_running_loop().run_in_executor(self._committer, self.engine.finish)
-        except StoreError as error:
-            _log.exception("store_failed", hint=error.hint)
+        except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told and the host goes on)
             self._settlements = settlements + self._settlements
-            self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE
+            failure = self._failed(error)
             for _, future in parts:
                 if not future.cancelled():
-                    future.set_exception(StoreError(error.message, hint=error.hint))
+                    future.set_exception(StoreError(failure.message, hint=failure.hint))
             return
         self._count(outcomes)
         start = 0
@@ -212,6 +210,13 @@ class Embedded:
             if not future.cancelled():
                 future.set_result(outcomes[start : start + size])
             start += size
+
+    def _failed(self, error: Exception) -> StoreError:
+        """Note a failure of the store, and return it in the form in which those who wait are told."""
+        failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {type(error).__name__}")
+        _log.error("store_failed", hint=failure.hint, exc_info=error)
+        self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE
+        return failure
 
     def _count(self, outcomes: list[Outcome]) -> None:
         self.batches += 1

@@ -13,14 +13,14 @@ clock, so no timer fires ahead of an input that was received before it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
 from parcours.core import ids
-from parcours.core.codec import encode
+from parcours.core.codec import UNENCODABLE, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects
 from parcours.core.fold import fold, wake
@@ -29,7 +29,7 @@ from parcours.core.inputs import Enter, Input, Publish
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition
-from parcours.errors import InvalidDefinitionError, Problem
+from parcours.errors import InvalidDefinitionError, Problem, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store
 
 LARGEST_TICK = 1_000
@@ -97,12 +97,32 @@ class Engine:
         for publication in store.publications():
             self.plan = self.plan.publish(self._definitions(publication))
         self._begun: _Batch | None = None
-        self._due: list[tuple[int, str]] = list(store.due_times())
+        self._due: list[tuple[int, str]] = []
+        self._catch_up()
+        self._due += store.due_times()
         heapq.heapify(self._due)
         self._reads = [
             journey for journey in self.plan.read_on_activation() if store.marks().get(_mark(journey), "") != _DONE
         ]
         clock.observe(store.last_received_at())
+
+    def _catch_up(self) -> None:
+        """Fold once more what the store's states lack. What followed from it was kept the first time."""
+        if not self.store.stale:
+            return
+        contacts: dict[str, Contact] = {}
+        for record in self.store.unfolded():
+            contact = contacts.get(record.contact)
+            if contact is None:
+                known = self.store.contacts([record.contact])
+                contact = contacts[record.contact] = known.get(record.contact) or Contact(record.contact)
+            item = record.input()
+            assert not isinstance(item, Publish)  # noqa: S101 (a publication concerns no contact)
+            fold(self.plan, contact, item)
+        self.store.restore(contacts)
+        for contact in contacts.values():
+            if contact.next_due is not None:
+                heapq.heappush(self._due, (contact.next_due, contact.id))
 
     # --- arrivals -----------------------------------------------------------------------------------------------------
 
@@ -125,9 +145,10 @@ class Engine:
             StoreError: Nothing of the batch was kept, and there is nothing to finish.
         """
         settled = list(settlements)
+        self._catch_up()
         try:
             return self._begin(arrivals, settled)
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _DEFECTS as error:
             self.store.forget()
             if len(arrivals) != 1:
                 if settled:
@@ -181,7 +202,7 @@ class Engine:
                 continue
             try:
                 body = encode(item)
-            except (OverflowError, UnicodeEncodeError, ValueError, TypeError) as error:
+            except UNENCODABLE as error:
                 outcomes.append(Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")))
                 continue
             contact = people.take(owner, new, batch.changes.identities)
@@ -223,7 +244,7 @@ class Engine:
         """Fire timers due by `now` (else the clock's time), of up to `LARGEST_TICK` contacts; return of how many.
 
         Raises:
-            StoreError: Nothing was kept; the timers stay due.
+            StoreError: Nothing more was kept; the timers stay due.
         """
         now = self.clock.now() if now is None else now
         due: set[str] = set()
@@ -233,21 +254,41 @@ class Engine:
             due.add(taken[-1][1])
         if not due:
             return 0
-        batch = _Batch(self.store.last_position())
+        self._catch_up()
         try:
-            for contact in self.store.contacts(due).values():
-                if contact.next_due is None or contact.next_due > now:
-                    continue
-                effects = Effects()
-                wake(self.plan, contact, now, effects)
-                batch.keep(contact, 0, effects, None)
-            self._commit(batch)
+            try:
+                self._wake(due, now)
+            except _DEFECTS:
+                self.store.forget()
+                self._wake_each(due, now)
         except BaseException:
             self.store.forget()
             for item in taken:
                 heapq.heappush(self._due, item)
             raise
         return len(due)
+
+    def _wake(self, contacts: Collection[str], now: int) -> None:
+        batch = _Batch(self.store.last_position())
+        for contact in self.store.contacts(contacts).values():
+            if contact.next_due is None or contact.next_due > now:
+                continue
+            effects = Effects()
+            wake(self.plan, contact, now, effects)
+            batch.keep(contact, 0, effects, None)
+        self._commit(batch)
+
+    def _wake_each(self, contacts: Collection[str], now: int) -> None:
+        """Fire the timers of one contact after the other, for there is one among them that cannot be folded.
+
+        Its timers are left alone until the next start, so that they hold up nobody else's.
+        """
+        for contact in contacts:
+            try:
+                self._wake([contact], now)
+            except _DEFECTS:
+                self.store.forget()
+                _log.exception("timer_failed", contact=contact)
 
     # --- definitions --------------------------------------------------------------------------------------------------
 
@@ -266,6 +307,9 @@ class Engine:
         now = self.clock.now()  # once, so that what is due by the publication's own time is what fires before it
         while self.tick(now):
             pass
+        self._catch_up()
+        # States are whole before the plan changes, so what they lack was always folded with the plan in force.
+        self.store.flush()
         position = self.store.last_position() + 1
         item = Publish(position=position, received_at=now, occurred_at=now, definitions=list(definitions))
         changed = _changed(workspace.all(), self.plan.workspace.all())
@@ -308,6 +352,7 @@ class Engine:
         """
         if not self._reads:
             return False
+        self._catch_up()
         journey = self._reads[0]
         after = self.store.marks().get(_mark(journey), "")
         found = self.store.scan(after, SLICE)
@@ -397,6 +442,11 @@ def _changed(new: list[AnyDefinition], old: list[AnyDefinition]) -> list[AnyDefi
 def _mark(journey: CompiledJourney) -> str:
     return f"read:{journey.name}"
 
+
+_DEFECTS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, UnstorableError, ValueError
+)  # fmt: skip
+"""What a mistake of ours in the fold looks like: it concerns one contact, not the store."""
 
 _DONE = "done"
 _DAY = 86_400_000

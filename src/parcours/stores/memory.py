@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
-from parcours.core.codec import decode_contact, encode
+from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
 from parcours.core.inputs import Publish
+from parcours.errors import UnstorableError
 from parcours.ports import Changes, Identity, Pending, Record, Settlement, Statistic
 
 
@@ -30,6 +31,7 @@ class MemoryStore:
         self._statistics: Counter[Statistic] = Counter()
         self._marks: dict[str, str] = {}
         self._received_at = 0
+        self._written: tuple[Changes, dict[str, bytes]] = (Changes(), {})
 
     def last_position(self) -> int:
         return len(self._log)
@@ -50,12 +52,16 @@ class MemoryStore:
 
     def commit(self, changes: Changes) -> None:
         self.write(changes)
-
-    def finish(self) -> None:
-        pass
+        self.finish()
 
     def write(self, changes: Changes) -> None:
-        encoded = {contact.id: encode(contact) for contact in changes.contacts.values()}
+        try:
+            self._written = changes, {contact.id: encode(contact) for contact in changes.contacts.values()}
+        except UNENCODABLE as error:
+            raise UnstorableError(f"a value cannot be kept: {error}") from error
+
+    def finish(self) -> None:
+        changes, encoded = self._written
         for record in changes.records:
             self._log.append(record)
             self._keys.add(record.key)
@@ -78,6 +84,19 @@ class MemoryStore:
         self._marks.update(changes.marks)
 
     def forget(self) -> None:
+        pass
+
+    @property
+    def stale(self) -> bool:
+        return False
+
+    def unfolded(self) -> Iterator[Record]:
+        return iter(())
+
+    def restore(self, contacts: Mapping[str, Contact]) -> None:
+        pass
+
+    def flush(self) -> None:
         pass
 
     def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:

@@ -7,12 +7,16 @@ What keeps it fast:
   yet indexed are held in memory, and read back from the tail of the log at start.
 - There is no index by contact. Each log and trace row points to the contact's row before it, and the contact's row to
   the newest, so a contact's history is a walk along its own rows.
+- States are written behind: the log of a batch is durable with it, a contact's state follows within `LONGEST_BEHIND`
+  inputs, in slices sorted by contact. After a kill the engine folds what `unfolded` gives once more. A small batch
+  writes its states at once, so only a busy service is ever behind.
 - Contacts that were lately used are kept decoded.
 - Checkpoints run in a thread of their own, off the write path.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import sqlite3
 import threading
@@ -22,12 +26,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from parcours.core.codec import decode_contact, decode_input, decode_message, decode_traces, encode
+from parcours.core.codec import UNENCODABLE, decode_contact, decode_input, decode_message, decode_traces, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
 from parcours.core.ids import contact_from_number, contact_number
 from parcours.core.inputs import Publish
-from parcours.errors import StoreError
+from parcours.errors import StoreError, UnstorableError
 from parcours.ports import Changes, Identity, Pending, Record, Statistic
 
 FORMAT = 1
@@ -35,6 +39,12 @@ FORMAT = 1
 
 SLICE = 16_384
 """Message keys that wait in memory before they are indexed."""
+
+LONGEST_BEHIND = 50_000
+"""Inputs after which the state of a contact is written at the latest: what a start after a kill has to fold again."""
+
+SMALL_BATCH = 64
+"""Contacts up to which a batch writes their states at once."""
 
 LOOKUP = 500
 """Values asked for by one query."""
@@ -100,6 +110,9 @@ class SqliteStore:
         self._path = path
         self._hold = hold
         self._held: dict[str, _Held] = {}
+        self._behind: dict[str, tuple[int, int]] = {}
+        """Contacts whose written state lacks inputs, to the first position and trace it lacks, in that order."""
+        self._lost = False
         self._written: tuple[Changes, _Written] = (Changes(), _Written(set(), False, 0))
         self._known: dict[Identity, str] = {}
         self._lock = _lock(path)
@@ -108,8 +121,11 @@ class SqliteStore:
             # What is read here was committed, also while a transaction of the other connection is under way.
             self._reader = self._open()
             self._prepare()
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot open the store {path.name}: {error}", hint=_hint(error)) from error
+        except BaseException as error:
+            self._lock.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"cannot open the store {path.name}: {error}", hint=_hint(error)) from error
+            raise
         self._checkpoints = _Checkpoints(path)
 
     def _open(self) -> sqlite3.Connection:
@@ -140,6 +156,7 @@ class SqliteStore:
         self._people: int = db.execute("select count(*) from contact").fetchone()[0]
         indexed = int(self._marks.get("seen", "0"))
         self._recent = {row[0] for row in db.execute("select key from log where position > ?", (indexed,))}
+        self._lost = True
         last = self.record(self._position)
         self._received_at = last.input().received_at if last is not None else 0
 
@@ -188,7 +205,8 @@ class SqliteStore:
         for kept in (self._held, self._known):
             if len(kept) > self._hold:
                 for key in list(kept)[: len(kept) // 2]:
-                    del kept[key]  # type: ignore[attr-defined]
+                    if key not in self._behind:
+                        del kept[key]  # type: ignore[attr-defined]
 
     def _lookup(self, query: str, values: Sequence[Any], *before: Any) -> Iterator[Any]:
         for start in range(0, len(values), LOOKUP):
@@ -220,16 +238,20 @@ class SqliteStore:
         return [(row[2], decode_traces(row[3])) for row in rows]
 
     def _chain(self, table: str, place: str, columns: str, contact: str, limit: int) -> list[Any]:
-        number = contact_number(contact)
-        head = self._reader.execute(f"select {table} from contact where id = ?", (number,)).fetchone()  # noqa: S608 (our names)
+        held = self._held.get(contact)
+        if held is None and self.contacts([contact]):
+            held = self._held[contact]
         rows: list[Any] = []
-        at = head[0] if head is not None else 0
+        # A batch that is written and not finished is passed over.
+        newest = self._position if table == "log" else self._traces
+        at = (held.log if table == "log" else held.trace) if held is not None else 0
         query = f"select {place}, previous, {columns} from {table} where {place} = ?"  # noqa: S608 (our names)
         while at and len(rows) < limit:
-            row = self._reader.execute(query, (at,)).fetchone()
+            row = self._db.execute(query, (at,)).fetchone()
             if row is None:
                 break
-            rows.append(row)
+            if at <= newest:
+                rows.append(row)
             at = row[1]
         return rows
 
@@ -239,6 +261,7 @@ class SqliteStore:
         return [item for item in found if isinstance(item, Publish)]
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
+        self.flush()
         number = contact_number(after) if after else -1
         rows = self._reader.execute("select state from contact where id > ? order by id limit ?", (number, limit))
         return [decode_contact(row[0]) for row in rows]
@@ -264,10 +287,65 @@ class SqliteStore:
         return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows}
 
     def marks(self) -> Mapping[str, str]:
-        return {name: value for name, value in self._marks.items() if name != "seen"}
+        return {name: value for name, value in self._marks.items() if name not in {"seen", "states"}}
 
     def counts(self) -> Mapping[str, int]:
         return {"records": self._position, "contacts": self._people}
+
+    # --- states written behind ----------------------------------------------------------------------------------------
+
+    @property
+    def stale(self) -> bool:
+        return self._lost
+
+    def unfolded(self) -> Iterator[Record]:
+        position, trace = self._whole()
+        heads: dict[int, int] = {}
+        rows = self._db.execute(
+            "select position, contact, key, body from log where position > ? order by position", (position,)
+        ).fetchall()
+        for row in rows:
+            number = row[1]
+            if number is None:
+                continue
+            if number not in heads:
+                found = self._db.execute("select log from contact where id = ?", (number,)).fetchone()
+                heads[number] = found[0] if found is not None else 0
+            if row[0] > heads[number]:
+                id_ = contact_from_number(number)
+                self._behind.setdefault(id_, (row[0], trace + 1))
+                yield _record(row)
+
+    def restore(self, contacts: Mapping[str, Contact]) -> None:
+        position, trace = self._whole()
+        logs = dict(self._db.execute("select contact, max(position) from log where position > ? group by 1", (position,)))
+        traces = dict(self._db.execute("select contact, max(id) from trace where id > ? group by 1", (trace,)))
+        for id_, contact in contacts.items():
+            number = contact_number(id_)
+            before = self._held.get(id_)
+            self._held[id_] = _Held(
+                contact,
+                number,
+                logs[number],
+                traces.get(number, before.trace if before is not None else 0),
+                stored=before is not None,
+            )
+            self._people += before is None
+        self._lost = False
+
+    def flush(self) -> None:
+        """Write every state that is behind.
+
+        Raises:
+            StoreError: They are not written; nothing is lost.
+        """
+        if self._behind:
+            self.commit(Changes(contacts={id_: self._held[id_].contact for id_ in self._behind}))
+
+    def _whole(self) -> tuple[int, int]:
+        """Return the position and the trace up to which every written state is whole."""
+        position, _, trace = self._marks.get("states", "0:0").partition(":")
+        return int(position), int(trace)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -279,8 +357,14 @@ class SqliteStore:
         try:
             self._db.execute("begin immediate")
             self._written = (changes, self._write(changes))
-        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+        except sqlite3.Error as error:
             raise self._failed(error) from error
+        except UNENCODABLE as error:
+            self._failed(error)
+            raise UnstorableError(f"a value cannot be kept: {error}") from error
+        except BaseException as error:
+            self._failed(error)
+            raise
 
     def finish(self) -> None:
         changes, written = self._written
@@ -292,7 +376,7 @@ class SqliteStore:
         self._trim()
         self._checkpoints.after(len(changes.records) + len(changes.contacts) + len(changes.traces))
 
-    def _failed(self, error: Exception) -> StoreError:
+    def _failed(self, error: BaseException) -> StoreError:
         if self._db.in_transaction:
             self._db.execute("rollback")
         # Heads of chains moved in memory, and what was folded is not to be kept.
@@ -302,10 +386,12 @@ class SqliteStore:
     def _write(self, changes: Changes) -> _Written:
         """Write the rows of a batch. On failure memory is ahead of the file, and has to be forgotten."""
         db, held = self._db, self._held
+        new = 0
         for id_, contact in changes.contacts.items():
             known = held.get(id_)
             if known is None:
                 held[id_] = _Held(contact, contact_number(id_), 0, 0, stored=False)
+                new += 1
             else:
                 known.contact = contact
         log: list[tuple[Any, ...]] = []
@@ -323,33 +409,58 @@ class SqliteStore:
             last += 1
             trace.append((last, owner.number, owner.trace, position, encode(entries)))
             owner.trace = last
-        new: list[tuple[Any, ...]] = []
-        known_rows: list[tuple[Any, ...]] = []
-        for id_, contact in changes.contacts.items():
-            owner = held[id_]
-            timers = contact.timers
-            row = (timers[0].due if timers else None, owner.log, owner.trace, encode(contact), owner.number)
-            (known_rows if owner.stored else new).append(row)
         db.executemany("insert into log values (?, ?, ?, ?, ?)", log)
         db.executemany("insert into trace values (?, ?, ?, ?, ?)", trace)
-        # Sorted by number, rows that lie beside each other are written one after the other.
-        known_rows.sort(key=_NUMBER)
-        db.executemany("update contact set due = ?, log = ?, trace = ?, state = ? where id = ?", known_rows)
-        if new:
-            new.sort(key=_NUMBER)
-            db.executemany("insert into contact (due, log, trace, state, id) values (?, ?, ?, ?, ?)", new)
+        self._write_states(changes)
         if changes.identities:
             db.executemany(
                 "insert or replace into identity values (?, ?, ?)",
                 [(space, value, contact_number(id_)) for (space, value), id_ in changes.identities.items()],
             )
         keys = {record.key for record in changes.records}
-        flushed = len(self._recent) + len(keys) > SLICE
+        flushed = bool(keys) and len(self._recent) + len(keys) > SLICE
         if flushed:
             db.executemany("insert or ignore into seen values (?)", [(key,) for key in sorted(self._recent | keys)])
             db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
         self._write_counts(changes)
-        return _Written(keys, flushed, len(new))
+        return _Written(keys, flushed, new)
+
+    def _write_states(self, changes: Changes) -> None:
+        """Write the states whose turn it is: those of a small batch at once, those of a large one behind."""
+        behind, held = self._behind, self._held
+        position = changes.records[-1].position if changes.records else self._position
+        if len(changes.contacts) <= SMALL_BATCH or not changes.records:
+            due = list(changes.contacts)
+        else:
+            first, trace = changes.records[0].position, self._traces + 1
+            for id_ in changes.contacts:
+                if id_ not in behind:
+                    behind[id_] = (first, trace)
+            oldest = position - LONGEST_BEHIND
+            due = []
+            for id_, (since, _) in behind.items():
+                if since > oldest:
+                    break
+                due.append(id_)
+        new: list[tuple[Any, ...]] = []
+        known: list[tuple[Any, ...]] = []
+        for id_ in due:
+            behind.pop(id_, None)
+            owner = held[id_]
+            timers = owner.contact.timers
+            row = (timers[0].due if timers else None, owner.log, owner.trace, encode(owner.contact), owner.number)
+            (known if owner.stored else new).append(row)
+            owner.stored = True
+        # Sorted by number, rows that lie beside each other are written one after the other.
+        known.sort(key=_NUMBER)
+        new.sort(key=_NUMBER)
+        self._db.executemany("update contact set due = ?, log = ?, trace = ?, state = ? where id = ?", known)
+        self._db.executemany("insert into contact (due, log, trace, state, id) values (?, ?, ?, ?, ?)", new)
+        whole, trace = next(iter(behind.values()), (position + 1, self._traces + len(changes.traces) + 1))
+        if whole - 1 > self._whole()[0] + SLICE or (not behind and len(due) > SMALL_BATCH):
+            mark = f"{whole - 1}:{trace - 1}"
+            self._db.execute("insert or replace into mark values ('states', ?)", (mark,))
+            self._marks["states"] = mark
 
     def _write_counts(self, changes: Changes) -> None:
         db = self._db
@@ -402,17 +513,20 @@ class SqliteStore:
         self._traces += len(changes.traces)
         self._sequence += len(changes.messages)
         self._people += written.new
-        if written.new:
-            for id_ in changes.contacts:
-                self._held[id_].stored = True
         self._known.update(changes.identities)
         self._marks.update(changes.marks)
 
     def forget(self) -> None:
         self._held.clear()
         self._known.clear()
+        self._behind.clear()
+        self._people = self._reader.execute("select count(*) from contact").fetchone()[0]
+        self._marks = dict(self._reader.execute("select name, value from mark"))
+        self._lost = True
 
     def close(self) -> None:
+        with contextlib.suppress(StoreError):
+            self.flush()
         self._checkpoints.close()
         self._reader.close()
         self._db.close()
@@ -494,7 +608,7 @@ def _record(row: Any) -> Record:
     return Record(row[0], contact, row[2], row[3])
 
 
-def _hint(error: Exception) -> str:
+def _hint(error: BaseException) -> str:
     text = str(error)
     if "full" in text:
         return "free some space; nothing of the batch was kept, and senders will try again"

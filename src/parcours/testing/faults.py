@@ -1,0 +1,42 @@
+"""A store that fails when it is told to, to see what becomes of everything around it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from parcours.ports import Store
+
+
+class FaultyStore:
+    """Passes everything on to another store, except where it was told to fail. A `ports.Store`.
+
+    Args:
+        store: The store that does the work.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._faults: dict[str, deque[BaseException]] = {}
+        self.failed = 0
+        """How often it has failed so far."""
+
+    def fail(self, method: str, error: BaseException, *, times: int = 1) -> None:
+        """Raise an error the next time, or the next few times, a method is called; nothing is done then."""
+        self._faults.setdefault(method, deque()).extend([error] * times)
+
+    def heal(self) -> None:
+        """Fail no more."""
+        self._faults.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        faults = self._faults.get(name)
+        if not faults:
+            return found
+
+        def fail(*_: Any, **__: Any) -> None:
+            self.failed += 1
+            raise faults.popleft()
+
+        return fail
