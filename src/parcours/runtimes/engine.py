@@ -247,11 +247,11 @@ class Engine:
             StoreError: Nothing more was kept; the timers stay due.
         """
         now = self.clock.now() if now is None else now
-        due: set[str] = set()
+        due: dict[str, None] = {}  # as a set that keeps its order: what was due first is decided first
         taken: list[tuple[int, str]] = []
         while self._due and self._due[0][0] <= now and len(due) < LARGEST_TICK:
             taken.append(heapq.heappop(self._due))
-            due.add(taken[-1][1])
+            due[taken[-1][1]] = None
         if not due:
             return 0
         self._catch_up()
@@ -360,7 +360,7 @@ class Engine:
         batch.changes.marks[_mark(journey)] = found[-1].id if len(found) == SLICE else _DONE
         now = self.clock.now()
         question = journey.segment
-        members = {contact.id for contact in found if question is not None and question.ask(contact, {}, now)}
+        members = [contact.id for contact in found if question is not None and question.ask(contact, {}, now)]
         for contact in self.store.contacts(members).values():
             batch.position += 1
             item = Enter(

@@ -2,7 +2,7 @@
 
 What keeps it fast:
 
-- The log is the only place a batch must reach at once besides the state. The index of message keys (`seen`) is written
+- The log, with the trace of each input in its row, is what a batch must reach at once. The index of message keys (`seen`) is written
   behind, in sorted slices, because keys are random and a page written for one key costs as much as for fifty; keys not
   yet indexed are held in memory, and read back from the tail of the log at start.
 - There is no index by contact. Each log and trace row points to the contact's row before it, and the contact's row to
@@ -21,7 +21,7 @@ import fcntl
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -37,7 +37,7 @@ from parcours.ports import Changes, Identity, Pending, Record, Statistic
 FORMAT = 1
 """The version of the tables below; a file of another version is refused."""
 
-SLICE = 16_384
+SLICE = 32_768
 """Message keys that wait in memory before they are indexed."""
 
 LONGEST_BEHIND = 50_000
@@ -57,9 +57,10 @@ LONGEST_WAL = 65_536
 
 _TABLES = """
 create table if not exists log (
-    position integer primary key, contact integer, previous integer not null, key blob not null, body blob not null);
+    position integer primary key, contact integer, previous integer not null, key blob not null, body blob not null,
+    trace blob);
 create index if not exists log_workspace on log (position) where contact is null;
-create table if not exists seen (key blob primary key) without rowid;
+create table if not exists seen (key integer primary key, position integer not null);
 create table if not exists identity (
     namespace text not null, value text not null, contact integer not null, primary key (namespace, value)
 ) without rowid;
@@ -113,7 +114,7 @@ class SqliteStore:
         self._behind: dict[str, tuple[int, int]] = {}
         """Contacts whose written state lacks inputs, to the first position and trace it lacks, in that order."""
         self._lost = False
-        self._written: tuple[Changes, _Written] = (Changes(), _Written(set(), False, 0))
+        self._written: tuple[Changes, _Written] = (Changes(), _Written({}, False, 0))
         self._known: dict[Identity, str] = {}
         self._lock = _lock(path)
         try:
@@ -155,7 +156,7 @@ class SqliteStore:
         self._sequence: int = db.execute("select coalesce(max(sequence), 0) from outbox").fetchone()[0]
         self._people: int = db.execute("select count(*) from contact").fetchone()[0]
         indexed = int(self._marks.get("seen", "0"))
-        self._recent = {row[0] for row in db.execute("select key from log where position > ?", (indexed,))}
+        self._recent = dict(db.execute("select key, position from log where position > ?", (indexed,)))
         self._lost = True
         last = self.record(self._position)
         self._received_at = last.input().received_at if last is not None else 0
@@ -169,10 +170,14 @@ class SqliteStore:
         return self._received_at
 
     def seen(self, keys: Collection[bytes]) -> set[bytes]:
-        found = self._recent.intersection(keys)
-        asked = [key for key in keys if key not in found] if found else list(keys)
-        for (key,) in self._lookup("select key from seen where key in", asked):
-            found.add(key)
+        recent = self._recent
+        found = {key for key in keys if key in recent}
+        asked = {_index(key): key for key in keys if key not in found}
+        for number, position in self._lookup("select key, position from seen where key in", list(asked)):
+            # Half a key finds the row, the whole key in the row decides.
+            row = self._db.execute("select key from log where position = ?", (position,)).fetchone()
+            if row is not None and row[0] == asked[number]:
+                found.add(row[0])
         return found
 
     def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
@@ -234,10 +239,27 @@ class SqliteStore:
         return [Record(row[0], contact, row[2], row[3]) for row in rows]
 
     def trace(self, contact: str, limit: int = 1_000) -> list[tuple[int, list[Trace]]]:
-        rows = self._chain("trace", "id", "position, body", contact, limit)
-        return [(row[2], decode_traces(row[3])) for row in rows]
+        of_timers = [
+            ((after, row), 0, body)
+            for row, _, after, body in self._chain("trace", "id", "position, body", contact, limit)
+        ]
+        of_inputs = [
+            ((position, 0), position, body)
+            for position, _, body in self._chain("log", "position", "trace", contact, limit, where=_has_trace)
+        ]
+        newest = sorted(of_timers + of_inputs, reverse=True)[:limit]
+        return [(position, decode_traces(body)) for _, position, body in newest]
 
-    def _chain(self, table: str, place: str, columns: str, contact: str, limit: int) -> list[Any]:
+    def _chain(
+        self,
+        table: str,
+        place: str,
+        columns: str,
+        contact: str,
+        limit: int,
+        where: Callable[[Any], bool] = lambda _row: True,
+    ) -> list[Any]:
+        """Return the newest rows of a contact that satisfy `where`, newest first, along its chain."""
         held = self._held.get(contact)
         if held is None and self.contacts([contact]):
             held = self._held[contact]
@@ -250,7 +272,7 @@ class SqliteStore:
             row = self._db.execute(query, (at,)).fetchone()
             if row is None:
                 break
-            if at <= newest:
+            if at <= newest and where(row):
                 rows.append(row)
             at = row[1]
         return rows
@@ -318,7 +340,9 @@ class SqliteStore:
 
     def restore(self, contacts: Mapping[str, Contact]) -> None:
         position, trace = self._whole()
-        logs = dict(self._db.execute("select contact, max(position) from log where position > ? group by 1", (position,)))
+        logs = dict(
+            self._db.execute("select contact, max(position) from log where position > ? group by 1", (position,))
+        )
         traces = dict(self._db.execute("select contact, max(id) from trace where id > ? group by 1", (trace,)))
         for id_, contact in contacts.items():
             number = contact_number(id_)
@@ -394,39 +418,51 @@ class SqliteStore:
                 new += 1
             else:
                 known.contact = contact
+        # What an input made is kept in its own row; what timers made, in rows of its own, behind the contact's latest.
+        made: dict[int, bytes] = {}
+        latest: dict[str, int] = {}
+        timers: list[tuple[Any, ...]] = []
+        for id_, position, entries in changes.traces:
+            if position:
+                made[position] = encode(entries)
+                latest[id_] = position
+            else:
+                owner = held[id_]
+                head = self._traces + len(timers) + 1
+                timers.append((head, owner.number, owner.trace, latest.get(id_, owner.log), encode(entries)))
+                owner.trace = head
         log: list[tuple[Any, ...]] = []
         for record in changes.records:
+            position = record.position
             if record.contact:
                 owner = held[record.contact]
-                log.append((record.position, owner.number, owner.log, record.key, record.body))
-                owner.log = record.position
+                log.append((position, owner.number, owner.log, record.key, record.body, made.get(position)))
+                owner.log = position
             else:
-                log.append((record.position, None, 0, record.key, record.body))
-        trace: list[tuple[Any, ...]] = []
-        last = self._traces
-        for id_, position, entries in changes.traces:
-            owner = held[id_]
-            last += 1
-            trace.append((last, owner.number, owner.trace, position, encode(entries)))
-            owner.trace = last
-        db.executemany("insert into log values (?, ?, ?, ?, ?)", log)
-        db.executemany("insert into trace values (?, ?, ?, ?, ?)", trace)
-        self._write_states(changes)
+                log.append((position, None, 0, record.key, record.body, None))
+        db.executemany("insert into log values (?, ?, ?, ?, ?, ?)", log)
+        if timers:
+            db.executemany("insert into trace values (?, ?, ?, ?, ?)", timers)
+        self._write_states(changes, len(timers))
         if changes.identities:
             db.executemany(
                 "insert or replace into identity values (?, ?, ?)",
                 [(space, value, contact_number(id_)) for (space, value), id_ in changes.identities.items()],
             )
-        keys = {record.key for record in changes.records}
+        keys = {record.key: record.position for record in changes.records}
         flushed = bool(keys) and len(self._recent) + len(keys) > SLICE
         if flushed:
-            db.executemany("insert or ignore into seen values (?)", [(key,) for key in sorted(self._recent | keys)])
+            rows = sorted((_index(key), position) for key, position in (self._recent | keys).items())
+            db.executemany("insert or ignore into seen values (?, ?)", rows)
             db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
         self._write_counts(changes)
-        return _Written(keys, flushed, new)
+        return _Written(keys, flushed, new, len(timers))
 
-    def _write_states(self, changes: Changes) -> None:
-        """Write the states whose turn it is: those of a small batch at once, those of a large one behind."""
+    def _write_states(self, changes: Changes, fired: int) -> None:
+        """Write the states whose turn it is: those of a small batch at once, those of a large one behind.
+
+        `fired` is how many rows of the trace the batch has.
+        """
         behind, held = self._behind, self._held
         position = changes.records[-1].position if changes.records else self._position
         if len(changes.contacts) <= SMALL_BATCH or not changes.records:
@@ -456,7 +492,7 @@ class SqliteStore:
         new.sort(key=_NUMBER)
         self._db.executemany("update contact set due = ?, log = ?, trace = ?, state = ? where id = ?", known)
         self._db.executemany("insert into contact (due, log, trace, state, id) values (?, ?, ?, ?, ?)", new)
-        whole, trace = next(iter(behind.values()), (position + 1, self._traces + len(changes.traces) + 1))
+        whole, trace = next(iter(behind.values()), (position + 1, self._traces + fired + 1))
         if whole - 1 > self._whole()[0] + SLICE or (not behind and len(due) > SMALL_BATCH):
             mark = f"{whole - 1}:{trace - 1}"
             self._db.execute("insert or replace into mark values ('states', ?)", (mark,))
@@ -507,10 +543,10 @@ class SqliteStore:
             self._position = last.position
             self._received_at = decode_input(last.body).received_at
         if written.flushed:
-            self._recent = set()
+            self._recent = {}
         else:
             self._recent |= written.keys
-        self._traces += len(changes.traces)
+        self._traces += written.timers
         self._sequence += len(changes.messages)
         self._people += written.new
         self._known.update(changes.identities)
@@ -536,14 +572,26 @@ class SqliteStore:
 class _Written(NamedTuple):
     """What memory needs to know of a batch once it is durable."""
 
-    keys: set[bytes]
+    keys: dict[bytes, int]
+    """Message keys and the positions of their records."""
     flushed: bool
     """Whether every key was indexed with it."""
     new: int
     """How many contacts it made."""
+    timers: int = 0
+    """How many rows of the trace it made."""
 
 
 _NUMBER = itemgetter(4)
+
+
+def _index(key: bytes) -> int:
+    """Return the number by which a message key is indexed: its first half, as SQLite counts."""
+    return int.from_bytes(key[:8], "big", signed=True)
+
+
+def _has_trace(row: Any) -> bool:
+    return row[2] is not None
 
 
 class _Checkpoints:
@@ -599,7 +647,9 @@ def _lock(path: Path) -> IO[str]:
             f"another process has the store {path.name} open", hint="one data folder serves one process"
         ) from None
     except OSError as error:
-        raise StoreError(f"cannot open the store {path.name}: {error.strerror}", hint="check the data folder") from error
+        raise StoreError(
+            f"cannot open the store {path.name}: {error.strerror}", hint="check the data folder"
+        ) from error
     return file
 
 

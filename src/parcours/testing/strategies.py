@@ -1,0 +1,461 @@
+"""Random workspaces and what happens in them, for Hypothesis: whatever it draws here is valid, and often close to a rule.
+
+    @given(scenarios())
+    def test_something(scenario: Scenario) -> None:
+        script = play(Simulation(MemoryStore(), START), scenario)
+        ...
+
+A `Scenario` is what was drawn: definitions, and moves among which are reactions to messages that will have been sent by
+then. Played once, it becomes a script of plain `Step`s, which can be played again in another way (`perform`).
+
+Names, times and values are few and round, so that interactions meet waits, timers fall due together and at the very
+instant of an input, and histories end exactly at the edge of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from parcours.conditions.durations import parse_duration
+from parcours.core.gate import Arrival, Happened, Learned, Reacted
+from parcours.runtimes.simulation import Simulation
+
+Data = dict[str, Any]
+
+START = 1_772_442_000_000
+"""2026-03-02T09:00:00Z: the instant at which scenarios begin."""
+
+PEOPLE = ("ann", "bob", "cyd")
+INTERACTIONS = ("Go", "Paid", "Seen")
+MESSAGES = ("news", "offer", "receipt", "ping", "nudge")
+SEGMENTS = ("locals", "regulars")
+CITIES = ("Atlanta", "Boston")
+ORDERS = ("a", "b")
+WAITS = ("6h", "12h", "1d", "36h")
+DURATIONS = ("2d", "3d", "5d")
+PAUSES = ("1s", "1h", "6h", "12h", "1d", "2d")
+REACTIONS = ("delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+_of_contact = st.one_of(
+    st.sampled_from(CITIES).map(lambda city: {"contact": "city", "is": city}),
+    st.integers(0, 3).map(lambda age: {"contact": "age", "at_least": age}),
+    st.just({"contact": "city", "is_missing": True}),
+)
+_of_interaction = st.one_of(
+    st.integers(0, 3).map(lambda total: {"interaction": "total", "more_than": total}),
+    st.sampled_from(ORDERS).map(lambda order: {"interaction": "order", "is": order}),
+    st.just({"interaction": "total", "is_present": True}),
+)
+_consents = st.fixed_dictionaries(
+    {"consent": st.sampled_from(["email", "push"]), "is": st.sampled_from(["opted_in", "opted_out", "unknown"])},
+    optional={"topic": st.just("news")},
+)
+_histories = st.fixed_dictionaries(
+    {
+        "did": st.sampled_from(INTERACTIONS),
+        "times": st.tuples(
+            st.sampled_from(["at_least", "at_most", "exactly", "more_than", "less_than"]), st.integers(0, 3)
+        ).map(lambda pair: dict([pair])),
+    },
+    optional={"within": st.sampled_from(["6h", "1d", "48h"]), "where": _of_interaction},
+)
+
+
+def conditions(*, trigger: bool = False, segments: Sequence[str] = ()) -> st.SearchStrategy[Data]:
+    """Return conditions, as they are written.
+
+    Args:
+        trigger: Whether there is an interaction to look at.
+        segments: The segments that may be named.
+    """
+    leaves: st.SearchStrategy[Data] = _of_contact | _histories | _consents
+    if trigger:
+        leaves |= _of_interaction
+    if segments:
+        leaves |= st.sampled_from(segments).map(lambda name: {"segment": name})
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=2).map(lambda parts: {"all": parts})
+            | st.lists(inner, max_size=2).map(lambda parts: {"any": parts})
+            | inner.map(lambda part: {"not": part})
+        ),
+        max_leaves=3,
+    )
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
+
+_KINDS = ("send", "send", "wait", "wait_for", "wait_for", "decision", "end")
+_ARROWS = {"send": ("next", "suppressed"), "wait": ("next",), "decision": ("then", "else"), "end": ()}
+
+
+@st.composite
+def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) -> Data:
+    """Return a journey, a random graph of all types of step; it is valid beside `messages` and the segments.
+
+    Arrows lead forward, and from waits also back, so that there are loops and none is without a wait. What the start
+    does not reach is left out.
+    """
+    by_segment = bool(segments) and draw(st.integers(0, 4)) == 0
+    entry = _segment_entry(draw, segments) if by_segment else _interaction_entry(draw)
+    length = draw(st.integers(1, 7))
+    kinds = draw(st.lists(st.sampled_from(_KINDS), min_size=length, max_size=length))
+    names = [f"{kind}{index}" for index, kind in enumerate(kinds)]
+
+    def target(index: int) -> str | None:
+        """A step ahead, or none; from a wait, any step."""
+        ahead = names if kinds[index].startswith("wait") else names[index + 1 :]
+        # A bias to the next one, so that long paths are common.
+        usual = names[index + 1 : index + 2] * 3
+        return draw(st.sampled_from([*usual, *ahead, None])) if ahead else None
+
+    plans: dict[str, Data] = {}
+    for index, kind in enumerate(kinds):
+        if kind == "wait_for":
+            branches = draw(st.integers(1, 3))
+            arrows: Data = {"next": target(index), "events": [target(index) for _ in range(branches)]}
+            arrows["timeout"] = target(index) if draw(st.integers(0, 3)) else False
+        else:
+            arrows = {arrow: target(index) for arrow in _ARROWS[kind]}
+        plans[names[index]] = {"type": kind, "arrows": arrows}
+    reached = _reached(plans, names[0])
+    sends = {name: draw(_some_messages) for name in reached if plans[name]["type"] == "send"}
+    sent = sorted({message for messages in sends.values() for message in messages})
+    conditional = conditions(trigger=not by_segment, segments=segments)
+    steps = {name: _step(draw, plans[name], sends.get(name, []), sent, entry, conditional) for name in reached}
+    return {
+        "kind": "journey",
+        "name": name,
+        "state": "live" if draw(st.integers(0, 9)) else "draft",
+        "entry": entry,
+        "re_entry": draw(st.sampled_from(["never", "after_end", "always"])),
+        "max_duration": draw(st.sampled_from(DURATIONS)),
+        "start": names[0],
+        "steps": steps,
+    }
+
+
+def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
+    return {"type": "segment", "segment": draw(st.sampled_from(segments))}
+
+
+def _interaction_entry(draw: st.DrawFn) -> Data:
+    entry: Data = {"type": "interaction", "interaction": draw(st.sampled_from(INTERACTIONS))}
+    if draw(st.integers(0, 3)) == 0:
+        entry["where"] = draw(conditions(trigger=True))
+    if draw(st.integers(0, 2)) == 0:
+        entry["key"] = "order"
+    if draw(st.integers(0, 3)) == 0:
+        entry["max_age"] = draw(st.sampled_from(["1h", "2d"]))
+    return entry
+
+
+_some_messages = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=2, unique=True)
+
+
+def _reached(plans: dict[str, Data], start: str) -> list[str]:
+    reached = [start]
+    for name in reached:
+        arrows = plans[name]["arrows"]
+        targets = [*arrows.get("events", ()), *(arrows[key] for key in arrows if key != "events")]
+        reached += [name for name in dict.fromkeys(targets) if name and name not in reached]
+    return reached
+
+
+def _step(
+    draw: st.DrawFn, plan: Data, messages: list[str], sent: list[str], entry: Data, conditional: st.SearchStrategy[Data]
+) -> Data:
+    arrows = {name: to for name, to in plan["arrows"].items() if isinstance(to, str)}
+    match plan["type"]:
+        case "send":
+            return {"type": "send", "messages": messages, **arrows}
+        case "wait":
+            return {"type": "wait", "for": draw(st.sampled_from(WAITS)), **arrows}
+        case "decision":
+            return {"type": "decision", "if": draw(conditional), **arrows}
+        case "end":
+            return {"type": "end"}
+    arrows.pop("timeout", None)
+    step: Data = {"type": "wait_for", "events": [], **arrows}
+    for to in plan["arrows"]["events"]:
+        branch = draw(_branch(sent, keyed="key" in entry))
+        step["events"].append(branch | {"next": to} if to else branch)
+    to = plan["arrows"]["timeout"]
+    if to is not False:
+        step["timeout"] = {"after": draw(st.sampled_from(WAITS))} | ({"next": to} if to else {})
+    return step
+
+
+@st.composite
+def _branch(draw: st.DrawFn, sent: list[str], *, keyed: bool) -> Data:
+    if sent and draw(st.booleans()):
+        branch: Data = {"type": "reaction", "reaction": draw(st.sampled_from(REACTIONS[:4]))}
+        if draw(st.booleans()):
+            branch["message"] = draw(st.sampled_from(sent))
+        return branch
+    branch = {"type": "interaction", "interaction": draw(st.sampled_from(INTERACTIONS))}
+    if draw(st.integers(0, 2)) == 0:
+        branch["where"] = draw(conditions(trigger=True))
+    if keyed and draw(st.booleans()):
+        branch["key"] = "order"
+    return branch
+
+
+def messages(revision: int = 1) -> list[Data]:
+    """Return the messages journeys send: of both channels and purposes, with and without a topic."""
+    title = f"revision {revision}"
+    mail = {"kind": "message", "channel": "email", "content": {"subject": title, "text": "t"}}
+    push = {"kind": "message", "channel": "push", "content": {"title": title, "body": "b"}}
+    return [
+        mail | {"name": "news", "topic": "news"},
+        mail | {"name": "offer"},
+        mail | {"name": "receipt", "purpose": "transactional"},
+        push | {"name": "ping", "purpose": "transactional"},
+        push | {"name": "nudge"},
+    ]
+
+
+_rules = st.sampled_from(
+    [
+        {},
+        {},
+        {"counts_when": {"interaction": "total", "more_than": 1}},
+        {"attributes": {"total": {"type": "number"}}},
+        {"attributes": {"total": {"type": "number", "required": True}, "order": {"type": "string"}}, "strict": True},
+    ]
+)
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> list[Data]:
+    """Return a whole workspace: interactions (some with rules), segments, messages and up to three journeys."""
+    return [
+        *({"kind": "interaction", "name": name, **draw(_rules)} for name in INTERACTIONS if draw(st.integers(0, 2)) == 0),
+        {"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact)},
+        {"kind": "segment", "name": SEGMENTS[1], "condition": draw(conditions(segments=SEGMENTS[:1]))},
+        *messages(),
+        *(draw(journeys(f"j{index}")) for index in range(draw(st.sampled_from([1, 2, 2, 3])))),
+    ]
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> list[Data]:
+    """Return what may be published later: new versions of some journeys, of the messages, of a segment."""
+    found: list[Data] = [draw(journeys(f"j{index}")) for index in range(3) if draw(st.booleans())]
+    if draw(st.booleans()):
+        found += messages(draw(st.integers(1, 2)))
+    if draw(st.booleans()):
+        found.append({"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact)})
+    return found
+
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+class Comes(msgspec.Struct, frozen=True):
+    """Somebody does something, or tells of themselves."""
+
+    what: Happened | Learned
+    identities: tuple[tuple[str, str], ...]
+    age: int
+    """How long ago it occurred, in milliseconds; less than 0 is in the future."""
+
+
+class Reacts(msgspec.Struct, frozen=True):
+    """Somebody reacts to a message that was sent by then: to the `choice`-th, counted round and round."""
+
+    choice: int
+    reaction: str
+    attributes: dict[str, Any]
+
+
+class Repeats(msgspec.Struct, frozen=True):
+    """The `choice`-th arrival so far comes again."""
+
+    choice: int
+
+
+class Passes(msgspec.Struct, frozen=True):
+    """Time goes on, by so many milliseconds."""
+
+    milliseconds: int
+
+
+class Publishes(msgspec.Struct, frozen=True):
+    """Definitions are published."""
+
+    definitions: list[Data]
+
+
+Move = Comes | Reacts | Repeats | Passes | Publishes
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """A workspace, and what happens."""
+
+    definitions: list[Data]
+    known: list[Comes]
+    """What is known of people before the definitions are published."""
+    moves: list[Move]
+
+
+_attributes = st.fixed_dictionaries(
+    {}, optional={"total": st.integers(0, 4) | st.just(1.5), "order": st.sampled_from([*ORDERS, 1, None])}
+)
+_identities = st.one_of(
+    st.sampled_from(PEOPLE).map(lambda name: (("user_id", name),)),
+    st.sampled_from(PEOPLE).map(lambda name: (("user_id", name),)),
+    st.sampled_from(PEOPLE).map(lambda name: (("user_id", name), ("anonymous_id", "x"))),
+    st.just((("anonymous_id", "x"),)),
+)
+_ages = st.sampled_from([0, 0, 0, 0, 1_000, "1h", "6h", "6h1ms", "2d", "-1h", "-23h", "-25h"]).map(
+    lambda age: (
+        age if isinstance(age, int) else -parse_duration(age[1:]) if age.startswith("-") else parse_duration(age)
+    )
+)
+_topics = st.dictionaries(st.sampled_from(["", "news"]), st.sampled_from(["opted_in", "opted_out"]), max_size=2)
+
+
+@st.composite
+def _learned(draw: st.DrawFn) -> Learned:
+    attributes: Data = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "city": st.sampled_from([*CITIES, None]),
+                "age": st.integers(0, 4),
+                "email": st.sampled_from(["a@parcours.dev", "nonsense", None]),
+                "push_token": st.sampled_from(["token", None]),
+                "other": st.just({"nested": ["é", 1.5, None]}),
+            },
+        )
+    )
+    addresses: dict[str, str | None] = {}
+    if "email" in attributes:
+        addresses["email"] = attributes["email"] if attributes["email"] == "a@parcours.dev" else None
+    if "push_token" in attributes:
+        addresses["push"] = attributes["push_token"]
+    consent = draw(st.dictionaries(st.sampled_from(["email", "push"]), _topics, max_size=2))
+    return Learned(attributes, addresses, consent)
+
+
+_comes: st.SearchStrategy[Comes] = st.builds(
+    Comes,
+    st.builds(Happened, st.sampled_from([*INTERACTIONS, " go "]), _attributes) | _learned(),
+    _identities,
+    _ages,
+)
+_reachable = Learned(
+    {"email": "a@parcours.dev", "push_token": "token", "city": "Atlanta"},
+    {"email": "a@parcours.dev", "push": "token"},
+    {"email": {"": "opted_in"}, "push": {"": "opted_in"}},
+)
+"""Somebody to whom everything may be sent."""
+
+_does = st.builds(
+    Comes, st.builds(Happened, st.sampled_from(INTERACTIONS), _attributes), _identities, st.sampled_from([0, 0, 0, 1_000])
+)
+_moves: st.SearchStrategy[Move] = st.one_of(
+    _does,
+    _does,
+    _does,
+    _comes,
+    st.builds(Passes, st.sampled_from(PAUSES).map(parse_duration)),
+    st.builds(Passes, st.sampled_from(PAUSES).map(parse_duration)),
+    st.builds(Reacts, st.integers(0, 20), st.sampled_from(REACTIONS), st.sampled_from([{}, {"channel": "email"}])),
+    st.builds(Repeats, st.integers(0, 20)),
+)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, *, longest: int = 30, publishing: bool = True) -> Scenario:
+    """Return a workspace and what happens in it.
+
+    Args:
+        draw: Given by Hypothesis.
+        longest: How many moves there may be.
+        publishing: Whether definitions may be published later, too.
+    """
+    known = [Comes(_reachable, (("user_id", name),), 0) for name in PEOPLE if draw(st.integers(0, 3))]
+    moves = _moves | st.builds(Publishes, changes()) if publishing and draw(st.booleans()) else _moves
+    # A length that is drawn by itself is often large; that of a plain list hardly ever is.
+    length = draw(st.integers(3, longest))
+    return Scenario(draw(definitions()), known, draw(st.lists(moves, min_size=length, max_size=length)))
+
+
+# --- playing ----------------------------------------------------------------------------------------------------------
+
+
+class Step(msgspec.Struct):
+    """One thing that happened, with nothing left to be chosen: at an instant, arrivals or a publication."""
+
+    at: int
+    arrivals: list[Arrival]
+    definitions: list[Data] = msgspec.field(default_factory=list)
+
+
+def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
+    """Let a scenario happen in a new simulation that stands at `START`, and return the script of what happened."""
+    script: list[Step] = []
+    so_far: list[Arrival] = []
+
+    def happen(step: Step) -> None:
+        script.append(step)
+        perform(simulation, [step])
+
+    def come(move: Comes) -> None:
+        now = simulation.clock.now()
+        age = move.age or None
+        arrival = Arrival("test", f"m{len(so_far)}", move.identities, _copy(move.what), age and now - age)
+        so_far.append(arrival)
+        happen(Step(now, [arrival]))
+
+    for move in scenario.known:
+        come(move)
+    happen(Step(simulation.clock.now(), [], scenario.definitions))
+    for move in scenario.moves:
+        match move:
+            case Comes():
+                come(move)
+            case Passes():
+                happen(Step(simulation.clock.now() + move.milliseconds, []))
+            case Publishes():
+                happen(Step(simulation.clock.now(), [], move.definitions))
+            case Repeats() if so_far:
+                happen(Step(simulation.clock.now(), [so_far[move.choice % len(so_far)]]))
+            case Reacts() if sent := simulation.messages():
+                # Messages of different contacts are in no order that matters.
+                message = sorted(message.id for message in sent)[move.choice % len(sent)]
+                reaction = Reacted(move.reaction, message, move.attributes)
+                so_far.append(Arrival("test", f"m{len(so_far)}", (), reaction))
+                happen(Step(simulation.clock.now(), [so_far[-1]]))
+            case _:
+                pass
+    return script
+
+
+def perform(simulation: Simulation, script: Iterable[Step]) -> None:
+    """Let a script happen, one step after the other."""
+    for step in script:
+        simulation.advance(step.at)
+        if step.definitions:
+            simulation.publish(step.definitions)
+        if step.arrivals:
+            simulation.send(*[copy_of(arrival) for arrival in step.arrivals])
+
+
+def copy_of(arrival: Arrival) -> Arrival:
+    """Return an arrival that shares nothing with the given one, for an engine may keep what it is handed."""
+    return Arrival(arrival.source, arrival.message_id, arrival.identities, _copy(arrival.what), arrival.occurred_at)
+
+
+def _copy(what: Any) -> Any:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(what), type=type(what))

@@ -1,0 +1,180 @@
+"""What must be so at any time, each by name. `check_invariants` looks at everything a store holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from parcours.core.contact import Contact
+from parcours.core.effects import Message, What
+from parcours.core.plan import Plan
+from parcours.definitions.journey import Wait, WaitFor
+from parcours.testing.snapshot import Snapshot
+
+
+def a_run_has_at_least_one_token(contact: Contact, _plan: Plan) -> None:
+    for runs in contact.runs.values():
+        assert runs, "a journey without runs is not kept"
+        assert all(run.tokens for run in runs.values())
+
+
+def a_token_stands_where_one_can_wait(contact: Contact, plan: Plan) -> None:
+    for name, runs in contact.runs.items():
+        for run in runs.values():
+            for token in run.tokens:
+                step = plan.journeys[name][run.version].steps[token.step].definition
+                assert isinstance(step, Wait | WaitFor)
+
+
+def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
+    for timer in contact.timers:
+        run = contact.runs[timer.journey][timer.run]
+        assert timer.token == 0 or any(token.id == timer.token for token in run.tokens)
+
+
+def every_run_has_one_timer_that_ends_it(contact: Contact, plan: Plan) -> None:
+    ends = {timer.run: timer.due for timer in contact.timers if timer.token == 0}
+    assert len(ends) == sum(timer.token == 0 for timer in contact.timers)
+    runs = {run.id: run for runs in contact.runs.values() for run in runs.values()}
+    assert set(ends) == set(runs)
+    for id_, run in runs.items():
+        assert ends[id_] == run.started_at + plan.journeys[run.journey][run.version].max_duration
+
+
+def a_waiting_token_has_at_most_one_timer(contact: Contact, _plan: Plan) -> None:
+    waiting = Counter((timer.run, timer.token) for timer in contact.timers)
+    assert all(count == 1 for count in waiting.values())
+
+
+def timers_are_sorted_and_ahead(contact: Contact, _plan: Plan) -> None:
+    assert contact.timers == sorted(contact.timers)
+    assert len({timer.created for timer in contact.timers}) == len(contact.timers)
+    assert all(timer.due > contact.time for timer in contact.timers)
+
+
+def one_run_a_key_unless_it_may_always_be_entered(contact: Contact, plan: Plan) -> None:
+    for name, runs in contact.runs.items():
+        keys = Counter(run.key for run in runs.values())
+        if all(plan.journeys[name][run.version].definition.re_entry != "always" for run in runs.values()):
+            assert all(count == 1 for count in keys.values())
+
+
+def memory_of_history_is_bounded_and_sorted(contact: Contact, plan: Plan) -> None:
+    keep = {counter.id: counter.keep for route in plan.routes.values() for counter in route.counters}
+    for id_, times in contact.counters.items():
+        assert times == sorted(times)
+        assert len(times) <= keep.get(id_, len(times))
+
+
+OF_A_CONTACT = (
+    a_run_has_at_least_one_token,
+    a_token_stands_where_one_can_wait,
+    no_timer_outlives_its_run_or_token,
+    every_run_has_one_timer_that_ends_it,
+    a_waiting_token_has_at_most_one_timer,
+    timers_are_sorted_and_ahead,
+    one_run_a_key_unless_it_may_always_be_entered,
+    memory_of_history_is_bounded_and_sorted,
+)
+
+
+def message_ids_are_unique(found: Snapshot) -> None:
+    ids = [message.id for message in all_messages(found)]
+    assert len(ids) == len(set(ids))
+
+
+def every_message_has_its_entry_in_the_trace_and_the_other_way_round(found: Snapshot) -> None:
+    traced = sorted(
+        (id_, entry.reason, entry.detail["message_id"])
+        for id_, entries in found.traces.items()
+        for _, entry in entries
+        if entry.what == What.SENT and entry.detail
+    )
+    assert traced == sorted((message.contact, message.message, message.id) for message in all_messages(found))
+
+
+def nothing_is_sent_without_an_address(found: Snapshot) -> None:
+    assert all(message.address for message in all_messages(found))
+
+
+def what_was_entered_has_ended_or_is_under_way(found: Snapshot) -> None:
+    for id_, entries in found.traces.items():
+        entered = [entry.run for _, entry in entries if entry.what == What.ENTERED]
+        ended = [entry.run for _, entry in entries if entry.what == What.ENDED]
+        under_way = [run for runs in found.contacts[id_].runs.values() for run in runs]
+        assert sorted(entered) == sorted(ended + under_way)
+        assert len(set(entered)) == len(entered)
+
+
+def traces_go_forward_in_time(found: Snapshot) -> None:
+    for entries in found.traces.values():
+        times = [entry.at for _, entry in entries]
+        assert times == sorted(times)
+
+
+def an_entry_is_laid_at_the_door_of_an_input_of_its_contact_and_instant(found: Snapshot) -> None:
+    records = {record.position: record for record in found.records}
+    for id_, entries in found.traces.items():
+        for position, entry in entries:
+            if position:
+                assert records[position].contact == id_
+                assert records[position].input().received_at == entry.at
+
+
+def statistics_are_the_trace_counted(found: Snapshot) -> None:
+    counted = Counter(
+        (entry.journey, entry.version, entry.step, entry.what, entry.reason)
+        for entries in found.traces.values()
+        for _, entry in entries
+    )
+    assert dict(counted) == found.statistics
+
+
+def the_outbox_is_counted_right(found: Snapshot) -> None:
+    counted = Counter((message.channel, message.message, "pending") for message in all_messages(found))
+    assert dict(counted) == found.outbox
+
+
+def an_identity_belongs_to_one_contact(found: Snapshot) -> None:
+    claimed = [(identity, id_) for id_, contact in found.contacts.items() for identity in contact.identities]
+    assert dict(claimed) == found.identities
+    assert len(claimed) == len(found.identities)
+
+
+def the_log_has_no_gap_and_no_key_twice_and_goes_forward(found: Snapshot) -> None:
+    assert [record.position for record in found.records] == list(range(1, len(found.records) + 1))
+    assert len({record.key for record in found.records}) == len(found.records)
+    times = [record.input().received_at for record in found.records]
+    assert times == sorted(times)
+    assert all(record.input().occurred_at <= record.input().received_at for record in found.records)
+
+
+def the_first_timer_is_the_one_the_store_tells_of(found: Snapshot) -> None:
+    assert found.due == {id_: contact.next_due for id_, contact in found.contacts.items() if contact.timers}
+
+
+OF_A_STORE = (
+    message_ids_are_unique,
+    every_message_has_its_entry_in_the_trace_and_the_other_way_round,
+    nothing_is_sent_without_an_address,
+    what_was_entered_has_ended_or_is_under_way,
+    traces_go_forward_in_time,
+    an_entry_is_laid_at_the_door_of_an_input_of_its_contact_and_instant,
+    statistics_are_the_trace_counted,
+    the_outbox_is_counted_right,
+    an_identity_belongs_to_one_contact,
+    the_log_has_no_gap_and_no_key_twice_and_goes_forward,
+    the_first_timer_is_the_one_the_store_tells_of,
+)
+
+
+def check_invariants(found: Snapshot, plan: Plan) -> None:
+    """Fail with the name of the rule that is broken, as the function that fails. Nothing may have been settled yet."""
+    for contact in found.contacts.values():
+        for rule in OF_A_CONTACT:
+            rule(contact, plan)
+    for whole in OF_A_STORE:
+        whole(found)
+
+
+def all_messages(found: Snapshot) -> list[Message]:
+    return [message for messages in found.messages.values() for message in messages]
