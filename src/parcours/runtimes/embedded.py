@@ -28,6 +28,11 @@ LARGEST_BATCH = 1_000
 SMALL_BATCH = 50
 """Arrivals below which a batch is committed at once, for a change of threads would take longer."""
 
+SETTLE_SECONDS = 0.025
+SETTLE_COUNT = 256
+"""Settlements alone are committed after so long, or when there are so many: a crash before costs a repeated message,
+which carries the same id."""
+
 MOST_QUEUED = 100_000
 """Arrivals that may wait; beyond that senders are asked to come back."""
 
@@ -64,6 +69,7 @@ class Embedded:
         self._queue: deque[tuple[Sequence[Arrival], asyncio.Future[list[Outcome]]]] = deque()
         self._queued = 0
         self._settlements: list[Settlement] = []
+        self._settle_at = 0.0
         self._wake = asyncio.Event()
         self._closing = False
         self._not_before = 0.0
@@ -129,8 +135,11 @@ class Embedded:
             self.sent += 1
         else:
             self.failed += 1
+        if not self._settlements:
+            self._settle_at = time.monotonic() + SETTLE_SECONDS
         self._settlements.append(settlement)
-        self._wake.set()
+        if len(self._settlements) in {1, SETTLE_COUNT}:
+            self._wake.set()
 
     def _take_settlements(self) -> list[Settlement]:
         taken, self._settlements = self._settlements, []
@@ -155,18 +164,25 @@ class Embedded:
                     await self._wake.wait()
 
     def _idle_seconds(self) -> float | None:
-        pause = self._not_before - time.monotonic()
-        if pause > 0:
-            return pause
+        """Return how long there is nothing to do unless something comes in; None for ever."""
+        now = time.monotonic()
+        if self._not_before > now:
+            return self._not_before - now
+        pauses = [self._settle_at - now] if self._settlements else []
         due = self.engine.next_due()
-        if due is None or self.engine.clock.follows_inputs:
-            return None
-        return max(0.001, (due - self.engine.clock.now()) / 1000)
+        if due is not None and not self.engine.clock.follows_inputs:
+            pauses.append((due - self.engine.clock.now()) / 1000)
+        return max(0.001, min(pauses)) if pauses else None
+
+    def _settlements_due(self) -> bool:
+        return len(self._settlements) >= SETTLE_COUNT or bool(
+            self._settlements and (self._closing or time.monotonic() >= self._settle_at)
+        )
 
     async def _work(self) -> bool:
         """Do one round: a batch of arrivals, a slice of timers, a slice of a reading. Return whether to go on."""
         paused = time.monotonic() < self._not_before
-        worked = bool(self._queue or (self._settlements and not paused))
+        worked = bool(self._queue or (not paused and self._settlements_due()))
         if worked:
             await self._accept()
         if paused:
