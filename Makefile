@@ -61,7 +61,7 @@ format: $(DEV) ## mend what can be mended by itself
 bench: $(DEV) ## run each benchmark in benchmarks/
 	@found=; for file in benchmarks/*.py; do \
 		grep -qs '__main__' "$$file" || continue; \
-		found=1; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; \
+		name=$$(basename "$$file" .py); found=1; echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(ARGS) || exit 1; \
 	done; [ -n "$$found" ] || echo 'There are no benchmarks yet.'
 
 # The locks name versions and hashes, no addresses: any mirror will do. run.txt and demo.txt are held to the versions

@@ -29,7 +29,8 @@ def main() -> None:
     bodies = batches(interactions(options.inputs, options.contacts, at=now, apart=0), 100)
     requests = [request_of("/v1/batch", body) for body in bodies]
     singles = [
-        request_of("/v1/batch", body) for body in batches(interactions(500, options.contacts, seed=2, at=now, apart=0), 1)
+        request_of("/v1/batch", body)
+        for body in batches(interactions(500, options.contacts, seed=2, at=now, apart=0), 1)
     ]
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         with service(Path(folder)) as live:
@@ -58,7 +59,9 @@ def _floor(folder: Path) -> tuple[int, float]:
     bare = sqlite3.connect(folder / "bare.db", isolation_level=None)
     bare.execute("pragma journal_mode = wal")
     bare.execute("pragma synchronous = full")
-    bare.execute("create table log (position integer primary key, contact integer, previous integer, key blob, body blob)")
+    bare.execute(
+        "create table log (position integer primary key, contact integer, previous integer, key blob, body blob)"
+    )
     start = time.perf_counter()
     for first in range(0, len(rows), 1_000):
         bare.execute("begin immediate")

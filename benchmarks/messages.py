@@ -130,7 +130,9 @@ class Bench:
 
     async def flood(self, contacts: int) -> tuple[float, float]:
         """Return the seconds until all interactions of new contacts were accepted, and until all messages came."""
-        known = [request_of("/v1/batch", body) for body in batches((identify(f"new-{n}") for n in range(contacts)), 100)]
+        known = [
+            request_of("/v1/batch", body) for body in batches((identify(f"new-{n}") for n in range(contacts)), 100)
+        ]
         await self.post(known, 8)
         requests = [
             request_of("/v1/batch", body) for body in batches((track(n, f"new-{n}") for n in range(contacts)), 100)
@@ -146,7 +148,8 @@ class Bench:
         """Return the seconds until a burst over few contacts was answered by as many messages."""
         users = [f"new-{n}" for n in range(contacts)]
         requests = [
-            request_of("/v1/track", json.dumps(track(1_000_000 + n, users[n % contacts])).encode()) for n in range(count)
+            request_of("/v1/track", json.dumps(track(1_000_000 + n, users[n % contacts])).encode())
+            for n in range(count)
         ]
         self.received.clear()
         start = time.perf_counter()

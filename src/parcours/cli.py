@@ -31,7 +31,7 @@ from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.runtimes.engine import Accepted, Refused
 from parcours.runtimes.simulation import Simulation
 from parcours.sources.segment import REACTIONS, MalformedError, SegmentReader
-from parcours.wiring import Service, build, settings_from, simulation
+from parcours.wiring import Service, build, settings_from, simulation, template_problems
 
 app = typer.Typer(
     name="parcours",
@@ -86,7 +86,7 @@ def serve(
     for kind, key in service.new_keys.items():
         _out.print(f"{kind} key (shown once, keep it): {key}", markup=False, soft_wrap=True)
     listener = _listen(settings.host, settings.port)
-    import uvloop  # noqa: PLC0415 (commands that do not serve start faster without it)
+    import uvloop
 
     uvloop.run(_serve(service, listener))
 
@@ -105,7 +105,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(service: Service, listener: socket.socket) -> None:
-    import uvicorn  # noqa: PLC0415 (commands that do not serve start faster without it)
+    import uvicorn
 
     config = uvicorn.Config(
         service.app,
@@ -125,7 +125,7 @@ async def _serve(service: Service, listener: socket.socket) -> None:
     gc.set_threshold(50_000, 20, 50)
     await service.host.start()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():
+    while not server.started and not serving.done():  # noqa: ASYNC110 (the server has no event to wait for)
         await asyncio.sleep(0.005)
     host, port = listener.getsockname()[:2]
     _out.print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", markup=False)
@@ -153,7 +153,9 @@ def check(
     files: Files,
 ) -> None:
     """Print everything that is wrong with definition files; exit with 1 if anything is."""
-    workspace, problems, warnings = load(_sources(files))
+    sources = _sources(files)
+    workspace, problems, warnings = load(sources)
+    problems += template_problems(sources)
     _print_problems(warnings, "warning")
     _print_problems(problems, "error")
     if problems:
@@ -340,17 +342,17 @@ def demo(
     households: Annotated[
         int | None, typer.Option(min=1, help="Only so many of the 2,469 households, for the hurried.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the service up afterwards.")] = False,  # noqa: FBT002 (a flag)
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the service up afterwards.")] = False,
 ) -> None:
     """Push a real year of retail through the service, and check every count."""
-    from parcours.demo.run import run_demo  # noqa: PLC0415 (needs the packages of the demo)
+    from parcours.demo.run import run_demo
 
     raise typer.Exit(run_demo(households, keep, _out))
 
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002 (a flag)
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         _out.print(parcours.__version__)

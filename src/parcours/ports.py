@@ -113,8 +113,10 @@ class Store(Protocol):
         ...
 
     def finish(self) -> None:
-        """Make what was written durable. May be called from another thread, while this one does not use the store
-        but to read what was committed before: `log` and the methods below it.
+        """Make what was written durable.
+
+        May be called from another thread, while this one does not use the store but to read what was committed before:
+        `log` and the methods below it.
 
         Raises:
             StoreError: Nothing was kept.
@@ -256,4 +258,3 @@ class Channel(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -14,8 +14,10 @@ import msgspec
 from parcours.channels.email import SmtpChannel, TlsMode
 from parcours.channels.push import HttpPushChannel
 from parcours.channels.render import Renderer
-from parcours.errors import ParcoursError
-from parcours.ports import Channel, Changes, Clock, Store
+from parcours.definitions.load import Source, read
+from parcours.definitions.message import message_texts
+from parcours.errors import ParcoursError, Problem
+from parcours.ports import Changes, Channel, Clock, Store
 from parcours.runtimes.clocks import InputsClock, SystemClock
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
@@ -109,7 +111,8 @@ def build(settings: Settings) -> Service:
     keys, new_keys = _keys(store, settings)
     start = store.last_received_at()
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
-    host = Embedded(Engine(store, clock), channels, Renderer().render)
+    renderer = Renderer()
+    host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check)
     return Service(host, create_app(host, keys, largest_body=settings.largest_body), new_keys)
 
 
@@ -171,6 +174,18 @@ def _keys(store: Store, settings: Settings) -> tuple[Keys, dict[str, str]]:
     if new:
         store.commit(Changes(marks={f"key:{kind}": hashes[kind] for kind in new}))
     return Keys(**hashes), new
+
+
+def template_problems(sources: Iterable[Source]) -> list[Problem]:
+    """Return what is wrong with the templates of the messages in some sources, each with its file and line."""
+    renderer = Renderer()
+    found: list[Problem] = []
+    for source in sources:
+        for located in read(source)[0]:
+            for problem in renderer.check(message_texts(located.definition)):
+                line = located.line_of(problem.pointer)
+                found.append(msgspec.structs.replace(problem, file=located.file, line=line))
+    return found
 
 
 def simulation(start: int) -> Simulation:

@@ -49,6 +49,7 @@ class Walk(msgspec.Struct):
     effects: Effects
 
     def note(self, what: str, step: str, reason: str = "", detail: dict[str, Any] | None = None) -> None:
+        """Put an entry of this run into the trace."""
         run = self.run
         self.effects.trace.append(Trace(self.now, what, run.journey, run.version, run.id, step, reason, detail))
 
@@ -86,7 +87,9 @@ def enter(
         return
     facts = {fact: attributes[fact] for fact in journey.facts if fact in attributes} if journey.facts else {}
     token = Token(1, "", now)
-    run = Run(ids.derive(contact.id, name, key, str(position)), name, journey.version, key, now, position, facts, [token])
+    run = Run(
+        ids.derive(contact.id, name, key, str(position)), name, journey.version, key, now, position, facts, [token]
+    )
     if journey.once:
         contact.past.setdefault(name, {})[key] = now
     walk = Walk(plan, contact, journey, run, now, effects)

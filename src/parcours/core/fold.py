@@ -199,8 +199,6 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
 def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
     journey = plan.journeys.get(item.journey, {}).get(item.version)
     if journey is None or journey.segment is None or not journey.segment.ask(contact, {}, item.received_at):
-        effects.trace.append(
-            Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment")
-        )
+        effects.trace.append(Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment"))
         return
     enter(plan, contact, journey, {}, item.position, item.received_at, effects)

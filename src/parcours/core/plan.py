@@ -44,7 +44,6 @@ from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.workspace import AnyDefinition, Workspace
 from parcours.errors import InvalidDefinitionError
 
-
 DEFAULT_MAX_AGE = parse_duration("6h")
 """How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
 
@@ -362,4 +361,3 @@ def _with_segments(node: ast.Node, segments: Mapping[str, ast.Node]) -> ast.Node
             return ast.Any(tuple(_with_segments(part, segments) for part in node.parts))
         case _:
             return node
-

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import structlog
 
 from parcours.core.gate import Arrival
+from parcours.definitions.message import message_texts
 from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.ports import Channel, Settlement, Store
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
@@ -51,7 +53,13 @@ class OverloadedError(ParcoursError):
 class Embedded:
     """Runs an engine and its outbox in the event loop it is started in."""
 
-    def __init__(self, engine: Engine, channels: Mapping[str, Channel], render: Render) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        channels: Mapping[str, Channel],
+        render: Render,
+        check: Callable[[Mapping[str, str]], list[Problem]] = lambda _content: [],
+    ) -> None:
         self.engine = engine
         self.outbox = Outbox(
             engine.store,
@@ -61,6 +69,7 @@ class Embedded:
             settled=self._settled,
             bounce=lambda arrival: self.submit([arrival]),
         )
+        self._check = check
         self.accepted = self.duplicates = self.refused = self.batches = 0
         self.sent = self.failed = self.retried = 0
         self.busy_seconds = 0.0
@@ -121,7 +130,14 @@ class Embedded:
         return await future
 
     async def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
-        """Publish definitions. See `Engine.publish`."""
+        """Publish definitions, if the texts of their messages can be made. See `Engine.publish`."""
+        unreadable = [
+            msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
+            for index, definition in enumerate(definitions)
+            for problem in self._check(message_texts(definition))
+        ]
+        if unreadable:
+            return unreadable, []
         async with self._turn:
             result = self.engine.publish(definitions)
         self._wake.set()

@@ -317,9 +317,7 @@ class Engine:
             return [], warnings
         plan = self.plan.publish(changed)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
-        reads = [
-            journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()
-        ]
+        reads = [journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()]
         for journey in reads:
             changes.marks[_mark(journey)] = ""
         self.store.commit(changes)

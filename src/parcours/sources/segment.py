@@ -173,7 +173,7 @@ class SegmentReader:
         return read
 
     def single(self, body: bytes, type_: str) -> Read:
-        """Read the body of `/v1/track`, `/v1/identify`, …
+        """Read the body of `/v1/track`, `/v1/identify` and the like.
 
         Raises:
             MalformedError: It is not such a message.
@@ -214,7 +214,10 @@ class SegmentReader:
                 what = _viewed(message, type_)
             case _:
                 raise _bad(
-                    f"unknown type {type_!r}", "/type", "types are track, identify, page and screen", code="unknown_type"
+                    f"unknown type {type_!r}",
+                    "/type",
+                    "types are track, identify, page and screen",
+                    code="unknown_type",
                 )
         identities = _identities(message)
         if not identities and not isinstance(what, Reacted):

@@ -207,11 +207,13 @@ class SqliteStore:
 
     def _trim(self) -> None:
         """Keep memory bounded: let go of the half that has been here longest. Only when no contact is lent out."""
-        for kept in (self._held, self._known):
-            if len(kept) > self._hold:
-                for key in list(kept)[: len(kept) // 2]:
-                    if key not in self._behind:
-                        del kept[key]  # type: ignore[attr-defined]
+        if len(self._held) > self._hold:
+            for id_ in list(self._held)[: len(self._held) // 2]:
+                if id_ not in self._behind:
+                    del self._held[id_]
+        if len(self._known) > self._hold:
+            for identity in list(self._known)[: len(self._known) // 2]:
+                del self._known[identity]
 
     def _lookup(self, query: str, values: Sequence[Any], *before: Any) -> Iterator[Any]:
         for start in range(0, len(values), LOOKUP):
@@ -220,7 +222,7 @@ class SqliteStore:
             size = 1 if len(part) == 1 else 20 if len(part) <= 20 else LOOKUP  # noqa: PLR2004 (sizes of batches)
             places = ",".join("?" * size)
             filled = [*before, *part, *([part[-1]] * (size - len(part)))]
-            yield from self._db.execute(f"{query} ({places})", filled)  # noqa: S608 (only places are put in)
+            yield from self._db.execute(f"{query} ({places})", filled)
 
     def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:
         rows = self._reader.execute(
@@ -267,7 +269,7 @@ class SqliteStore:
         # A batch that is written and not finished is passed over.
         newest = self._position if table == "log" else self._traces
         at = (held.log if table == "log" else held.trace) if held is not None else 0
-        query = f"select {place}, previous, {columns} from {table} where {place} = ?"  # noqa: S608 (our names)
+        query = f"select {place}, previous, {columns} from {table} where {place} = ?"
         while at and len(rows) < limit:
             row = self._db.execute(query, (at,)).fetchone()
             if row is None:
@@ -640,16 +642,17 @@ def _lock(path: Path) -> IO[str]:
     """Hold the store for this process; the lock goes with the process, however it ends."""
     try:
         file = path.with_suffix(".lock").open("w")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise StoreError(
-            f"another process has the store {path.name} open", hint="one data folder serves one process"
-        ) from None
     except OSError as error:
         raise StoreError(
             f"cannot open the store {path.name}: {error.strerror}", hint="check the data folder"
         ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise StoreError(
+            f"another process has the store {path.name} open", hint="one data folder serves one process"
+        ) from None
     return file
 
 

@@ -74,7 +74,9 @@ def person(id_: str = ANN, *, due: int | None = None, **attributes: Any) -> Cont
         past={"j": {"": 4}},
     )
     if due is not None:
-        contact.runs = {"j": {"r": Run("r", "j", 1, "k", 1, 1, {"total": 1.5}, [Token(1, "w", 1)], {"s": 1}, {"m": ["i"]})}}
+        contact.runs = {
+            "j": {"r": Run("r", "j", 1, "k", 1, 1, {"total": 1.5}, [Token(1, "w", 1)], {"s": 1}, {"m": ["i"]})}
+        }
         contact.timers = [Timer(due, 2, "j", "r", 1), Timer(due + 1, 1, "j", "r", 0)]
         contact.created = 2
     return contact
@@ -215,7 +217,9 @@ class StoreConformance:
         assert store.resolve([("user_id", "2")]) == {}
 
     def test_many_identities_are_resolved_at_once(self, store: Store) -> None:
-        given: dict[Identity, str] = {("user_id", str(number)): ids.contact_id("n", str(number)) for number in range(MANY)}
+        given: dict[Identity, str] = {
+            ("user_id", str(number)): ids.contact_id("n", str(number)) for number in range(MANY)
+        }
         store.commit(Changes(identities=given, contacts={id_: person(id_) for id_ in given.values()}))
         store.forget()
         assert store.resolve([*given, ("user_id", "none")]) == given
@@ -351,14 +355,18 @@ class StoreConformance:
     def test_what_is_settled_is_no_longer_pending(self, store: Store) -> None:
         store.commit(Changes(messages=[message(number) for number in range(3)]))
         one, two, three = (item.sequence for item in store.pending("email"))
-        store.commit(Changes(settlements=[Settlement(one, "sent", 1), Settlement(three, "failed", 4, error="no such user")]))
+        store.commit(
+            Changes(settlements=[Settlement(one, "sent", 1), Settlement(three, "failed", 4, error="no such user")])
+        )
         assert [item.sequence for item in store.pending("email")] == [two]
 
     def test_what_is_to_be_tried_again_says_when_and_why(self, store: Store) -> None:
         store.commit(Changes(messages=[message(1), message(2)]))
         one, two = (item.sequence for item in store.pending("email"))
         for attempts in (1, 2):
-            store.commit(Changes(settlements=[Settlement(one, "pending", attempts, due=attempts * 7, error="later, é")]))
+            store.commit(
+                Changes(settlements=[Settlement(one, "pending", attempts, due=attempts * 7, error="later, é")])
+            )
         first, second = store.pending("email")
         assert (first.sequence, first.attempts, first.due, first.error) == (one, 2, 14, "later, é")
         assert (second.sequence, second.attempts, second.due, second.error) == (two, 0, 0, "")

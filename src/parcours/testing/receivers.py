@@ -476,12 +476,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        receiver: SmtpReceiver | PushReceiver
-        if chosen.kind == "smtp":
-            receiver = SmtpReceiver(chosen.host, chosen.port)
-        else:
-            receiver = PushReceiver(chosen.host, chosen.port)
-        runner.run(_serve(receiver))
+        kind = SmtpReceiver if chosen.kind == "smtp" else PushReceiver
+        runner.run(_serve(kind(chosen.host, chosen.port)))
 
 
 if __name__ == "__main__":

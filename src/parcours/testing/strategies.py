@@ -238,7 +238,11 @@ _rules = st.sampled_from(
 def definitions(draw: st.DrawFn) -> list[Data]:
     """Return a whole workspace: interactions (some with rules), segments, messages and up to three journeys."""
     return [
-        *({"kind": "interaction", "name": name, **draw(_rules)} for name in INTERACTIONS if draw(st.integers(0, 2)) == 0),
+        *(
+            {"kind": "interaction", "name": name, **draw(_rules)}
+            for name in INTERACTIONS
+            if draw(st.integers(0, 2)) == 0
+        ),
         {"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact)},
         {"kind": "segment", "name": SEGMENTS[1], "condition": draw(conditions(segments=SEGMENTS[:1]))},
         *messages(),
@@ -361,7 +365,10 @@ _reachable = Learned(
 """Somebody to whom everything may be sent."""
 
 _does = st.builds(
-    Comes, st.builds(Happened, st.sampled_from(INTERACTIONS), _attributes), _identities, st.sampled_from([0, 0, 0, 1_000])
+    Comes,
+    st.builds(Happened, st.sampled_from(INTERACTIONS), _attributes),
+    _identities,
+    st.sampled_from([0, 0, 0, 1_000]),
 )
 _moves: st.SearchStrategy[Move] = st.one_of(
     _does,

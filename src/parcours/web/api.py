@@ -20,6 +20,10 @@ from parcours.runtimes.embedded import Embedded
 from parcours.web.auth import Keys
 
 
+MOST_PROBLEMS = 200
+"""Problems listed in one answer."""
+
+
 class Definitions(msgspec.Struct, forbid_unknown_fields=True):
     """Definitions as plain data, each with its `kind`."""
 
@@ -63,6 +67,8 @@ class Report(msgspec.Struct):
     """The engine's clock, milliseconds since the epoch."""
     queued: int
     reading: bool
+    open_timers_due: int
+    """1 while a timer that is due by the clock has not fired, else 0."""
     statistics: list[StatisticRow]
     outbox: list[OutboxRow]
 
@@ -113,7 +119,8 @@ class Api(Controller):
     async def publish(self, request: Request[Any, Any, Any], data: Definitions) -> Response[Published]:
         """Check definitions against each other and those in force, and put them in force: all or none."""
         errors, warnings = await _host(request).publish(data.definitions)
-        return Response(Published(not errors, errors, warnings), status_code=400 if errors else 200)
+        answer = Published(not errors, errors[:MOST_PROBLEMS], warnings[:MOST_PROBLEMS])
+        return Response(answer, status_code=400 if errors else 200)
 
     @get("/definitions", summary="All definitions in force")
     async def definitions(self, request: Request[Any, Any, Any]) -> Definitions:
@@ -132,6 +139,7 @@ class Api(Controller):
             now=host.engine.clock.now(),
             queued=host.queued,
             reading=host.engine.reading,
+            open_timers_due=int((due := host.engine.next_due()) is not None and due <= host.engine.clock.now()),
             statistics=[StatisticRow(*place, count) for place, count in sorted(store.statistics().items())],
             outbox=[OutboxRow(*place, count) for place, count in sorted(store.outbox_counts().items())],
         )
@@ -150,9 +158,7 @@ class Api(Controller):
         limit = max(1, min(limit, 1_000))
         return ContactView(
             contact=as_object(state),
-            inputs=[
-                TimelineRow(record.position, as_object(record.input())) for record in store.history(found, limit)
-            ],
+            inputs=[TimelineRow(record.position, as_object(record.input())) for record in store.history(found, limit)],
             trace=[
                 TraceRow(position, [as_object(entry) for entry in entries])
                 for position, entries in store.trace(found, limit)

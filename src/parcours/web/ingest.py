@@ -94,7 +94,10 @@ class Ingest:
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         if not self._keys.may_send(authorization):
             raise _StatusError(
-                401, "wrong_key", "no write key, or a wrong one", "send it as the user name of HTTP Basic authentication"
+                401,
+                "wrong_key",
+                "no write key, or a wrong one",
+                "send it as the user name of HTTP Basic authentication",
             )
         body = await self._body(headers, receive)
         try:

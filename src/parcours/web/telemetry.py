@@ -19,12 +19,16 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         host = self._host
-        inputs = CounterMetricFamily("parcours_inputs", "Inputs that came in, by what became of them.", labels=["outcome"])
+        inputs = CounterMetricFamily(
+            "parcours_inputs", "Inputs that came in, by what became of them.", labels=["outcome"]
+        )
         inputs.add_metric(["accepted"], host.accepted)
         inputs.add_metric(["duplicate"], host.duplicates)
         inputs.add_metric(["refused"], host.refused)
         yield inputs
-        messages = CounterMetricFamily("parcours_messages", "Tries to send, by what became of them.", labels=["outcome"])
+        messages = CounterMetricFamily(
+            "parcours_messages", "Tries to send, by what became of them.", labels=["outcome"]
+        )
         messages.add_metric(["sent"], host.sent)
         messages.add_metric(["failed"], host.failed)
         messages.add_metric(["retried"], host.retried)
@@ -32,7 +36,9 @@ class _Figures(Collector):
         yield CounterMetricFamily("parcours_batches", "Transactions that carried inputs or settlements.", host.batches)
         yield CounterMetricFamily("parcours_busy_seconds", "Seconds spent folding and committing.", host.busy_seconds)
         yield GaugeMetricFamily("parcours_queued_inputs", "Inputs that wait to be folded.", host.queued)
-        yield GaugeMetricFamily("parcours_busy_messages", "Messages being sent or waiting to be retried.", host.outbox.busy)
+        yield GaugeMetricFamily(
+            "parcours_busy_messages", "Messages being sent or waiting to be retried.", host.outbox.busy
+        )
         counts = host.store.counts()
         yield GaugeMetricFamily("parcours_log_records", "Records in the log.", counts["records"])
         yield GaugeMetricFamily("parcours_contacts", "Contacts.", counts["contacts"])
