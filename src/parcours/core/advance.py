@@ -112,8 +112,10 @@ def _refused_entry(contact: Contact, journey: CompiledJourney, key: str, runs: d
         return "entered_before"
     if not runs:
         return None
-    if journey.definition.re_entry != "always" and any(run.key == key for run in runs.values()):
-        return "under_way"
+    if not journey.parallel:
+        for run in runs.values():
+            if run.key == key:
+                return "under_way"
     return "too_many_runs" if len(runs) >= MOST_RUNS else None
 
 

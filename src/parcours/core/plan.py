@@ -102,6 +102,8 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     start: str
     once: bool
     """Whether a contact enters once a key and never again."""
+    parallel: bool
+    """Whether a contact may have several runs of one key at the same time."""
 
 
 class CompiledMessage(msgspec.Struct, frozen=True):
@@ -284,6 +286,7 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         reacts=any(step.reactions for step in steps.values()),
         start=definition.start,
         once=definition.re_entry == "never",
+        parallel=definition.re_entry == "always",
     )
 
 

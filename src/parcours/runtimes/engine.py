@@ -215,7 +215,8 @@ class Engine:
         return outcomes
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
-        before = contact.next_due
+        timers = contact.timers
+        before = timers[0].due if timers else None
         if before is not None and before <= item.received_at:
             # Apart from the input's own, so that the trace does not lay at its door what a timer did.
             effects = Effects()
@@ -413,6 +414,8 @@ class _People:
         owners = self._owners
         if type(arrival.what) is Reacted:
             return []
+        if len(arrival.identities) == 1:
+            return [] if arrival.identities[0] in owners else [arrival.identities[0]]
         return [identity for identity in dict.fromkeys(arrival.identities) if identity not in owners]
 
     def take(self, owner: str | Identity, new: list[Identity], identities: dict[Identity, str]) -> Contact:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import sqlite3
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -587,9 +588,13 @@ class _Written(NamedTuple):
 _NUMBER = itemgetter(4)
 
 
+_halves = struct.Struct(">q8x").unpack
+
+
 def _index(key: bytes) -> int:
     """Return the number by which a message key is indexed: its first half, as SQLite counts."""
-    return int.from_bytes(key[:8], "big", signed=True)
+    number: int = _halves(key)[0]
+    return number
 
 
 def _has_trace(row: Any) -> bool:
