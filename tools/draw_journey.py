@@ -13,6 +13,7 @@ The colours read well on white and on black, for the page behind the picture may
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -133,7 +134,7 @@ class Edge:
 def width_of(text: str, size: int, *, bold: bool = False) -> float:
     """Return about how wide a text is: the fonts of readers differ, so it is measured generously."""
     narrow, wide = "fijlrt.,:;'|!()[] ", "mwMWABCDEGHNOQRSUVXYZ@%—→"
-    units = sum(0.36 if letter in narrow else 0.78 if letter in wide else 0.58 for letter in text)
+    units = math.fsum(0.36 if letter in narrow else 0.78 if letter in wide else 0.58 for letter in text)
     return units * size * (1.16 if bold else 1.0)
 
 
@@ -279,8 +280,8 @@ def lay_out(graph: Graph) -> tuple[float, float]:
             for node in row:
                 pulls = [(other.x, pull(other, node)) for other in above[id(node)]]
                 pulls += [(other.x, pull(node, other)) for other in below[id(node)]]
-                total = sum(strength for _, strength in pulls)
-                wanted.append(sum(x * strength for x, strength in pulls) / total if total else node.x)
+                total = math.fsum(strength for _, strength in pulls)
+                wanted.append(math.fsum(x * strength for x, strength in pulls) / total if total else node.x)
             put(row, wanted, [STRAIGHT if node.shape == "pass" else 1.0 for node in row])
     left = min(node.x - node.width / 2 for node in graph.nodes)
     top = float(MARGIN)

@@ -3,6 +3,7 @@
 | question                                              | refused with              |
 |-------------------------------------------------------|---------------------------|
 | did it occur more than 24 h in the future?            | `occurred_in_future`      |
+| are its attributes nested deeper than `DEEPEST`?      | `too_deep`                |
 | does a reaction name a message and a kind we know?    | `unknown_message`, `unknown_reaction` |
 | do declared attributes have their types?              | `wrong_type`              |
 | are required attributes there?                        | `missing_attribute`       |
@@ -25,6 +26,9 @@ from parcours.definitions.interaction import InteractionDefinition
 from parcours.errors import Problem, did_you_mean
 
 DAY = 86_400_000
+
+DEEPEST = 32
+"""Objects and lists within one another in attributes: what is kept must be readable again from any depth of the stack."""
 
 REACTIONS = frozenset({"delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"})
 
@@ -83,6 +87,8 @@ def admit(
             )
         occurred_at = received_at
     what = arrival.what
+    if too_deep(what.attributes):
+        return Problem(code="too_deep", message=f"the attributes are nested deeper than {DEEPEST}", hint="flatten them")
     if isinstance(what, Happened):
         name = match_name(what.name)
         route = plan.routes.get(name)
@@ -124,6 +130,21 @@ def admit(
         source=arrival.source,
         message_id=arrival.message_id,
     )
+
+
+def too_deep(attributes: dict[str, Any]) -> bool:
+    """Return whether attributes hold objects and lists nested deeper than `DEEPEST`."""
+    level: list[Any] = [attributes]
+    for _ in range(DEEPEST):
+        level = [
+            value
+            for container in level
+            for value in (container.values() if type(container) is dict else container)
+            if type(value) is dict or type(value) is list
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _check(definition: InteractionDefinition, attributes: dict[str, Any]) -> Problem | None:

@@ -19,6 +19,9 @@ from parcours.errors import Problem
 from parcours.runtimes.embedded import Embedded
 from parcours.web.auth import Keys
 
+DEEPEST = 100
+"""How deep the values of a contact are shown; what is nested deeper stands as "…"."""
+
 
 MOST_PROBLEMS = 200
 """Problems listed in one answer."""
@@ -172,13 +175,15 @@ def as_object(value: Contact | Input | Publish | Trace) -> dict[str, Any]:
     return found
 
 
-def _named(value: object) -> Any:
+def _named(value: object, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        return "…"
     if isinstance(value, msgspec.Struct):
         tag = type(value).__struct_config__.tag
         named = {"type": tag} if isinstance(tag, str) else {}
-        return named | {name: _named(getattr(value, name)) for name in value.__struct_fields__}
+        return named | {name: _named(getattr(value, name), depth + 1) for name in value.__struct_fields__}
     if isinstance(value, dict):
-        return {key: _named(item) for key, item in value.items()}
+        return {key: _named(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_named(item) for item in value]
+        return [_named(item, depth + 1) for item in value]
     return value

@@ -147,6 +147,8 @@ class Ingest:
             raise self._too_large()
         if not unpacker.eof:
             raise _StatusError(400, "invalid_gzip", "the body is not complete gzip")
+        if unpacker.unused_data:
+            raise _StatusError(400, "invalid_gzip", "something follows the gzip in the body")
         return plain
 
     def _too_large(self) -> _StatusError:
@@ -194,14 +196,15 @@ def _answer(read: Read, outcomes: list[Any]) -> Answer:
 
 
 async def respond(send: Send, status: int, body: bytes, retry_after: int = 0) -> None:
-    """Send a JSON answer."""
+    """Send a JSON answer.
+
+    The connection stays open, also when the body was not read to its end: the server passes over the rest. To hang up
+    on a client that is still sending would take the answer from it.
+    """
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     if status == 401:  # noqa: PLR2004 (the status itself)
         headers.append((b"www-authenticate", b'Basic realm="parcours"'))
-    if status == 413:  # noqa: PLR2004 (the status itself)
-        # The rest of the body is not read, so the connection cannot serve another request.
-        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
