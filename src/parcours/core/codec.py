@@ -6,11 +6,11 @@ import msgspec
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Message, Trace
-from parcours.core.inputs import Enter, Input, Interaction, Publish, Reaction, Update
+from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Interaction, Publish, Reaction, Update
 
 _encoder = msgspec.msgpack.Encoder()
 _inputs: msgspec.msgpack.Decoder[Input | Publish] = msgspec.msgpack.Decoder(
-    Interaction | Update | Reaction | Enter | Publish
+    Interaction | Update | Reaction | Enter | Absorb | Dissolve | Publish
 )
 _contacts = msgspec.msgpack.Decoder(Contact)
 _messages = msgspec.msgpack.Decoder(Message)

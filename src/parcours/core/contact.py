@@ -69,6 +69,14 @@ class Contact(msgspec.Struct, array_like=True):
     """Sorted."""
     created: int = 0
     """How many timers were ever made: the order of creation."""
+    changed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Attribute to when what is known of it occurred: what is older does not replace it."""
+    consented: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Channel, then topic, to when that consent was given or withdrawn."""
+    merged: list[str] = msgspec.field(default_factory=list)
+    """The contacts that were found to be this one, and became part of it."""
+    merged_into: str = ""
+    """The contact this one became part of. Nothing else is left of it then."""
 
     @property
     def next_due(self) -> int | None:

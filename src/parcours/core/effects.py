@@ -26,6 +26,8 @@ class What:
     SENT = "sent"
     SUPPRESSED = "suppressed"
     ENDED = "ended"
+    MERGED = "merged"
+    """Two contacts became one; the detail names the other."""
 
 
 class Trace(msgspec.Struct, array_like=True, gc=False):

@@ -25,7 +25,8 @@ from collections.abc import Callable
 from parcours.core.advance import Walk, end_run, enter, key_of, resume, time_is_up
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Enter, Input, Interaction, Reaction, Update
+from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Interaction, Reaction, Update
+from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, learn
 from parcours.core.plan import CompiledBranch, CompiledJourney, Counter, Plan, Route
 
 
@@ -46,6 +47,10 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             _reaction(plan, contact, item, effects)
         case Enter():
             _enter(plan, contact, item, effects)
+        case Absorb():
+            absorb(plan, contact, item, effects)
+        case Dissolve():
+            dissolve(contact, item, effects)
     return effects
 
 
@@ -160,14 +165,14 @@ def _remember(contact: Contact, counter: Counter, occurred_at: int) -> None:
 
 
 def _update(contact: Contact, item: Update) -> None:
+    at = item.occurred_at
     for name, value in item.attributes.items():
-        if value is None:
-            contact.attributes.pop(name, None)
-        else:
-            contact.attributes[name] = value
-    contact.addresses.update(item.addresses)
+        learned = learn(contact, name, value, at)
+        if learned and (channel := ADDRESSES.get(name)) is not None and channel in item.addresses:
+            contact.addresses[channel] = item.addresses[channel]
     for channel, topics in item.consent.items():
-        contact.consent.setdefault(channel, {}).update(topics)
+        for topic, state in topics.items():
+            consent(contact, channel, topic, state, at)
     contact.identities += item.identities
 
 
@@ -175,9 +180,9 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
     if item.reaction in {"unsubscribed", "complained"}:
         channel, topic = str(item.attributes.get("channel", "")), str(item.attributes.get("topic", ""))
         if channel:
-            topics = contact.consent.setdefault(channel, {})
             # Without a topic it is about the channel as a whole, whatever was said of its topics before.
-            topics.update(dict.fromkeys([topic] if topic else ["", *topics], "opted_out"))
+            for about in [topic] if topic else ["", *contact.consent.get(channel, ())]:
+                consent(contact, channel, about, "opted_out", item.occurred_at)
 
     def fits(branch: CompiledBranch, run: Run) -> bool:
         if branch.message is not None:

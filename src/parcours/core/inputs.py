@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from parcours.core.contact import Contact
+
 
 class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=True):
     """The contact did something."""
@@ -68,7 +70,30 @@ class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
     message_id: str = ""
 
 
-Input = Interaction | Update | Reaction | Enter
+class Absorb(msgspec.Struct, array_like=True, tag="absorb", kw_only=True):
+    """Another contact was found to be this one, and becomes part of it."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    other: Contact
+    """The other's whole state at that moment, its due timers fired."""
+    source: str = ""
+    message_id: str = ""
+
+
+class Dissolve(msgspec.Struct, array_like=True, tag="dissolve", kw_only=True):
+    """This contact was found to be another, and becomes part of it. The `Absorb` of the other comes next in the log."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    into: str
+    source: str = ""
+    message_id: str = ""
+
+
+Input = Interaction | Update | Reaction | Enter | Absorb | Dissolve
 
 
 class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):

@@ -8,6 +8,7 @@
 | which version do new entries take?           | `newest[name]`                                |
 | what is sent?                                | `messages[name]`, with its version            |
 | what did that version say?                   | `texts[name, version]`                        |
+| how much does a counter keep?                | `kept[id]`                                    |
 
 A plan never changes. Publishing makes another, from the one before and the definitions published, so the log of
 publications makes the same plans again.
@@ -151,6 +152,8 @@ class Plan:
         self.segments = {name: _parse(definition.condition) for name, definition in workspace.segments.items()}
         self.reactions: dict[str, list[str]] = {}
         self.routes: dict[str, Route] = {}
+        self.kept: dict[str, int] = {}
+        """Counter to how many times it keeps."""
         self._index()
 
     @classmethod
@@ -228,6 +231,7 @@ class Plan:
         for need in wanted.values():
             where = compile_condition(need.where) if need.where is not None else None
             self.route(need.interaction).counters.append(Counter(need.id, need.keep, where))
+            self.kept[need.id] = need.keep
 
     def _index_journey(self, compiled: CompiledJourney, wanted: dict[str, Need]) -> None:
         for question in _questions(compiled):

@@ -20,12 +20,12 @@ import msgspec
 import structlog
 
 from parcours.core import ids
-from parcours.core.codec import UNENCODABLE, encode
+from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects
 from parcours.core.fold import fold, wake
-from parcours.core.gate import Arrival, Reacted, admit
-from parcours.core.inputs import Enter, Input, Publish
+from parcours.core.gate import Arrival, Learned, Reacted, admit
+from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Publish
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition
@@ -196,7 +196,9 @@ class Engine:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
             new = people.unknown(arrival)
-            item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=batch.position + 1)
+            others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
+            position = batch.position + 1 + 2 * len(others)
+            item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=position)
             if isinstance(item, Problem):
                 outcomes.append(Refused(item))
                 continue
@@ -205,6 +207,8 @@ class Engine:
             except UNENCODABLE as error:
                 outcomes.append(Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")))
                 continue
+            if others:
+                self._merge(batch, people, str(owner), others, now)
             contact = people.take(owner, new, batch.changes.identities)
             batch.position += 1
             repeated.add(key)
@@ -214,15 +218,37 @@ class Engine:
         self._write(batch)
         return outcomes
 
+    def _merge(self, batch: _Batch, people: _People, into: str, others: list[str], now: int) -> None:
+        """Let contacts that were found to be another become part of it: two records each, one in either history."""
+        contact = people.contact(into)
+        for id_ in others:
+            other = people.contact(id_)
+            self._fire(batch, other, now)
+            state = decode_contact(encode(other))
+            dissolve = Dissolve(position=batch.position + 1, received_at=now, occurred_at=now, into=into)
+            absorb = Absorb(position=batch.position + 2, received_at=now, occurred_at=now, other=state)
+            for item, of in ((dissolve, other), (absorb, contact)):
+                batch.position = item.position
+                item.message_id = f"merge:{item.position}"
+                key = ids.message_key("", item.message_id)
+                batch.changes.records.append(Record(item.position, of.id, key, encode(item)))
+                self._fold(batch, of, item)
+            for identity in state.identities:
+                batch.changes.identities[identity] = into
+            people.moved(state.identities, into)
+
+    def _fire(self, batch: _Batch, contact: Contact, now: int) -> None:
+        """Fire what is due, apart from any input, so that the trace does not lay at its door what a timer did."""
+        timers = contact.timers
+        if timers and timers[0].due <= now:
+            effects = Effects()
+            wake(self.plan, contact, now, effects)
+            batch.keep(contact, 0, effects, None)
+
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
+        self._fire(batch, contact, item.received_at)
         timers = contact.timers
         before = timers[0].due if timers else None
-        if before is not None and before <= item.received_at:
-            # Apart from the input's own, so that the trace does not lay at its door what a timer did.
-            effects = Effects()
-            wake(self.plan, contact, item.received_at, effects)
-            batch.keep(contact, 0, effects, None)
-            before = contact.next_due
         batch.keep(contact, item.position, fold(self.plan, contact, item), before)
 
     def _write(self, batch: _Batch) -> None:
@@ -399,15 +425,48 @@ class _People:
     def owner(self, arrival: Arrival) -> str | Identity | None:
         """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""
         if type(arrival.what) is Reacted:
-            contact = ids.contact_of_message(arrival.what.message)
-            if contact is not None and contact in self._contacts:
-                return contact
-            return None
+            return self._addressed(arrival.what)
         for identity in arrival.identities:
             known = self._owners.get(identity)
             if known is not None:
                 return known
         return arrival.identities[0] if arrival.identities else None
+
+    def _addressed(self, reaction: Reacted) -> str | None:
+        """Return the contact a message went to, or the one that contact has become part of."""
+        id_ = ids.contact_of_message(reaction.message)
+        while id_ is not None:
+            contact = self._contacts.get(id_) or self._store.contacts([id_]).get(id_)
+            if contact is None:
+                return None
+            self._contacts[id_] = contact
+            if not contact.merged_into:
+                return id_
+            id_ = contact.merged_into
+        return None
+
+    def others(self, arrival: Arrival, owner: str | Identity) -> list[str]:
+        """Return the contacts that the arrival tells to be its own: those that are nobody known yet.
+
+        Only what is learned of somebody tells that. A contact with a user id of its own stays who it is: two people may
+        share a device.
+        """
+        if not isinstance(owner, str) or type(arrival.what) is not Learned:
+            return []
+        named = dict.fromkeys(self._owners[identity] for identity in arrival.identities if identity in self._owners)
+        return [
+            id_
+            for id_ in named
+            if id_ != owner and not any(space == _KNOWN for space, _ in self._contacts[id_].identities)
+        ]
+
+    def contact(self, id_: str) -> Contact:
+        """Return a contact that was asked for with the batch."""
+        return self._contacts[id_]
+
+    def moved(self, identities: Iterable[Identity], into: str) -> None:
+        """Note that identities belong to another contact from now on."""
+        self._owners.update(dict.fromkeys(identities, into))
 
     def unknown(self, arrival: Arrival) -> list[Identity]:
         """Return the identities of an arrival that are nobody's yet; a reaction tells of nobody's."""
@@ -450,6 +509,9 @@ _DEFECTS = (
 """What a mistake of ours in the fold looks like: it concerns one contact, not the store."""
 
 _DONE = "done"
+_KNOWN = "user_id"
+"""The namespace of people who are known; anybody else is anonymous until they are found to be one of these."""
+
 _DAY = 86_400_000
 _UNKNOWN_MESSAGE = Problem(
     code="unknown_message",

@@ -10,7 +10,7 @@ import msgspec
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message, Trace
 from parcours.core.fold import fold, wake
-from parcours.core.inputs import Publish
+from parcours.core.inputs import Absorb, Publish
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.errors import InvalidDefinitionError
@@ -108,6 +108,8 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
 
 
 def _new_identities(item: Any) -> list[Identity]:
+    if isinstance(item, Absorb):
+        return item.other.identities
     found: list[Identity] = getattr(item, "identities", [])
     return found
 

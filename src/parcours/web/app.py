@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
 
 import parcours
+from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
 from parcours.web.api import Api
 from parcours.web.auth import Keys
@@ -21,6 +22,15 @@ from parcours.web.telemetry import CONTENT_TYPE, Telemetry
 async def healthz() -> dict[str, str]:
     """Say that the process answers."""
     return {"status": "ok", "version": parcours.__version__}
+
+
+def _store_failed(_request: Request[Any, Any, Any], error: StoreError) -> Response[dict[str, Any]]:
+    """Nothing was kept; sending it again is safe."""
+    return Response({"status_code": 503, "detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
+
+
+def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, Any]]:
+    return Response({"status_code": 400, "detail": "the body is nested too deeply"}, status_code=400)
 
 
 def create_app(host: Embedded, keys: Keys, *, largest_body: int) -> Any:
@@ -41,6 +51,7 @@ def create_app(host: Embedded, keys: Keys, *, largest_body: int) -> Any:
         on_app_init=[configure],
         openapi_config=OpenAPIConfig(title="parcours", version=parcours.__version__, path="/schema"),
         request_max_body_size=largest_body,
+        exception_handlers={StoreError: _store_failed, RecursionError: _too_deep},
         logging_config=None,
     )
     ingest = Ingest(host, keys, largest_body)

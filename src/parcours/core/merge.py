@@ -1,0 +1,104 @@
+"""Two contacts are found to be one person: what becomes of each.
+
+| of the other contact | in the one that stays                                                                          |
+|----------------------|------------------------------------------------------------------------------------------------|
+| identities           | become its own                                                                                 |
+| attributes, consent  | the one that occurred later counts; at the same instant, the one that stays has its way         |
+| counters             | times of both, as many of the latest as are kept                                               |
+| runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
+| entries              | whoever entered a journey that is entered once has entered it                                  |
+
+The other is left empty, with nothing but where it went.
+"""
+
+from __future__ import annotations
+
+from parcours.core.contact import Contact, Run, Timer
+from parcours.core.effects import Effects, Trace, What
+from parcours.core.inputs import Absorb, Dissolve
+from parcours.core.plan import Plan
+from parcours.definitions.message import CHANNELS
+
+ADDRESSES = {fields.address: channel for channel, fields in CHANNELS.items()}
+"""The attribute that holds an address, to its channel."""
+
+
+def learn(contact: Contact, name: str, value: object, at: int) -> bool:
+    """Set an attribute, or with None remove it, unless something that occurred later is known; return whether."""
+    if at < contact.changed.get(name, at):
+        return False
+    contact.changed[name] = at
+    if value is None:
+        contact.attributes.pop(name, None)
+    else:
+        contact.attributes[name] = value
+    return True
+
+
+def consent(contact: Contact, channel: str, topic: str, state: str, at: int) -> None:
+    """Set the consent for a topic of a channel, unless something that occurred later is known."""
+    times = contact.consented.setdefault(channel, {})
+    if at >= times.get(topic, at):
+        times[topic] = at
+        contact.consent.setdefault(channel, {})[topic] = state
+
+
+def dissolve(contact: Contact, item: Dissolve, effects: Effects) -> None:
+    """Empty a contact that has become part of another. The contact is changed."""
+    effects.trace.append(Trace(item.received_at, What.MERGED, reason="into", detail={"contact": item.into}))
+    empty = Contact(contact.id, contact.time, created=contact.created, merged=contact.merged, merged_into=item.into)
+    for field in Contact.__struct_fields__:
+        setattr(contact, field, getattr(empty, field))
+
+
+def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None:
+    """Let another contact become part of this one. The contact is changed."""
+    now, other = item.received_at, item.other
+    effects.trace.append(Trace(now, What.MERGED, reason="with", detail={"contact": other.id}))
+    contact.merged.append(other.id)
+    contact.identities += [identity for identity in other.identities if identity not in contact.identities]
+    _absorb_knowledge(contact, other)
+    for counter, times in other.counters.items():
+        both = sorted(contact.counters.get(counter, []) + times)
+        contact.counters[counter] = both[-plan.kept.get(counter, len(both)) :]
+    for journey, entries in other.past.items():
+        own = contact.past.setdefault(journey, {})
+        for key, at in entries.items():
+            own[key] = max(at, own.get(key, at))
+    moved: set[str] = set()
+    for journey, runs in other.runs.items():
+        parallel = plan.newest[journey].parallel
+        for run in runs.values():
+            under_way = contact.runs.get(journey, {})
+            if not parallel and _same_run(under_way, run.key):
+                effects.trace.append(Trace(now, What.ENDED, journey, run.version, run.id, "", "merged"))
+                continue
+            contact.runs.setdefault(journey, {})[run.id] = run
+            moved.add(run.id)
+    _absorb_timers(contact, other, moved)
+
+
+def _absorb_knowledge(contact: Contact, other: Contact) -> None:
+    for name, at in other.changed.items():
+        if at <= contact.changed.get(name, at - 1):
+            continue
+        learn(contact, name, other.attributes.get(name), at)
+        channel = ADDRESSES.get(name)
+        if channel is not None and channel in other.addresses:
+            contact.addresses[channel] = other.addresses[channel]
+    for channel, topics in other.consented.items():
+        for topic, at in topics.items():
+            if at > contact.consented.get(channel, {}).get(topic, at - 1):
+                consent(contact, channel, topic, other.consent[channel][topic], at)
+
+
+def _absorb_timers(contact: Contact, other: Contact, moved: set[str]) -> None:
+    for timer in sorted(other.timers, key=lambda timer: timer.created):
+        if timer.run in moved:
+            contact.created += 1
+            contact.timers.append(Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
+    contact.timers.sort()
+
+
+def _same_run(runs: dict[str, Run], key: str) -> bool:
+    return any(run.key == key for run in runs.values())
