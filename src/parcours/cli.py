@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
+import signal
 import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,8 +119,19 @@ async def _serve(service: Service, listener: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Leave signals alone: uvicorn's own way sends itself the signal again, before the host is closed."""
+            yield
+
+    server = Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
     # What was loaded until now stays; and the contacts held in memory are no garbage to look through at each turn.
     gc.collect()
     gc.freeze()

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """The folder in which everything is kept."""
     host: str = "127.0.0.1"
     """The address to listen on."""
-    port: int = 8700
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8700
     """The port to listen on; 0 takes a free one."""
     clock: Literal["system", "inputs"] = "system"
     """`inputs` lets the service's time follow the inputs it receives: for demos, rehearsals and tests."""
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """The key that may send interactions; one is made up and shown at the first start when there is none."""
     secret_key: str = ""
     """The key that may use the API; one is made up and shown at the first start when there is none."""
-    largest_body: int = 4 * 2**20
+    largest_body: Annotated[int, msgspec.Meta(ge=1_024)] = 4 * 2**20
     """Bytes a request body may have, as sent and unpacked."""
 
 

@@ -46,6 +46,8 @@ class Learned(msgspec.Struct):
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
     addresses: dict[str, str | None] = msgspec.field(default_factory=dict)
     consent: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    same: bool = False
+    """The sender says that all the identities are one person's, also where each was somebody known."""
 
 
 class Reacted(msgspec.Struct):

@@ -457,7 +457,8 @@ class _People:
         return [
             id_
             for id_ in named
-            if id_ != owner and not any(space == _KNOWN for space, _ in self._contacts[id_].identities)
+            if id_ != owner
+            and (arrival.what.same or not any(space == _KNOWN for space, _ in self._contacts[id_].identities))
         ]
 
     def contact(self, id_: str) -> Contact:

@@ -1,4 +1,4 @@
-"""The Segment protocol: `track`, `page`, `screen` and `identify`, one at a time or in a batch, to arrivals.
+"""The Segment protocol: `track`, `page`, `screen`, `identify`, `group` and `alias`, alone or in a batch, to arrivals.
 
 Source: Segment's HTTP Tracking API and its specifications of the common fields and of e-mail and push events.
 
@@ -8,6 +8,8 @@ Source: Segment's HTTP Tracking API and its specifications of the common fields 
 | `track` of an event in `REACTIONS` with the id of one of our messages as `message_id` | a reaction to that message       |
 | `page`, `screen`                                | the interaction `Page Viewed` or `Screen Viewed`                       |
 | `identify`                                      | attributes; `email` and the device token also become addresses; `consent` becomes consent |
+| `group`                                         | the attributes `group_id` and `group`                                  |
+| `alias`                                         | `previousId` and `userId` are one person, also where each was known as somebody |
 | `userId`, `anonymousId`                         | identities, the first the stronger                                     |
 | `timestamp`, `sentAt`                           | the time it occurred: ours, less the time that passed at the sender's between the two |
 | `messageId`                                     | the id by which a repeat is known; made up when it is missing          |
@@ -72,6 +74,8 @@ class SegmentMessage(msgspec.Struct, rename="camel"):
     sent_at: datetime | None = None
     properties: dict[str, Any] | None = None
     traits: dict[str, Any] | None = None
+    group_id: str | int | None = None
+    previous_id: str | int | None = None
     context: msgspec.Raw = msgspec.Raw()
     """As it came: only the token of a device is looked for in it. A union with None would refuse objects."""
 
@@ -212,14 +216,20 @@ class SegmentReader:
                 what = _identify(message)
             case "page" | "screen":
                 what = _viewed(message, type_)
+            case "group":
+                what = _group(message)
+            case "alias":
+                what = Learned(same=True)
             case _:
                 raise _bad(
                     f"unknown type {type_!r}",
                     "/type",
-                    "types are track, identify, page and screen",
+                    "types are track, identify, page, screen, group and alias",
                     code="unknown_type",
                 )
         identities = _identities(message)
+        if type_ == "alias":
+            identities = _aliases(message)
         if not identities and not isinstance(what, Reacted):
             raise _bad("nothing says whose this is", "/userId", "send a userId or an anonymousId", code="no_identity")
         return Arrival(self._source, message_id, identities, what, self._occurred_at(message.timestamp, sent_at))
@@ -308,6 +318,24 @@ def _consent_state(state: object, pointer: str) -> str:
     raise _bad(f"consent is one of {', '.join(CONSENT_STATES)}", pointer)
 
 
+def _group(message: SegmentMessage) -> Learned:
+    if message.group_id is None or message.group_id == "":
+        raise _bad("'groupId' is missing", "/groupId", "a group message names its group", code="missing_group")
+    return Learned({"group_id": str(message.group_id), "group": message.traits if message.traits is not None else {}})
+
+
+def _aliases(message: SegmentMessage) -> tuple[tuple[str, str], ...]:
+    """Return the user id and, behind it, the id that went before: nothing tells whether that was anonymous."""
+    user, previous = message.user_id, message.previous_id
+    if user is None or user == "" or previous is None or previous == "":
+        missing = "userId" if user is None or user == "" else "previousId"
+        raise _bad(f"{missing!r} is missing", f"/{missing}", "an alias message has both", code="no_identity")
+    for field, value in (("userId", user), ("previousId", previous)):
+        if len(str(value)) > LONGEST_ID:
+            raise _bad(f"{field!r} is longer than {LONGEST_ID} characters", f"/{field}")
+    return (("user_id", str(user)), ("anonymous_id", str(previous)), ("user_id", str(previous)))
+
+
 def _identities(message: SegmentMessage) -> tuple[tuple[str, str], ...]:
     user, anonymous = message.user_id, message.anonymous_id
     found: list[tuple[str, str]] = []
@@ -329,6 +357,8 @@ def _refuse_nul(message: SegmentMessage) -> None:
         "userId": message.user_id,
         "anonymousId": message.anonymous_id,
         "messageId": message.message_id,
+        "groupId": message.group_id,
+        "previousId": message.previous_id,
         "properties": message.properties,
         "traits": message.traits,
     }

@@ -16,6 +16,7 @@ from parcours.core.ids import is_contact_id
 from parcours.core.inputs import Input, Publish
 from parcours.definitions.load import dump
 from parcours.errors import Problem
+from parcours.ports import Store
 from parcours.runtimes.embedded import Embedded
 from parcours.web.auth import Keys
 
@@ -149,24 +150,54 @@ class Api(Controller):
 
     @get("/contacts/{contact:str}", summary="One contact")
     async def contact(self, request: Request[Any, Any, Any], contact: str, limit: int = 100) -> ContactView:
-        """Return a contact by id, or by an identity written `namespace:value`, such as `user_id:42`."""
+        """Return a contact by id, or by an identity written `namespace:value`, such as `user_id:42`.
+
+        A contact that became part of another is answered with the other; what happened to it before is part of that
+        one's history.
+        """
         store = _host(request).store
         found = contact
         if ":" in contact:
             namespace, _, value = contact.partition(":")
             found = store.resolve([(namespace, value)]).get((namespace, value), "")
         state = store.contacts([found]).get(found) if is_contact_id(found) else None
+        while state is not None and state.merged_into:
+            state = store.contacts([state.merged_into]).get(state.merged_into)
         if state is None:
             raise NotFoundException(detail=f"there is no contact {contact!r}: give an id, or user_id:VALUE")
         limit = max(1, min(limit, 1_000))
+        everyone = _parts(store, state)
         return ContactView(
             contact=as_object(state),
-            inputs=[TimelineRow(record.position, as_object(record.input())) for record in store.history(found, limit)],
-            trace=[
-                TraceRow(position, [as_object(entry) for entry in entries])
-                for position, entries in store.trace(found, limit)
-            ],
+            inputs=_newest_inputs(store, everyone, limit),
+            trace=_newest_traces(store, everyone, limit),
         )
+
+
+def _parts(store: Store, contact: Contact) -> list[str]:
+    """Return the ids of a contact and of everyone who became part of it, and of them."""
+    found = [contact.id]
+    waiting = list(contact.merged)
+    while waiting:
+        id_ = waiting.pop()
+        if id_ not in found:
+            found.append(id_)
+            part = store.contacts([id_]).get(id_)
+            waiting += part.merged if part is not None else []
+    return found
+
+
+def _newest_inputs(store: Store, contacts: list[str], limit: int) -> list[TimelineRow]:
+    records = [record for id_ in contacts for record in store.history(id_, limit)]
+    records.sort(key=lambda record: -record.position)
+    return [TimelineRow(record.position, as_object(record.input())) for record in records[:limit]]
+
+
+def _newest_traces(store: Store, contacts: list[str], limit: int) -> list[TraceRow]:
+    rows = [row for id_ in contacts for row in store.trace(id_, limit)]
+    if len(contacts) > 1:
+        rows.sort(key=lambda row: -row[1][-1].at)
+    return [TraceRow(position, [as_object(entry) for entry in entries]) for position, entries in rows[:limit]]
 
 
 def as_object(value: Contact | Input | Publish | Trace) -> dict[str, Any]:

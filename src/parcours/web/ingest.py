@@ -30,7 +30,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-TYPES = {f"/v1/{type_}": type_ for type_ in ("track", "identify", "page", "screen", "batch")}
+TYPES = {f"/v1/{type_}": type_ for type_ in ("track", "identify", "page", "screen", "group", "alias", "batch")}
 """The paths of this door."""
 
 SOURCE = "default"
