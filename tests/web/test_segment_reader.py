@@ -72,7 +72,7 @@ def test_an_odd_context_costs_no_track_message(context: object):
         (track(properties="x"), "wrong_type", "/properties"),
         (track(properties={"a": [{"b/c": "x\0y"}]}), "nul_character", "/properties/a/0/b~1c"),
         (track(properties={"a\0": 1}), "nul_character", "/properties"),
-        (track(type="alias"), "unknown_type", "/type"),
+        (track(type="telegram"), "unknown_type", "/type"),
         (track(type=""), "unknown_type", "/type"),
         (track(timestamp="2026-02-30T00:00:00Z"), "wrong_type", "/timestamp"),
         (track(timestamp="2026-02-20T00:00:00"), "naive_time", "/timestamp"),

@@ -14,7 +14,7 @@ from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
 from parcours.web.api import Api
 from parcours.web.auth import Keys
-from parcours.web.ingest import TYPES, Ingest, Receive, Scope, Send
+from parcours.web.ingest import Ingest, Receive, Scope, Send, is_ingest
 from parcours.web.telemetry import CONTENT_TYPE, Telemetry
 
 
@@ -57,7 +57,7 @@ def create_app(host: Embedded, keys: Keys, *, largest_body: int) -> Any:
     ingest = Ingest(host, keys, largest_body)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in TYPES:
+        if scope["type"] == "http" and is_ingest(scope["path"]):
             await ingest(scope, receive, send)
         else:
             await api(scope, receive, send)  # type: ignore[arg-type]  # the framework's own names for the same shapes

@@ -30,8 +30,13 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-TYPES = {f"/v1/{type_}": type_ for type_ in ("track", "identify", "page", "screen", "group", "alias", "batch")}
-"""The paths of this door."""
+_TYPES = ("track", "identify", "page", "screen", "group", "alias", "batch")
+
+TYPES = {f"/v1/{name}": type_ for type_ in _TYPES for name in (type_, type_[0])}
+"""The paths of this door; the browser library uses the short ones."""
+
+_SETTINGS = ("/v1/projects/", "/settings")
+"""Around the write key in the path at which the browser library asks for its settings."""
 
 SOURCE = "default"
 """The one source there is until write keys are many; message ids are told apart by source."""
@@ -81,6 +86,9 @@ class Ingest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["method"] == "OPTIONS":
+            await respond(send, 204, b"")
+            return
         try:
             status, body, retry_after = await self._answer(scope, receive)
         except _StatusError as error:
@@ -88,18 +96,18 @@ class Ingest:
         await respond(send, status, body, retry_after)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, int]:
+        if scope["path"] not in TYPES:
+            return self._settings(scope)
         if scope["method"] != "POST":
             raise _StatusError(405, "method_not_allowed", "this path takes POST")
         headers = {name: value for name, value in scope["headers"] if name in _HEADERS}
         authorization = headers.get(b"authorization", b"").decode("latin-1")
-        if not self._keys.may_send(authorization):
-            raise _StatusError(
-                401,
-                "wrong_key",
-                "no write key, or a wrong one",
-                "send it as the user name of HTTP Basic authentication",
-            )
+        if authorization:
+            self._check_key(authorization)
         body = await self._body(headers, receive)
+        if not authorization:
+            # A browser cannot set the header without asking first, so its library puts the key into the body.
+            self._check_key(f"Bearer {_key_in_body(body)}")
         try:
             type_ = TYPES[scope["path"]]
             read = self._reader.batch(body) if type_ == "batch" else self._reader.single(body, type_)
@@ -113,6 +121,29 @@ class Ingest:
         if not read.problems and all(type(outcome) is not Refused for outcome in outcomes):
             return 200, _SUCCESS, 0
         return 400, _encode(_answer(read, outcomes)), 0
+
+    def _check_key(self, authorization: str) -> None:
+        if not self._keys.may_send(authorization):
+            raise _StatusError(
+                401,
+                "wrong_key",
+                "no write key, or a wrong one",
+                "send it as the user name of HTTP Basic authentication",
+            )
+
+    def _settings(self, scope: Scope) -> tuple[int, bytes, int]:
+        """Tell the browser library where to send to."""
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise _StatusError(405, "method_not_allowed", "this path takes GET")
+        before, after = _SETTINGS
+        key = scope["path"][len(before) : -len(after)]
+        self._check_key(f"Bearer {key}")
+        host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
+        secure = "https" if scope.get("scheme") == "https" else "http"
+        destination = {"apiKey": key, "apiHost": f"{host}/v1", "protocol": secure}
+        # Nothing is loaded for other integrations, and no figures of the library are sent to its maker.
+        answer = {"integrations": {"Segment.io": destination}, "metrics": {"sampleRate": 0}, "plan": {}}
+        return 200, _encode(answer), 0
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         length = headers.get(b"content-length", b"")
@@ -160,6 +191,15 @@ class Ingest:
 _HEADERS = frozenset({b"authorization", b"content-length", b"content-encoding"})
 
 
+_CORS = (
+    # The write key may be known to anybody who looks at a page, so any page may send with it.
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"authorization, content-type, content-encoding"),
+    (b"access-control-max-age", b"86400"),
+)
+
+
 class _StatusError(ParcoursError):
     def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -195,13 +235,33 @@ def _answer(read: Read, outcomes: list[Any]) -> Answer:
     )
 
 
+class _Keyed(msgspec.Struct, rename="camel"):
+    write_key: str = ""
+
+
+_keyed = msgspec.json.Decoder(_Keyed)
+
+
+def _key_in_body(body: bytes) -> str:
+    try:
+        return _keyed.decode(body).write_key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def is_ingest(path: str) -> bool:
+    """Return whether a path belongs to this door."""
+    before, after = _SETTINGS
+    return path in TYPES or (path.startswith(before) and path.endswith(after) and len(path) > len(before) + len(after))
+
+
 async def respond(send: Send, status: int, body: bytes, retry_after: int = 0) -> None:
     """Send a JSON answer.
 
     The connection stays open, also when the body was not read to its end: the server passes over the rest. To hang up
     on a client that is still sending would take the answer from it.
     """
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_CORS]
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     if status == 401:  # noqa: PLR2004 (the status itself)
