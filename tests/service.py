@@ -35,13 +35,14 @@ class Answer(NamedTuple):
 class Service:
     """A running service. What it says is in `output`; it says on standard error what goes wrong."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, data: Path, *options: str, variables: Mapping[str, str] | None = None) -> None:
         self.data = data
         command = [
             *(sys.executable, "-m", "parcours", "serve", "--data", str(data), "--port", "0"),
             *("--write-key", WRITE_KEY, "--secret-key", SECRET_KEY, *options),
         ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PARCOURS_")}
+        environment |= variables or {}
         self.errors = data.with_suffix(".log")
         with self.errors.open("ab") as log:
             self.process = subprocess.Popen(

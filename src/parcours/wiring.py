@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,12 +17,13 @@ from parcours.channels.push import HttpPushChannel
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
 from parcours.definitions.message import message_texts
-from parcours.errors import ParcoursError, Problem
+from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Changes, Channel, Clock, Store
 from parcours.runtimes.clocks import InputsClock, SystemClock
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.simulation import Simulation
+from parcours.sources.webhooks import BUILT_IN, Webhook, load_webhooks, missing_secrets
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.web.app import create_app
@@ -61,6 +63,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """The key that may use the API; one is made up and shown at the first start when there is none."""
     largest_body: Annotated[int, msgspec.Meta(ge=1_024)] = 4 * 2**20
     """Bytes a request body may have, as sent and unpacked."""
+    webhook_secrets: dict[str, str] = {}
+    """What webhooks are signed with, by their names; each is a variable, `PARCOURS_WEBHOOK_<NAME>_SECRET`."""
 
 
 def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -70,7 +74,14 @@ def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = 
         SettingsError: A value does not fit.
     """
     values: dict[str, object] = {}
+    values["webhook_secrets"] = {
+        found[1].lower().replace("_", "-"): secret
+        for variable, secret in environment.items()
+        if secret and (found := re.fullmatch(ENVIRONMENT_PREFIX + "WEBHOOK_([A-Z0-9_]+)_SECRET", variable))
+    }
     for field in Settings.__struct_fields__:
+        if field == "webhook_secrets":
+            continue
         name = ENVIRONMENT_PREFIX + field.upper()
         if given.get(field) is not None:
             values[field] = given[field]
@@ -107,13 +118,36 @@ def build(settings: Settings) -> Service:
     except OSError as error:
         raise SettingsError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
     channels = build_channels(settings)
+    webhooks = _webhooks(settings)
     store = SqliteStore(settings.data / "parcours.db")
     keys, new_keys = _keys(store, settings)
     start = store.last_received_at()
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
     renderer = Renderer()
     host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check)
-    return Service(host, create_app(host, keys, largest_body=settings.largest_body), new_keys)
+    app = create_app(
+        host,
+        keys,
+        largest_body=settings.largest_body,
+        webhooks=webhooks,
+        webhook_secrets=settings.webhook_secrets,
+    )
+    return Service(host, app, new_keys)
+
+
+def _webhooks(settings: Settings) -> dict[str, Webhook]:
+    """Return the webhooks there are: those that come with parcours, and those in the data folder, which go before."""
+    try:
+        webhooks = load_webhooks(BUILT_IN, settings.data / "webhooks")
+    except InvalidDefinitionError as error:
+        raise SettingsError(f"webhooks cannot be read: {error.message}") from None
+    missing = missing_secrets(settings.webhook_secrets, webhooks)
+    if missing:
+        raise SettingsError(
+            f"there is a secret for the webhook {missing[0]!r}, which is not there",
+            hint=f"webhooks are {', '.join(sorted(webhooks))}; your own are files in {settings.data / 'webhooks'}",
+        )
+    return webhooks
 
 
 def build_channels(settings: Settings) -> dict[str, Channel]:

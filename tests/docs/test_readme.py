@@ -45,7 +45,9 @@ class Reader:
         bin_ = Path(sys.executable).parent
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PARCOURS_")}
         self.environment = {**kept, "PATH": f"{bin_}{os.pathsep}{kept['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "80"}
+        # These two commands name no port on the page.
         self.environment["PARCOURS_PORT"] = self.ports["8700"]
+        self.environment["PARCOURS_URL"] = f"http://127.0.0.1:{self.ports['8700']}"
 
     def moved(self, text: str) -> str:
         for usual, port in self.ports.items():

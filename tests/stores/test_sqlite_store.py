@@ -178,3 +178,9 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path):
 def test_a_folder_that_is_not_there_or_not_ours_is_said(tmp_path: Path):
     with pytest.raises(StoreError, match=r"store\.db"):
         SqliteStore(tmp_path / "missing" / "store.db")
+
+
+def test_a_store_may_be_closed_as_soon_as_it_is_open(tmp_path: Path):
+    """The thread that copies the log back must not be caught at its start by the end."""
+    for _ in range(50):
+        SqliteStore(tmp_path / "store.db").close()

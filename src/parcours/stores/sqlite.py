@@ -605,7 +605,9 @@ class _Checkpoints:
     """Copies the write-ahead log back into the file, in a thread with a connection of its own."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        # Opened here, where a failure is told: a thread that ended at its start would never be missed.
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma synchronous = full")
         self._rows = 0
         self._wake = threading.Event()
         self._closed = False
@@ -620,8 +622,7 @@ class _Checkpoints:
             self._wake.set()
 
     def _run(self) -> None:
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        db.execute("pragma synchronous = full")
+        db = self._db
         while True:
             self._wake.wait()
             self._wake.clear()
@@ -635,12 +636,12 @@ class _Checkpoints:
             except sqlite3.Error:
                 # The log only grows until the next try; a disk that is full shows in the commit, where it is told.
                 continue
-        db.close()
 
     def close(self) -> None:
         self._closed = True
         self._wake.set()
         self._thread.join()
+        self._db.close()
 
 
 def _lock(path: Path) -> IO[str]:

@@ -196,8 +196,10 @@ def _step(
 
 @st.composite
 def _branch(draw: st.DrawFn, sent: list[str], *, keyed: bool) -> Data:
-    if sent and draw(st.booleans()):
-        branch: Data = {"type": "reaction", "reaction": draw(st.sampled_from(REACTIONS[:4]))}
+    branch: Data
+    by_reaction = draw(st.booleans())
+    if sent and by_reaction:
+        branch = {"type": "reaction", "reaction": draw(st.sampled_from(REACTIONS[:4]))}
         if draw(st.booleans()):
             branch["message"] = draw(st.sampled_from(sent))
         return branch
@@ -223,7 +225,7 @@ def messages(revision: int = 1) -> list[Data]:
     ]
 
 
-_rules = st.sampled_from(
+_rules: st.SearchStrategy[Data] = st.sampled_from(
     [
         {},
         {},

@@ -9,6 +9,7 @@ from litestar import Controller, Request, Response, get, put
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers.base import BaseRouteHandler
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
@@ -120,7 +121,7 @@ class Api(Controller):
     guards = [guard]  # noqa: RUF012 (the framework's form)
 
     @put("/definitions", summary="Publish definitions", status_code=200)
-    async def publish(self, request: Request[Any, Any, Any], data: Definitions) -> Response[Published]:
+    async def publish(self, request: Request[Any, Any, Any], data: JSONBody[Definitions]) -> Response[Published]:
         """Check definitions against each other and those in force, and put them in force: all or none."""
         errors, warnings = await _host(request).publish(data.definitions)
         answer = Published(not errors, errors[:MOST_PROBLEMS], warnings[:MOST_PROBLEMS])
@@ -149,7 +150,7 @@ class Api(Controller):
         )
 
     @get("/contacts/{contact:str}", summary="One contact")
-    async def contact(self, request: Request[Any, Any, Any], contact: str, limit: int = 100) -> ContactView:
+    async def contact(self, request: Request[Any, Any, Any], contact: FromPath[str], limit: FromQuery[int] = 100) -> ContactView:
         """Return a contact by id, or by an identity written `namespace:value`, such as `user_id:42`.
 
         A contact that became part of another is answered with the other; what happened to it before is part of that

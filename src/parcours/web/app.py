@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Litestar, Request, Response, get
@@ -12,9 +13,12 @@ from litestar.openapi import OpenAPIConfig
 import parcours
 from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
+from parcours.sources.webhooks import Webhook
 from parcours.web.api import Api
 from parcours.web.auth import Keys
-from parcours.web.ingest import Ingest, Receive, Scope, Send, is_ingest
+from parcours.web.bodies import Receive, Scope, Send
+from parcours.web.doors import Doors, serves
+from parcours.web.ingest import Ingest, is_ingest
 from parcours.web.telemetry import CONTENT_TYPE, Telemetry
 
 
@@ -33,7 +37,14 @@ def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Respo
     return Response({"status_code": 400, "detail": "the body is nested too deeply"}, status_code=400)
 
 
-def create_app(host: Embedded, keys: Keys, *, largest_body: int) -> Any:
+def create_app(
+    host: Embedded,
+    keys: Keys,
+    *,
+    largest_body: int,
+    webhooks: Mapping[str, Webhook] | None = None,
+    webhook_secrets: Mapping[str, str] | None = None,
+) -> Any:
     """Return the ASGI application that serves a host. The caller starts and closes the host."""
     telemetry = Telemetry(host)
 
@@ -55,10 +66,13 @@ def create_app(host: Embedded, keys: Keys, *, largest_body: int) -> Any:
         logging_config=None,
     )
     ingest = Ingest(host, keys, largest_body)
+    doors = Doors(host, keys, largest_body, webhooks, webhook_secrets)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_ingest(scope["path"]):
             await ingest(scope, receive, send)
+        elif scope["type"] == "http" and serves(scope["path"], scope["method"]):
+            await doors(scope, receive, send)
         else:
             await api(scope, receive, send)  # type: ignore[arg-type]  # the framework's own names for the same shapes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from parcours.errors import ParcoursError, Problem
@@ -92,13 +92,15 @@ def _too_large(largest: int) -> StatusError:
     return StatusError(413, "body_too_large", f"the body is larger than {largest} bytes", "send it in smaller parts")
 
 
-async def respond(send: Send, status: int, body: bytes, retry_after: int = 0) -> None:
-    """Send a JSON answer.
+async def respond(
+    send: Send, status: int, body: bytes, retry_after: int = 0, more: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send a JSON answer, with `more` headers if need be.
 
     The connection stays open, also when the body was not read to its end: the server passes over the rest. To hang up
     on a client that is still sending would take the answer from it.
     """
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     if retry_after:
         headers.append((b"retry-after", str(retry_after).encode()))
     if status == 401:  # noqa: PLR2004 (the status itself)

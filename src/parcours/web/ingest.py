@@ -13,22 +13,17 @@
 from __future__ import annotations
 
 import uuid
-import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 
-from parcours.errors import ParcoursError, Problem, StoreError
+from parcours.errors import Problem, StoreError
 from parcours.runtimes.clocks import wall_time
 from parcours.runtimes.embedded import Embedded, OverloadedError
 from parcours.runtimes.engine import Accepted, Refused
 from parcours.sources.segment import MalformedError, Read, SegmentReader
 from parcours.web.auth import Keys
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from parcours.web.bodies import Receive, Scope, Send, StatusError, read_body, respond
 
 _TYPES = ("track", "identify", "page", "screen", "group", "alias", "batch")
 
@@ -87,24 +82,24 @@ class Ingest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["method"] == "OPTIONS":
-            await respond(send, 204, b"")
+            await respond(send, 204, b"", more=_CORS)
             return
         try:
             status, body, retry_after = await self._answer(scope, receive)
-        except _StatusError as error:
+        except StatusError as error:
             status, body, retry_after = error.status, _encode(_failure(error.problem)), 0
-        await respond(send, status, body, retry_after)
+        await respond(send, status, body, retry_after, _CORS)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, int]:
         if scope["path"] not in TYPES:
             return self._settings(scope)
         if scope["method"] != "POST":
-            raise _StatusError(405, "method_not_allowed", "this path takes POST")
+            raise StatusError(405, "method_not_allowed", "this path takes POST")
         headers = {name: value for name, value in scope["headers"] if name in _HEADERS}
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         if authorization:
             self._check_key(authorization)
-        body = await self._body(headers, receive)
+        body = await read_body(headers, receive, self._largest)
         if not authorization:
             # A browser cannot set the header without asking first, so its library puts the key into the body.
             self._check_key(f"Bearer {_key_in_body(body)}")
@@ -124,7 +119,7 @@ class Ingest:
 
     def _check_key(self, authorization: str) -> None:
         if not self._keys.may_send(authorization):
-            raise _StatusError(
+            raise StatusError(
                 401,
                 "wrong_key",
                 "no write key, or a wrong one",
@@ -134,7 +129,7 @@ class Ingest:
     def _settings(self, scope: Scope) -> tuple[int, bytes, int]:
         """Tell the browser library where to send to."""
         if scope["method"] not in {"GET", "HEAD"}:
-            raise _StatusError(405, "method_not_allowed", "this path takes GET")
+            raise StatusError(405, "method_not_allowed", "this path takes GET")
         before, after = _SETTINGS
         key = scope["path"][len(before) : -len(after)]
         self._check_key(f"Bearer {key}")
@@ -144,48 +139,6 @@ class Ingest:
         # Nothing is loaded for other integrations, and no figures of the library are sent to its maker.
         answer = {"integrations": {"Segment.io": destination}, "metrics": {"sampleRate": 0}, "plan": {}}
         return 200, _encode(answer), 0
-
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._largest:
-            raise self._too_large()
-        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding not in {b"identity", b"gzip", b""}:
-            raise _StatusError(415, "unknown_encoding", "the body is neither plain nor gzip")
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                raise _StatusError(400, "incomplete_body", "the connection was closed before the body was complete")
-            part = event.get("body", b"")
-            size += len(part)
-            if size > self._largest:
-                raise self._too_large()
-            parts.append(part)
-            if not event.get("more_body"):
-                break
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return self._unpack(body) if encoding == b"gzip" or body[:2] == b"\x1f\x8b" else body
-
-    def _unpack(self, body: bytes) -> bytes:
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            plain = unpacker.decompress(body, self._largest + 1)
-        except zlib.error as error:
-            raise _StatusError(400, "invalid_gzip", f"the body is not gzip: {error}") from None
-        if len(plain) > self._largest:
-            raise self._too_large()
-        if not unpacker.eof:
-            raise _StatusError(400, "invalid_gzip", "the body is not complete gzip")
-        if unpacker.unused_data:
-            raise _StatusError(400, "invalid_gzip", "something follows the gzip in the body")
-        return plain
-
-    def _too_large(self) -> _StatusError:
-        return _StatusError(
-            413, "body_too_large", f"the body is larger than {self._largest} bytes", "send it in smaller parts"
-        )
 
 
 _HEADERS = frozenset({b"authorization", b"content-length", b"content-encoding"})
@@ -198,13 +151,6 @@ _CORS = (
     (b"access-control-allow-headers", b"authorization, content-type, content-encoding"),
     (b"access-control-max-age", b"86400"),
 )
-
-
-class _StatusError(ParcoursError):
-    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.problem = Problem(code=code, message=message, hint=hint)
 
 
 def _failure(problem: Problem) -> Answer:
@@ -253,18 +199,3 @@ def is_ingest(path: str) -> bool:
     """Return whether a path belongs to this door."""
     before, after = _SETTINGS
     return path in TYPES or (path.startswith(before) and path.endswith(after) and len(path) > len(before) + len(after))
-
-
-async def respond(send: Send, status: int, body: bytes, retry_after: int = 0) -> None:
-    """Send a JSON answer.
-
-    The connection stays open, also when the body was not read to its end: the server passes over the rest. To hang up
-    on a client that is still sending would take the answer from it.
-    """
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_CORS]
-    if retry_after:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    if status == 401:  # noqa: PLR2004 (the status itself)
-        headers.append((b"www-authenticate", b'Basic realm="parcours"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,302 @@
+"""The doors beside the Segment protocol, as plain ASGI: our own plain API, CloudEvents, and webhooks of other services.
+
+| path                           | who may               | what                                                              |
+|--------------------------------|-----------------------|-------------------------------------------------------------------|
+| `POST /v1/interactions`        | a write key           | one interaction or `{"items": [...]}`; `parcours.sources.plain`   |
+| `POST /v1/contacts`            | a write key           | the same for what is known of contacts                            |
+| `POST /v1/cloudevents`         | a write key           | CloudEvents 1.0; `parcours.sources.cloudevents`                   |
+| `POST /v1/webhooks/NAME`       | who signs as we know  | a delivery; `parcours.sources.webhooks`                           |
+| `GET /v1/webhooks/NAME`        | anybody               | the challenge of a vendor that asks whether the address is ours   |
+| `POST /v1/webhooks/NAME/try`   | a secret key          | what a delivery would become; nothing is kept                     |
+
+Every item gets a result of its own, `{index, id, status, error?}`, its status being `accepted`, `duplicate` or
+`rejected`; a `pointer` in an error points into the item.
+
+| answer | when                                                                                                        |
+|--------|-------------------------------------------------------------------------------------------------------------|
+| 200    | every item was accepted or had been before; it is durable                                                   |
+| 200 of a webhook | the delivery was understood, whatever became of its items: vendors leave addresses that refuse    |
+| 400    | the body cannot be read, or some items were rejected; the others were accepted                              |
+| 401    | no key or a wrong one; no signature or a wrong one                                                          |
+| 404    | there is no such webhook, or no secret is set for it                                                        |
+| 405, 413, 415 | not POST, too large, an encoding or media type we do not read                                        |
+| 503    | nothing was kept; send it again after `Retry-After` seconds                                                 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+import structlog
+
+from parcours.core.gate import Arrival, Happened, admit
+from parcours.errors import Problem, StoreError
+from parcours.runtimes.clocks import wall_time
+from parcours.runtimes.embedded import Embedded, OverloadedError
+from parcours.runtimes.engine import Accepted, Refused
+from parcours.sources import cloudevents
+from parcours.sources.plain import Item, read_contacts, read_interactions
+from parcours.sources.segment import MalformedError
+from parcours.sources.webhooks import Webhook, read_json
+from parcours.web.auth import Keys
+from parcours.web.bodies import Receive, Scope, Send, StatusError, read_body, read_raw_body, respond
+
+INTERACTIONS = "/v1/interactions"
+CONTACTS = "/v1/contacts"
+CLOUDEVENTS = "/v1/cloudevents"
+WEBHOOKS = "/v1/webhooks/"
+TRY = "/try"
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+_READERS: dict[str, Callable[[bytes], list[Item]]] = {INTERACTIONS: read_interactions, CONTACTS: read_contacts}
+_PLACES = {"/timestamp": "/occurred_at", "/properties": "/attributes"}
+_EVENT_PLACES = {"/timestamp": "/time", "/properties": "/data"}
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of one item: `index` is its place in the body, from 0 on."""
+
+    index: int
+    id: str
+    status: str
+    error: Problem | None = None
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What became of a body; `error` stands there when it could not be read as a whole."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    results: list[Result]
+    error: Problem | None = None
+
+
+class Preview(msgspec.Struct, omit_defaults=True):
+    """What one item of a delivery would become: an interaction with its name, or else what is known of a contact."""
+
+    id: str
+    interaction: str = ""
+    contact: bool = False
+    identities: list[tuple[str, str]] = []
+    attributes: dict[str, Any] = {}
+    addresses: dict[str, str | None] = {}
+    consent: dict[str, dict[str, str]] = {}
+    occurred_at: int | None = None
+    """Milliseconds since the epoch; absent means now."""
+    error: Problem | None = None
+
+
+class Trial(msgspec.Struct):
+    """What a delivery would become. `signature` is `right`, or says what is wrong with it."""
+
+    topic: str
+    signature: str
+    items: list[Preview]
+
+
+def serves(path: str, method: str) -> bool:
+    """Return whether a request is for one of these doors. `GET /v1/contacts` is the API's."""
+    if path.startswith(WEBHOOKS) or path in {INTERACTIONS, CLOUDEVENTS}:
+        return True
+    return path == CONTACTS and method == "POST"
+
+
+class Doors:
+    """The ASGI application of these paths.
+
+    Args:
+        host: Where arrivals go.
+        keys: Who may send.
+        largest_body: Bytes a body may have, as sent and unpacked.
+        webhooks: The webhooks there are, by name.
+        secrets: What deliveries are signed with, by the webhook's name; one without a secret is closed.
+    """
+
+    def __init__(
+        self,
+        host: Embedded,
+        keys: Keys,
+        largest_body: int,
+        webhooks: Mapping[str, Webhook] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        self._host = host
+        self._keys = keys
+        self._largest = largest_body
+        self._webhooks = webhooks or {}
+        self._secrets = secrets or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        retry_after = 0
+        try:
+            status, answer = await self._answer(scope, receive)
+        except StatusError as error:
+            status, answer = error.status, _failure(error.problem)
+        except MalformedError as error:
+            status, answer = 400, _failure(error.problem)
+        except (OverloadedError, StoreError) as error:
+            status, retry_after = 503, 1
+            answer = _failure(Problem(code=error.code, message=error.message, hint=error.hint))
+        await respond(send, status, _encode(answer), retry_after)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+        path: str = scope["path"]
+        raw: list[tuple[bytes, bytes]] = scope["headers"]
+        headers = dict(raw)
+        if path.startswith(WEBHOOKS):
+            return await self._webhook(path.removeprefix(WEBHOOKS), scope, headers, receive)
+        _only_post(scope)
+        if not self._keys.may_send(_text(headers, b"authorization")):
+            raise StatusError(
+                401,
+                "wrong_key",
+                "no write key, or a wrong one",
+                "send it as a Bearer token, or as the user name of HTTP Basic authentication",
+            )
+        body = await read_body(headers, receive, self._largest)
+        if path != CLOUDEVENTS:
+            answer = await self._submit(_READERS[path](body), _PLACES)
+        else:
+            try:
+                items = cloudevents.read(_texts(headers), body)
+            except cloudevents.UnsupportedMediaError:
+                hint = f"send {cloudevents.STRUCTURED}, {cloudevents.BATCHED}, or headers that begin with ce-"
+                raise StatusError(415, "unknown_media_type", "this is no CloudEvent in JSON", hint) from None
+            answer = await self._submit(items, _EVENT_PLACES)
+        return (400 if answer.rejected else 200), answer
+
+    async def _submit(self, items: list[Item], places: Mapping[str, str]) -> Answer:
+        """Hand on what could be read, and return what became of each item.
+
+        Raises:
+            OverloadedError: Too much is waiting.
+            StoreError: Nothing was kept.
+        """
+        outcomes = iter(await self._host.submit([item.arrival for item in items if item.arrival is not None]))
+        answer = Answer(0, 0, 0, [])
+        for index, item in enumerate(items):
+            problem = item.problem
+            if item.arrival is not None:
+                outcome = next(outcomes)
+                if isinstance(outcome, Refused):
+                    problem = _placed(outcome.problem, places)
+                elif isinstance(outcome, Accepted):
+                    answer.accepted += 1
+                    answer.results.append(Result(index, item.id, "accepted"))
+                    continue
+                else:
+                    answer.duplicates += 1
+                    answer.results.append(Result(index, item.id, "duplicate"))
+                    continue
+            answer.rejected += 1
+            answer.results.append(Result(index, item.id, "rejected", problem))
+        return answer
+
+    # --- webhooks -----------------------------------------------------------------------------------------------------
+
+    async def _webhook(
+        self, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+    ) -> tuple[int, object]:
+        name, trial, rest = path.partition(TRY)
+        webhook = None if rest else self._webhooks.get(name)
+        if trial and not self._keys.may_manage(_text(headers, b"authorization")):
+            raise StatusError(401, "wrong_key", "no secret key, or a wrong one", "send it as a Bearer token")
+        secret = self._secrets.get(name, "")
+        if webhook is None or not (secret or trial):
+            hint = f"set PARCOURS_WEBHOOK_{name.upper().replace('-', '_')}_SECRET" if webhook is not None else ""
+            raise StatusError(404, "unknown_webhook", "there is no such webhook, or no secret is set for it", hint)
+        if scope["method"] == "GET" and webhook.challenge and not trial:
+            return 200, {"challenge": _challenge(scope, webhook.challenge)}
+        _only_post(scope)
+        raw, plain = await read_raw_body(headers, receive, self._largest)
+        texts = _texts(headers)
+        refusal = webhook.refusal(secret, texts, raw, plain, wall_time()) if secret else "no secret is set"
+        if trial:
+            return 200, self._try(webhook, texts, plain, refusal)
+        if refusal:
+            raise StatusError(401, "wrong_signature", refusal)
+        answer = await self._submit(webhook.items(texts, read_json(plain), plain), _PLACES)
+        for result in answer.results:
+            if result.error is not None:
+                _log.warning("webhook_item_rejected", webhook=name, id=result.id, problem=str(result.error))
+        return 200, answer
+
+    def _try(self, webhook: Webhook, headers: Mapping[str, str], body: bytes, refusal: str) -> Trial:
+        payload = read_json(body)
+        items = webhook.items(headers, payload, body)
+        try:
+            topic = webhook.topic(headers, payload)
+        except MalformedError:
+            topic = ""
+        return Trial(topic, refusal or "right", [self._preview(item) for item in items])
+
+    def _preview(self, item: Item) -> Preview:
+        arrival = item.arrival
+        if arrival is None:
+            return Preview(item.id, error=item.problem)
+        now = wall_time()
+        admitted = admit(self._host.engine.plan, arrival, [], received_at=now, horizon=now, position=0)
+        problem = _placed(admitted, _PLACES) if isinstance(admitted, Problem) else None
+        return _shown(arrival, problem)
+
+
+def _shown(arrival: Arrival, problem: Problem | None) -> Preview:
+    preview = Preview(
+        arrival.message_id,
+        identities=list(arrival.identities),
+        attributes=arrival.what.attributes,
+        occurred_at=arrival.occurred_at,
+        error=problem,
+    )
+    if isinstance(arrival.what, Happened):
+        preview.interaction = arrival.what.name
+    else:
+        preview.contact = True
+        preview.addresses = getattr(arrival.what, "addresses", {})
+        preview.consent = getattr(arrival.what, "consent", {})
+    if problem is not None and problem.code == "too_deep":
+        preview.attributes = {}  # they cannot be shown either
+    return preview
+
+
+def _only_post(scope: Scope) -> None:
+    if scope["method"] != "POST":
+        raise StatusError(405, "method_not_allowed", "this path takes POST")
+
+
+def _challenge(scope: Scope, parameter: str) -> str:
+    try:
+        query: str = scope["query_string"].decode("latin-1")
+        given: str = parse_qs(query, max_num_fields=20).get(parameter, [""])[0]
+    except ValueError:
+        given = ""
+    if not given:
+        raise StatusError(400, "no_challenge", f"the query has no {parameter!r}")
+    return given.encode("utf-8", "replace").decode()
+
+
+def _texts(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
+
+
+def _failure(problem: Problem) -> Answer:
+    return Answer(0, 0, 0, [], problem)
+
+
+def _placed(problem: Problem, places: Mapping[str, str]) -> Problem:
+    """Return a problem with its pointer in the words of the door."""
+    for ours, theirs in places.items():
+        if problem.pointer == ours or problem.pointer.startswith(ours + "/"):
+            return msgspec.structs.replace(problem, pointer=theirs + problem.pointer[len(ours) :])
+    return problem
