@@ -6,5 +6,9 @@ import structlog
 
 structlog.configure(
     # The default draws every traceback as a picture, which takes longer than most tests.
-    processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer()]
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(),
+    ]
 )

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 WRITE_KEY = "wk_test"
 SECRET_KEY = "sk_test"
@@ -61,7 +61,7 @@ class Service:
             self._lines.put(line.decode())
         self._lines.put(None)
 
-    def wait_started(self) -> Service:
+    def wait_started(self) -> Self:
         """Return once it listens; fail if it ends before."""
         while (line := self._lines.get(timeout=PATIENCE)) is not None:
             if found := re.search(r"listening on http://([^:]+):(\d+)", line):
@@ -91,7 +91,7 @@ class Service:
         self.process.stdout.close()
         return code
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> Self:
         return self.wait_started()
 
     def __exit__(self, *_: object) -> None:

@@ -1,8 +1,10 @@
-"""Check that the documentation is whole: no dangling link, no command and no setting left out.
+"""Check that the documentation is whole: no dangling link, no command and no setting left out, nothing made out of date.
 
 Commands are read from src/parcours/cli.py (functions under `@app.command()`), settings from the fields of the class
 `Settings` in src/parcours/wiring.py, both without importing them. A command counts as documented when a page under
 docs/ has `parcours NAME`, a setting when a page has its name.
+
+Pictures and tables that are made from the code are made again and compared, by the scripts that make them.
 
 Run it as `python tools/check_docs.py [ROOT]`; without an argument it looks at the checkout it stands in.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,10 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]]+\]:\s*<?([^\s>]+)>?", re.MULTILINE)
 OUTSIDE = re.compile(r"^([a-z][a-z0-9+.-]*:|//|#)", re.IGNORECASE)
+
+
+MADE_BY = ("draw_journey.py", "doc_tables.py")
+"""The scripts in tools/ that make a part of the documentation, and with --check compare it."""
 
 
 def pages(root: Path) -> list[Path]:
@@ -110,15 +117,30 @@ def undocumented(root: Path) -> Iterator[str]:
                 yield f"{wiring}:{line}: no page under docs/ mentions the setting `{name}`"
 
 
+def out_of_date(root: Path) -> Iterator[str]:
+    """Return a line for each picture or page that differs from what the code makes."""
+    for name in MADE_BY:
+        script = root / "tools" / name
+        if not script.exists():
+            continue
+        # In a process of its own: this check itself needs nothing but the standard library.
+        command = [sys.executable, str(script), "--check", "--root", str(root)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own script)
+        if done.returncode:
+            yield from (done.stdout.strip() or done.stderr.strip()).splitlines()
+
+
 def main(arguments: list[str]) -> int:
     """Print what the documentation lacks, and return 1 if it lacks anything."""
     root = Path(arguments[0]) if arguments else Path(__file__).resolve().parent.parent
-    lacking = [*dangling_links(root), *undocumented(root)]
+    lacking = [*dangling_links(root), *undocumented(root), *out_of_date(root)]
     for line in lacking:
         print(line)
     if lacking:
         return 1
-    print(f"docs: {len(pages(root))} pages, every link, command and setting is there")
+    print(
+        f"docs: {len(pages(root))} pages, every link, command and setting is there, pictures and tables are up to date"
+    )
     return 0
 
 

@@ -137,7 +137,13 @@ def fields(struct: type[msgspec.Struct]) -> str:
         rows.append([f"`{info.tag_field}`", f"`{info.tag}`", "required", "Says what this is."])
     for field in info.fields:
         default: Any = field.default if field.default is not msgspec.NODEFAULT else ""
-        usual = "required" if field.required else "" if default in {None, ""} else f"`{msgspec.json.encode(default).decode()}`"
+        usual = (
+            "required"
+            if field.required
+            else ""
+            if default in {None, ""}
+            else f"`{msgspec.json.encode(default).decode()}`"
+        )
         rows.append([f"`{field.encode_name}`", kind_of(field.type), usual.replace('"', ""), description_of(field.type)])
     return table(["field", "takes", "default", "what it is"], rows)
 
@@ -168,7 +174,9 @@ def content() -> str:
         needed += [" or ".join(f"`{one}`" for one in channel.one_of)] if channel.one_of else []
         optional = ", ".join(f"`{one}`" for one in channel.optional)
         rows.append([f"`{name}`", ", ".join(needed), optional, f"`{channel.address}`"])
-    return table(["channel", "content it needs", "content it may have", "the contact's attribute with the address"], rows)
+    return table(
+        ["channel", "content it needs", "content it may have", "the contact's attribute with the address"], rows
+    )
 
 
 def reactions() -> str:
@@ -188,6 +196,10 @@ def settings() -> str:
             if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
                 name = one.target.id
                 said = str(ast.literal_eval(after.value))
+                if "dict" in ast.unparse(one.annotation):  # many variables, named below the field, and no option
+                    named = re.search(r"`(PARCOURS_[A-Z_<>]+)`", said)
+                    rows.append(["", f"`{named[1]}`" if named else "", "", said])
+                    continue
                 rows.append([f"`--{name.replace('_', '-')}`", f"`PARCOURS_{name.upper()}`", usual_of(one.value), said])
     return table(["option", "environment variable", "default", "what it is"], rows)
 

@@ -19,6 +19,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +65,10 @@ STYLES = {
 PILL = Style("#8c959f", "#f6f8fa")
 INK, FAINT, LINE = "#1f2328", "#57606a", "#768390"
 
+MARKER = (
+    '<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+    f'orient="auto-start-reverse"><path d="M0 0.5 L10 5 L0 9.5 Z" fill="{LINE}"/></marker></defs>'
+)
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 CAPTION, NAME, TEXT = 10, 14, 12
 LETTERS = 40  # after so many a line is wrapped
@@ -127,8 +132,7 @@ class Edge:
     @property
     def stops(self) -> list[Node]:
         """All nodes it touches, from the upper to the lower row."""
-        ends = [self.head, *self.way, self.tail] if self.back else [self.tail, *self.way, self.head]
-        return ends
+        return [self.head, *self.way, self.tail] if self.back else [self.tail, *self.way, self.head]
 
 
 def width_of(text: str, size: int, *, bold: bool = False) -> float:
@@ -202,7 +206,10 @@ class Graph:
             case WaitFor():
                 for branch in step.events:
                     if isinstance(branch, InteractionBranch):
-                        name, lines = self.interaction(branch.interaction), self.filter(branch.interaction, branch.where)
+                        name, lines = (
+                            self.interaction(branch.interaction),
+                            self.filter(branch.interaction, branch.where),
+                        )
                     else:
                         name, lines = f"{branch.message or 'any message'} {branch.reaction}", []
                     self.arrow(card, branch.next or step.next, name, lines)
@@ -339,7 +346,7 @@ def neighbours(graph: Graph) -> tuple[dict[int, list[Node]], dict[int, list[Node
     below: dict[int, list[Node]] = {id(node): [] for node in graph.nodes}
     for edge in graph.edges:
         stops = edge.stops
-        for upper, lower in zip(stops, stops[1:], strict=False):
+        for upper, lower in pairwise(stops):
             below[id(upper)].append(lower)
             above[id(lower)].append(upper)
     return above, below
@@ -348,7 +355,7 @@ def neighbours(graph: Graph) -> tuple[dict[int, list[Node]], dict[int, list[Node
 def put(row: list[Node], wanted: list[float], weights: list[float]) -> None:
     """Place a row in its order, as near as can be to where each node wants to be (isotonic regression)."""
     offsets = [0.0]
-    for left, right in zip(row, row[1:], strict=False):
+    for left, right in pairwise(row):
         offsets.append(offsets[-1] + (left.width + right.width) / 2 + GAP)
     blocks: list[tuple[float, float, int]] = []  # mean, weight, number of nodes
     for goal, weight, offset in zip(wanted, weights, offsets, strict=True):
@@ -375,8 +382,7 @@ def draw(journey: JourneyDefinition, workspace: Workspace) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="{FONT}">',
         f"<title>{escape(journey.title or journey.name)}</title>",
-        '<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
-        f'orient="auto-start-reverse"><path d="M0 0.5 L10 5 L0 9.5 Z" fill="{LINE}"/></marker></defs>',
+        MARKER,
         f'<g fill="none" stroke="{LINE}" stroke-width="1.6">',
         *(arrow(edge, ports) for edge in graph.edges),
         "</g>",
@@ -394,7 +400,7 @@ def arrange_ports(graph: Graph) -> dict[tuple[int, bool], float]:
         meeting.setdefault((id(edge.stops[-1]), False), []).append(edge)
     ports: dict[tuple[int, bool], float] = {}
     for (_, begins), edges in meeting.items():
-        edges.sort(key=lambda edge: edge.stops[1].x if begins else edge.stops[-2].x)  # noqa: B023 (used at once)
+        edges.sort(key=lambda edge: edge.stops[1].x if begins else edge.stops[-2].x)
         node = edges[0].stops[0 if begins else -1]
         apart = min(PORTS, (node.width - 30) / len(edges)) if node.shape == "card" else 0.0
         for index, edge in enumerate(edges):
@@ -433,7 +439,9 @@ def figure(node: Node) -> str:
         return f'<rect {box} rx="13" fill="{PILL.fill}" stroke="{PILL.edge}"/>{"".join(rows)}'
     style = STYLES[node.caption]
     at = f'x="{left + 18:.1f}"'
-    band = f'<path d="M{left + 6:.1f} {top + 8:.1f} V{top + node.height - 8:.1f}" stroke="{style.edge}" stroke-width="4"'
+    band = (
+        f'<path d="M{left + 6:.1f} {top + 8:.1f} V{top + node.height - 8:.1f}" stroke="{style.edge}" stroke-width="4"'
+    )
     rows = [
         text(node.caption.upper(), at, top + 19, CAPTION, style.edge, bold=True, spaced=True),
         text(node.name, at, top + 37, NAME, INK, bold=True),

@@ -16,9 +16,10 @@ from aiosmtpd.smtp import AuthResult
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parcours.channels.email import SmtpChannel, _words, normalize_address
+from parcours.channels.email import SmtpChannel, _words
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Delivery
+from parcours.sources.addresses import normalize_email
 from parcours.testing.receivers import HANG, HANG_UP, SmtpReceiver
 
 HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "X-Parcours-Message", "MIME-Version", "Content-Type"]
@@ -382,8 +383,8 @@ def test_settings_of_no_use_are_refused(settings, reason):
         ("ann@exa mple.com", None),
     ],
 )
-def test_normalize_address(text, normal):
-    assert normalize_address(text) == normal
+def test_normalize_email(text, normal):
+    assert normalize_email(text) == normal
 
 
 WRITER = SmtpChannel("127.0.0.1", 25, "Shop <news@shop.example>", tls="none")

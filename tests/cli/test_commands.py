@@ -143,7 +143,7 @@ def test_check_of_files_that_cannot_be_read(tmp_path: Path):
 
 
 def test_simulate_the_seed_journey():
-    said = parcours("simulate", SEED, "--inputs", SEED / "happenings.jsonl", "--until", "2026-03-10T00:00:00Z")
+    said = child("simulate", SEED, "--inputs", SEED / "happenings.jsonl", "--until", "2026-03-10T00:00:00Z")
     assert (said.code, said.err) == (0, "")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.out.splitlines() if "│" in line]
     events = [(row[1], row[3], row[4], row[5]) for row in rows]

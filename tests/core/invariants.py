@@ -97,12 +97,27 @@ def nothing_is_sent_without_an_address(found: Snapshot) -> None:
 
 
 def what_was_entered_has_ended_or_is_under_way(found: Snapshot) -> None:
-    for id_, entries in found.traces.items():
-        entered = [entry.run for _, entry in entries if entry.what == What.ENTERED]
-        ended = [entry.run for _, entry in entries if entry.what == What.ENDED]
-        under_way = [run for runs in found.contacts[id_].runs.values() for run in runs]
-        assert sorted(entered) == sorted(ended + under_way)
-        assert len(set(entered)) == len(entered)
+    """Of a person, that is: a run goes on in the contact that its own became part of."""
+    entered: dict[str, list[str]] = {}
+    over: dict[str, list[str]] = {}
+    for id_, contact in found.contacts.items():
+        person = who_is(found, id_)
+        entries = [entry for _, entry in found.traces.get(id_, [])]
+        entered.setdefault(person, []).extend(entry.run for entry in entries if entry.what == What.ENTERED)
+        over.setdefault(person, []).extend(entry.run for entry in entries if entry.what == What.ENDED)
+        over[person].extend(run for runs in contact.runs.values() for run in runs)
+    for person, runs in entered.items():
+        assert len(set(runs)) == len(runs)
+        assert sorted(runs) == sorted(over[person])
+
+
+def who_became_part_of_another_is_empty(found: Snapshot) -> None:
+    for contact in found.contacts.values():
+        if contact.merged_into:
+            assert contact.id in found.contacts[contact.merged_into].merged
+            kept = {"id", "time", "created", "merged", "merged_into"}
+            rest = [getattr(contact, field) for field in contact.__struct_fields__ if field not in kept]
+            assert not any(rest)
 
 
 def traces_go_forward_in_time(found: Snapshot) -> None:
@@ -157,6 +172,7 @@ OF_A_STORE = (
     every_message_has_its_entry_in_the_trace_and_the_other_way_round,
     nothing_is_sent_without_an_address,
     what_was_entered_has_ended_or_is_under_way,
+    who_became_part_of_another_is_empty,
     traces_go_forward_in_time,
     an_entry_is_laid_at_the_door_of_an_input_of_its_contact_and_instant,
     statistics_are_the_trace_counted,
@@ -178,3 +194,10 @@ def check_invariants(found: Snapshot, plan: Plan) -> None:
 
 def all_messages(found: Snapshot) -> list[Message]:
     return [message for messages in found.messages.values() for message in messages]
+
+
+def who_is(found: Snapshot, id_: str) -> str:
+    """The contact that stands for a person: the one that others became part of."""
+    while into := found.contacts[id_].merged_into:
+        id_ = into
+    return id_

@@ -207,7 +207,7 @@ def test_scenarios_come_to_something():
     """The strategies are worth their time only if what they draw meets the rules: every kind of decision is reached."""
     met: set[str] = set()
 
-    @examples(300)
+    @examples(150)
     @seed(1)
     @given(scenarios())
     def look(scenario: Scenario) -> None:

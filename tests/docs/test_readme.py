@@ -44,7 +44,12 @@ class Reader:
         self.ports = {"8700": str(free_port()), "2525": str(free_port())}
         bin_ = Path(sys.executable).parent
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PARCOURS_")}
-        self.environment = {**kept, "PATH": f"{bin_}{os.pathsep}{kept['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "80"}
+        self.environment = {
+            **kept,
+            "PATH": f"{bin_}{os.pathsep}{kept['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "80",
+        }
         # These two commands name no port on the page.
         self.environment["PARCOURS_PORT"] = self.ports["8700"]
         self.environment["PARCOURS_URL"] = f"http://127.0.0.1:{self.ports['8700']}"
@@ -130,5 +135,5 @@ def test_every_command_gives_the_output_shown(reader: Reader) -> None:
 def test_the_two_commands_are_those_of_the_makefile() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)", text))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE))
     assert {"demo", "test"} <= named <= targets

@@ -146,9 +146,7 @@ async def test_a_contact_that_cannot_be_folded_holds_up_nobody_elses_timers(
     assert outcome.problem.code == "internal_error"
 
 
-async def test_an_arrival_that_cannot_be_folded_is_refused_by_itself(
-    host: Embedded, monkeypatch: pytest.MonkeyPatch
-):
+async def test_an_arrival_that_cannot_be_folded_is_refused_by_itself(host: Embedded, monkeypatch: pytest.MonkeyPatch):
     real = engine_module.fold
 
     def fold(plan: object, contact: object, item: object) -> object:
@@ -202,15 +200,13 @@ async def test_a_clock_that_follows_inputs_stands_still_between_them():
     first, second = happened("a"), happened("b", "bob", "Other")
     first.occurred_at, second.occurred_at = START + 1_000, START + 3_601_000
     await host.submit([first])
-    assert list(store.due_times()) == [(START + 3_601_000, list(store.due_times())[0][1])]
+    assert [due for due, _ in store.due_times()] == [START + 3_601_000]
     await host.submit([second])
     await until(lambda: not list(store.due_times()), "the timer fires once an input has carried the clock to it")
     await host.close()
 
 
-async def test_beyond_what_may_wait_senders_are_asked_to_come_back(
-    host: Embedded, monkeypatch: pytest.MonkeyPatch
-):
+async def test_beyond_what_may_wait_senders_are_asked_to_come_back(host: Embedded, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(embedded_module, "MOST_QUEUED", 10)
     results = await asyncio.gather(
         *[host.submit([happened(f"{group}-{number}") for number in range(6)]) for group in range(5)],

@@ -49,7 +49,9 @@ def test_keys_wait_in_memory_until_a_slice_is_full(tmp_path: Path, monkeypatch: 
     for position in range(1, 14):
         fill(store, position)
         sizes.append(store._db.execute("select count(*) from seen").fetchone()[0])
-        assert store.seen([key(number) for number in range(1, 20)]) == {key(number) for number in range(1, position + 1)}
+        assert store.seen([key(number) for number in range(1, 20)]) == {
+            key(number) for number in range(1, position + 1)
+        }
     assert sizes == [0] * 5 + [6] * 6 + [12] * 2
     assert dict(store.marks()) == {}
     store.close()

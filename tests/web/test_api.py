@@ -108,9 +108,11 @@ def contact_id(value: str) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["user_id:nobody", "000000000000000", "nonsense", "%00", "user_id:%00", "user_id:%ED%A0%80", "%FF", "é", ":", "a:"]
-    + ["x" * 5_000, "user_id:" + "%F0%9F%98%80"],
-)
+    [
+        "user_id:nobody", "000000000000000", "nonsense", "%00", "user_id:%00", "user_id:%ED%A0%80", "%FF", "é", ":",
+        "a:", "x" * 5_000, "user_id:%F0%9F%98%80",
+    ],
+)  # fmt: skip
 def test_a_contact_that_is_not_there(fresh: Service, path: str):
     from urllib.parse import quote
 
@@ -142,7 +144,11 @@ def test_the_report_counts_what_happened(fresh: Service):
             {"type": "identify", "userId": who, "traits": traits}, {"type": "track", "event": "Counted", "userId": who}
         )
     report = fresh.report()
-    counted = {(row["step"], row["what"], row["reason"]): row["count"] for row in report["statistics"] if row["journey"] == "counted"}
+    counted = {
+        (row["step"], row["what"], row["reason"]): row["count"]
+        for row in report["statistics"]
+        if row["journey"] == "counted"
+    }
     assert counted == {
         ("", "entered", ""): 3,
         ("s", "arrived", ""): 3,
@@ -173,12 +179,16 @@ def test_the_api_describes_itself(fresh: Service):
     schema = fresh.request("GET", "/schema/openapi.json")
     assert schema.status == 200
     assert schema.json["openapi"].startswith("3.")
-    assert {"/v1/definitions", "/v1/report", "/v1/contacts/{contact}", "/healthz", "/metrics"} <= set(schema.json["paths"])
+    assert {"/v1/definitions", "/v1/report", "/v1/contacts/{contact}", "/healthz", "/metrics"} <= set(
+        schema.json["paths"]
+    )
     references = [line for line in json.dumps(schema.json).split('"') if line.startswith("#/components/schemas/")]
     assert {reference.rsplit("/", 1)[1] for reference in references} <= set(schema.json["components"]["schemas"])
 
 
-@pytest.mark.parametrize("method, path", [("GET", "/v1/definitions"), ("PUT", "/v1/definitions"), ("GET", "/v1/report")])
+@pytest.mark.parametrize(
+    "method, path", [("GET", "/v1/definitions"), ("PUT", "/v1/definitions"), ("GET", "/v1/report")]
+)
 @pytest.mark.parametrize("key", [None, "", "wrong", WRITE_KEY])
 def test_only_the_secret_key_may_use_the_api(fresh: Service, method: str, path: str, key: str | None):
     answer = fresh.api(method, path, {"definitions": []} if method == "PUT" else None, key=key)
@@ -188,9 +198,12 @@ def test_only_the_secret_key_may_use_the_api(fresh: Service, method: str, path: 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"null", b"[]", b"{}", b'{"definitions": 5}', b'{"definitions": [], "colour": 1}', b"\xff", b'{"definitions": ["\\ud800"]}']
-    + [b'{"definitions": [5]}', b'{"definitions": [{"kind": ' + b"[" * 20_000 + b"]" * 20_000 + b"}]}"],
-)
+    [
+        b"", b"{", b"null", b"[]", b"{}", b'{"definitions": 5}', b'{"definitions": [], "colour": 1}', b"\xff",
+        b'{"definitions": ["\\ud800"]}', b'{"definitions": [5]}',
+        b'{"definitions": [{"kind": ' + b"[" * 20_000 + b"]" * 20_000 + b"}]}",
+    ],
+)  # fmt: skip
 def test_a_body_that_is_no_publication(fresh: Service, body: bytes):
     answer = fresh.api("PUT", "/v1/definitions", body)
     assert answer.status == 400, answer
@@ -199,7 +212,11 @@ def test_a_body_that_is_no_publication(fresh: Service, body: bytes):
 
 @pytest.mark.parametrize("value", ["\0", "x\ud800", 2**70, 1e300, None, [], {"a": {}}])
 def test_an_odd_value_in_a_definition_is_refused_not_a_failure(fresh: Service, value: object):
-    for definition in ({"kind": "interaction", "name": value}, {**RECEIPT, "title": value}, {**RECEIPT, "content": value}):
+    for definition in (
+        {"kind": "interaction", "name": value},
+        {**RECEIPT, "title": value},
+        {**RECEIPT, "content": value},
+    ):
         answer = fresh.publish(definition)
         assert answer.status == 400, answer
 

@@ -64,7 +64,9 @@ BAD_MESSAGES = {
     "a list for a user": (b'{"type": "track", "event": "a", "userId": [1]}', "wrong_type", "/userId"),
     "a fraction for a user": (b'{"type": "track", "event": "a", "userId": 1.5}', "wrong_type", "/userId"),
     "a user without end": (
-        b'{"type": "track", "event": "a", "userId": "' + b"x" * 600 + b'"}', "invalid_message", "/userId"
+        b'{"type": "track", "event": "a", "userId": "' + b"x" * 600 + b'"}',
+        "invalid_message",
+        "/userId",
     ),
     "a message id without end": (
         b'{"type": "track", "event": "a", "userId": "1", "messageId": "' + b"x" * 600 + b'"}',
@@ -72,7 +74,9 @@ BAD_MESSAGES = {
         "/messageId",
     ),
     "properties of text": (
-        b'{"type": "track", "event": "a", "userId": "1", "properties": "x"}', "wrong_type", "/properties"
+        b'{"type": "track", "event": "a", "userId": "1", "properties": "x"}',
+        "wrong_type",
+        "/properties",
     ),
     "the year 1": (
         b'{"type": "track", "event": "a", "userId": "1", "timestamp": "0001-01-01T00:00:00Z"}',
@@ -85,8 +89,10 @@ BAD_MESSAGES = {
         "/timestamp",
     ),
     "sent in the year 9999": (
-        b'{"type": "track", "event": "a", "userId": "1", "timestamp": "2026-01-01T00:00:00Z",'
-        b' "sentAt": "9999-12-31T23:59:59Z"}',
+        (
+            b'{"type": "track", "event": "a", "userId": "1", "timestamp": "2026-01-01T00:00:00Z",'
+            b' "sentAt": "9999-12-31T23:59:59Z"}'
+        ),
         "absurd_time",
         "/timestamp",
     ),
@@ -101,7 +107,9 @@ BAD_MESSAGES = {
         "/timestamp",
     ),
     "a number for a time": (
-        b'{"type": "track", "event": "a", "userId": "1", "timestamp": true}', "wrong_type", "/timestamp"
+        b'{"type": "track", "event": "a", "userId": "1", "timestamp": true}',
+        "wrong_type",
+        "/timestamp",
     ),
     "NUL": (
         b'{"type": "track", "event": "a", "userId": "1", "properties": {"x/y": ["\\u0000"]}}',
@@ -109,15 +117,21 @@ BAD_MESSAGES = {
         "/properties/x~1y/0",
     ),
     "NUL in a name": (
-        b'{"type": "track", "event": "a", "userId": "1", "properties": {"\\u0000": 1}}', "nul_character", "/properties"
+        b'{"type": "track", "event": "a", "userId": "1", "properties": {"\\u0000": 1}}',
+        "nul_character",
+        "/properties",
     ),
     "NUL in the user": (b'{"type": "track", "event": "a", "userId": "a\\u0000b"}', "nul_character", "/userId"),
     "NUL in the event": (b'{"type": "track", "event": "a\\u0000", "userId": "1"}', "nul_character", "/event"),
     "a lone surrogate": (
-        b'{"type": "track", "event": "a", "userId": "1", "properties": {"x": "\\ud83d"}}', "lone_surrogate", ""
+        b'{"type": "track", "event": "a", "userId": "1", "properties": {"x": "\\ud83d"}}',
+        "lone_surrogate",
+        "",
     ),
     "a lone surrogate in the id": (
-        b'{"type": "track", "event": "a", "userId": "1", "messageId": "\\udfff"}', "lone_surrogate", ""
+        b'{"type": "track", "event": "a", "userId": "1", "messageId": "\\udfff"}',
+        "lone_surrogate",
+        "",
     ),
     "text that is not UTF-8": (b'{"type": "track", "event": "\xff", "userId": "1"}', "invalid_json", ""),
     "a huge integer": (
@@ -131,10 +145,14 @@ BAD_MESSAGES = {
         "/properties",
     ),
     "a number beyond all bounds": (
-        b'{"type": "track", "event": "a", "userId": "1", "properties": {"x": 1e999}}', "wrong_type", "/properties"
+        b'{"type": "track", "event": "a", "userId": "1", "properties": {"x": 1e999}}',
+        "wrong_type",
+        "/properties",
     ),
     "consent of text": (
-        b'{"type": "identify", "userId": "1", "traits": {"consent": "yes"}}', "invalid_message", "/traits/consent"
+        b'{"type": "identify", "userId": "1", "traits": {"consent": "yes"}}',
+        "invalid_message",
+        "/traits/consent",
     ),
     "consent for a channel nobody knows": (
         b'{"type": "identify", "userId": "1", "traits": {"consent": {"fax": true}}}',
@@ -178,9 +196,11 @@ def test_deep_nesting(service: Service, who: str, depth: int):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"x", b"null", b"[]", b"{}", b'{"batch": 5}', b'{"batch": [', b'{"batch": []} trailing', b"\xff\xfe", b"\0"]
-    + [b'{"batch": [{"type": "track", "event": "a\x00b"}]}', b"\xef\xbb\xbf{}", b'{"batch": [], "sentAt": 5}'],
-)
+    [
+        b"", b"x", b"null", b"[]", b"{}", b'{"batch": 5}', b'{"batch": [', b'{"batch": []} trailing', b"\xff\xfe", b"\0",
+        b'{"batch": [{"type": "track", "event": "a\x00b"}]}', b"\xef\xbb\xbf{}", b'{"batch": [], "sentAt": 5}',
+    ],
+)  # fmt: skip
 def test_a_body_that_is_no_batch(service: Service, body: bytes):
     answer = service.post("/v1/batch", body)
     assert answer.status == 400
@@ -190,7 +210,9 @@ def test_a_body_that_is_no_batch(service: Service, body: bytes):
 
 
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/identify", "/v1/page", "/v1/screen"])
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b"{", b'{"userId": "\\ud800"}', b'{"userId": 1, "event": []}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{}", b"{", b'{"userId": "\\ud800"}', b'{"userId": 1, "event": []}']
+)
 def test_a_body_that_is_no_message(service: Service, path: str, body: bytes):
     answer = service.post(path, body)
     assert answer.status == 400
@@ -344,7 +366,9 @@ def test_a_wrong_method(service: Service, method: str):
     assert service.request(method, "/v1/batch", headers=basic(WRITE_KEY)).status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/batch", "/v1/batch/", "/v1/telegram", "/v1/batch%00", "/v1/../etc"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v2/batch", "/v1/batch/", "/v1/telegram", "/v1/batch%00", "/v1/../etc"]
+)
 def test_a_wrong_path(service: Service, path: str):
     assert service.post(path, {"batch": []}).status in {404, 405}
 

@@ -40,18 +40,6 @@ _NOT_THE_MESSAGE: Final = frozenset({530, 534, 535, 538})
 """Permanent replies that are about our login: the message can go once that is mended."""
 
 
-def normalize_address(text: str) -> str | None:
-    """Return an e-mail address in its usual form, or None when the text is not an address.
-
-    Nothing is looked up: the syntax is checked (quoted local parts and addresses without a domain name are not
-    accepted), the domain is lower-cased and written in Unicode, the local part is put in NFC and keeps its case.
-    """
-    try:
-        return validate_email(text.strip(), check_deliverability=False).normalized
-    except EmailNotValidError:
-        return None
-
-
 class _Mailbox(NamedTuple):
     name: str
     address: str

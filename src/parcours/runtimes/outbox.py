@@ -27,7 +27,7 @@ from parcours.core.gate import Arrival, Reacted
 from parcours.core.inputs import Interaction
 from parcours.core.plan import Plan
 from parcours.definitions.message import MessageDefinition
-from parcours.errors import PermanentFailureError, StoreError, TemporaryFailureError
+from parcours.errors import ParcoursError, PermanentFailureError, TemporaryFailureError
 from parcours.ports import Channel, Delivery, Pending, Settlement, Store
 from parcours.runtimes.clocks import wall_time
 
@@ -201,17 +201,20 @@ class _Line:
         try:
             await self._channel.send(self._outbox.deliver(item.message))
         except TemporaryFailureError as error:
-            if attempts < MOST_ATTEMPTS:
-                self._again(item, attempts, error)
-                return
-            await self._give_up(item, attempts, f"gave up after {attempts} tries: {error}")
+            failure = error
         except PermanentFailureError as error:
             await self._give_up(item, attempts, str(error))
+            return
         except Exception as error:  # noqa: BLE001 (a defect in a channel must cost one try, not the line)
             _log.exception("channel_failed", channel=self._name, message_id=item.message.id)
-            self._again(item, attempts, TemporaryFailureError(f"{type(error).__name__}: {error}"))
+            failure = TemporaryFailureError(f"{type(error).__name__}: {error}")
         else:
             self._outbox.settled(Settlement(item.sequence, "sent", attempts))
+            return
+        if attempts < MOST_ATTEMPTS:
+            self._again(item, attempts, failure)
+        else:
+            await self._give_up(item, attempts, f"gave up after {attempts} tries: {failure}")
 
     def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
         seconds = pause(attempts, error.retry_after, random.random())  # noqa: S311 (spreads tries; not a secret)
@@ -226,6 +229,10 @@ class _Line:
         message = item.message
         _log.warning("message_failed", channel=self._name, message_id=message.id, error=error)
         reaction = Reacted("bounced", message.id, {"channel": self._name, "error": error})
-        with contextlib.suppress(StoreError):
+        try:
             await self._outbox.bounce(Arrival("parcours", f"bounced:{message.id}", (), reaction))
+        except ParcoursError as unkept:
+            # Nobody would learn of it if it were settled now.
+            self._again(item, attempts, TemporaryFailureError(f"{error} (and that cannot be kept now: {unkept})"))
+            return
         self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))

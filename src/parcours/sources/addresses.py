@@ -11,9 +11,12 @@ LONGEST_TOKEN = 4_096
 
 @lru_cache(maxsize=16_384)
 def normalize_email(text: str) -> str | None:
-    """Return an e-mail address with its domain in lower case, or None when it is not one. Nothing is looked up."""
+    """Return an e-mail address in its usual form, or None when the text is not one. Nothing is looked up.
+
+    The domain is lower-cased and written in Unicode, the local part is put in NFC and keeps its case.
+    """
     try:
-        return validate_email(text, check_deliverability=False).normalized
+        return validate_email(text.strip(), check_deliverability=False).normalized
     except EmailNotValidError:
         return None
 

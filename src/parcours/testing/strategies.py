@@ -25,11 +25,13 @@ from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.runtimes.simulation import Simulation
 
 Data = dict[str, Any]
+Identities = tuple[tuple[str, str], ...]
 
 START = 1_772_442_000_000
 """2026-03-02T09:00:00Z: the instant at which scenarios begin."""
 
 PEOPLE = ("ann", "bob", "cyd")
+DEVICES = ("x", "y")
 INTERACTIONS = ("Go", "Paid", "Seen")
 MESSAGES = ("news", "offer", "receipt", "ping", "nudge")
 SEGMENTS = ("locals", "regulars")
@@ -270,7 +272,7 @@ class Comes(msgspec.Struct, frozen=True):
     """Somebody does something, or tells of themselves."""
 
     what: Happened | Learned
-    identities: tuple[tuple[str, str], ...]
+    identities: Identities
     age: int
     """How long ago it occurred, in milliseconds; less than 0 is in the future."""
 
@@ -316,14 +318,14 @@ class Scenario(msgspec.Struct, frozen=True):
 _attributes = st.fixed_dictionaries(
     {}, optional={"total": st.integers(0, 4) | st.just(1.5), "order": st.sampled_from([*ORDERS, 1, None])}
 )
-_identities = st.one_of(
-    st.sampled_from(PEOPLE).map(lambda name: (("user_id", name),)),
-    st.sampled_from(PEOPLE).map(lambda name: (("user_id", name),)),
-    st.sampled_from(PEOPLE).map(lambda name: (("user_id", name), ("anonymous_id", "x"))),
-    st.just((("anonymous_id", "x"),)),
-)
+_known: st.SearchStrategy[Identities] = st.sampled_from(PEOPLE).map(lambda name: (("user_id", name),))
+_anonymous: st.SearchStrategy[Identities] = st.sampled_from(DEVICES).map(lambda device: (("anonymous_id", device),))
+_both = st.tuples(_known, _anonymous).map(lambda pair: pair[0] + pair[1])
+_identities = _known | _known | _anonymous | _both
 _HOUR = 3_600_000
-_ages = st.sampled_from([0] * 5 + [1_000, _HOUR, 6 * _HOUR, 6 * _HOUR + 1, 48 * _HOUR, -_HOUR, -23 * _HOUR, -25 * _HOUR])
+_ages = st.sampled_from(
+    [0] * 5 + [1_000, _HOUR, 6 * _HOUR, 6 * _HOUR + 1, 48 * _HOUR, -_HOUR, -23 * _HOUR, -25 * _HOUR]
+)
 _topics = st.dictionaries(st.sampled_from(["", "news"]), st.sampled_from(["opted_in", "opted_out"]), max_size=2)
 
 
@@ -347,7 +349,7 @@ def _learned(draw: st.DrawFn) -> Learned:
     if "push_token" in attributes:
         addresses["push"] = attributes["push_token"]
     consent = draw(st.dictionaries(st.sampled_from(["email", "push"]), _topics, max_size=2))
-    return Learned(attributes, addresses, consent)
+    return Learned(attributes, addresses, consent, same=draw(st.integers(0, 4)) == 0)
 
 
 _comes: st.SearchStrategy[Comes] = st.builds(
@@ -369,7 +371,11 @@ _does = st.builds(
     _identities,
     st.sampled_from([0, 0, 0, 1_000]),
 )
+_identifies = st.builds(Comes, st.just(_reachable), _both, st.just(0))
+"""Somebody anonymous turns out to be somebody known."""
+
 _moves: st.SearchStrategy[Move] = st.one_of(
+    _identifies,
     _does,
     _does,
     _does,
