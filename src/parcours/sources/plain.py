@@ -47,6 +47,9 @@ NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MOST_IDENTITIES = 16
 """Identities that one item may carry."""
 
+_USUAL = {"user_id": 0, "anonymous_id": 2}
+"""The usual namespaces, whose values are taken as they are; the number says how strong they are, others are 1."""
+
 _MILLISECOND = timedelta(milliseconds=1)
 _Element = TypeVar("_Element", bound=msgspec.Struct)
 
@@ -220,16 +223,18 @@ def identities_in(contact: Mapping[str, Any] | None, pointer: str = "/contact") 
     Raises:
         MalformedError: There is none, or one is of no use.
     """
-    found = [
-        identity_of(namespace, value, f"{pointer}/{escape(namespace)}")
-        for namespace, value in (contact or {}).items()
-        if value is not None
-    ]
+    found: list[tuple[str, str]] = []
+    for namespace, value in (contact or {}).items():
+        if type(value) is str and namespace in _USUAL and 0 < len(value) <= LONGEST_ID and not value.isspace():
+            found.append((namespace, value))
+        elif value is not None:
+            found.append(identity_of(namespace, value, f"{pointer}/{escape(namespace)}"))
     if not found:
         raise bad("nothing says whose this is", pointer, 'for example {"user_id": "42"}', code="no_identity")
     if len(found) > MOST_IDENTITIES:
         raise bad(f"there are more than {MOST_IDENTITIES} identities", pointer)
-    found.sort(key=lambda identity: {"user_id": 0, "anonymous_id": 2}.get(identity[0], 1))
+    if len(found) > 1:
+        found.sort(key=lambda identity: _USUAL.get(identity[0], 1))
     return tuple(found)
 
 
