@@ -329,7 +329,7 @@ def _simulate_one(run: Simulation, line: int, arrival: Arrival) -> None:
 def _print_timeline(run: Simulation) -> None:
     table = Table(title="What happened", title_justify="left")
     for column in ("when", "who", "journey", "step", "what", "why"):
-        table.add_column(column, no_wrap=column == "when")
+        table.add_column(column, no_wrap=column == "when", overflow="fold")
     rows: list[tuple[int, str, Trace]] = []
     after = ""
     while contacts := run.store.scan(after, 1_000):

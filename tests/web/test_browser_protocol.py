@@ -30,7 +30,7 @@ def test_settings_are_for_those_who_have_the_key(service: Service):
 
 
 @pytest.mark.parametrize(
-    ("path", "fields"),
+    "path, fields",
     [
         ("t", {"event": "Seen", "anonymousId": "short-t"}),
         ("i", {"userId": "short-i", "traits": {"city": "Seattle"}}),

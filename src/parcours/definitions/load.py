@@ -396,7 +396,8 @@ class _Yaml:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
             what = " ".join(part for part in (error.context, error.problem) if part)
-            self.stop("syntax", f"this is not YAML, at column {column}: {what}", pointer, line)
+            hint = "put quotes around text that holds a colon" if "mapping values" in str(what) else ""
+            self.stop("syntax", f"this is not YAML, at column {column}: {what}", pointer, line, hint)
         except yaml.YAMLError as error:
             self.stop("syntax", f"this is not YAML: {error}", pointer, 0)
         except StopIteration:

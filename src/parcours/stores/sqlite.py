@@ -115,6 +115,8 @@ class SqliteStore:
         self._behind: dict[str, tuple[int, int]] = {}
         """Contacts whose written state lacks inputs, to the first position and trace it lacks, in that order."""
         self._lost = False
+        self._counted = False
+        """Whether contacts that have no row yet are counted."""
         self._written: tuple[Changes, _Written] = (Changes(), _Written({}, False, 0))
         self._known: dict[Identity, str] = {}
         self._lock = _lock(path)
@@ -357,8 +359,10 @@ class SqliteStore:
                 traces.get(number, before.trace if before is not None else 0),
                 stored=before is not None,
             )
-            self._people += before is None
+            if not self._counted:
+                self._people += before is None
         self._lost = False
+        self._counted = True
 
     def flush(self) -> None:
         """Write every state that is behind.
@@ -559,7 +563,6 @@ class SqliteStore:
         self._held.clear()
         self._known.clear()
         self._behind.clear()
-        self._people = self._reader.execute("select count(*) from contact").fetchone()[0]
         self._marks = dict(self._reader.execute("select name, value from mark"))
         self._lost = True
 
