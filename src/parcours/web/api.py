@@ -150,7 +150,9 @@ class Api(Controller):
         )
 
     @get("/contacts/{contact:str}", summary="One contact")
-    async def contact(self, request: Request[Any, Any, Any], contact: FromPath[str], limit: FromQuery[int] = 100) -> ContactView:
+    async def contact(
+        self, request: Request[Any, Any, Any], contact: FromPath[str], limit: FromQuery[int] = 100
+    ) -> ContactView:
         """Return a contact by id, or by an identity written `namespace:value`, such as `user_id:42`.
 
         A contact that became part of another is answered with the other; what happened to it before is part of that
