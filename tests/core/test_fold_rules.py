@@ -255,14 +255,16 @@ def test_a_key_allows_one_run_for_each_of_its_values():
     ]
 
 
-def test_a_key_that_is_missing_is_empty_and_a_number_is_its_text():
+def test_without_its_key_nobody_enters_and_a_number_is_its_text():
     world = World(journey({"w": wait("1d")}, entry={"key": "order"}, re_entry="after_end"))
     world.did("ann", "Go")
     world.did("ann", "Go", order=None)
     world.did("ann", "Go", order=7)
+    world.did("ann", "Go", order=7.0)
     world.did("ann", "Go", order="7")
-    assert [run.key for run in world.runs("ann")] == ["", "7"]
-    assert world.reasons("ann", What.REFUSED) == ["under_way"] * 2
+    world.did("ann", "Go", order=7.5)
+    assert [run.key for run in world.runs("ann")] == ["7", "7.5"]
+    assert world.reasons("ann", What.REFUSED) == ["no_key"] * 2 + ["under_way"] * 2
 
 
 def test_a_branch_with_a_key_moves_the_run_of_that_key_alone():
@@ -799,3 +801,21 @@ def test_a_trace_entry_of_a_timer_is_not_laid_at_the_next_inputs_door():
         (0, [What.BRANCHED, What.ENDED]),
         (last - 1, [What.ENTERED, What.ARRIVED]),
     ]
+
+
+def test_opting_out_of_a_channel_opts_out_of_what_was_said_of_its_topics():
+    world = World(email("news", topic="news"), journey({"s": send("news")}, re_entry="always"))
+    world.knows("ann", consent={"email": {"news": "opted_in"}})
+    world.knows("ann", consent={"email": {"": "opted_out"}})
+    world.did("ann", "Go")
+    assert world.sent("ann") == []
+    world.knows("ann", consent={"email": {"news": "opted_in"}})
+    world.did("ann", "Go")
+    assert world.sent("ann") == ["news"], "what is said of a topic afterwards counts again"
+
+
+def test_a_topic_given_with_the_channel_is_the_exception():
+    world = World(email("news", topic="news"), journey({"s": send("news")}))
+    world.knows("ann", consent={"email": {"news": "opted_in", "": "opted_out"}})
+    world.did("ann", "Go")
+    assert world.sent("ann") == ["news"]

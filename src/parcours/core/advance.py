@@ -79,6 +79,9 @@ def enter(
     """
     name = journey.name
     key = key_of(attributes, journey.key) if journey.key else ""
+    if journey.key and not key:
+        effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", "no_key", {"key": journey.key}))
+        return
     runs = contact.runs.get(name)
     reason = _refused_entry(contact, journey, key, runs)
     detail = {"key": key} if key else None
@@ -92,19 +95,27 @@ def enter(
     )
     if journey.once:
         contact.past.setdefault(name, {})[key] = now
+    # The run's own timer is the first to be made, and so at an equal instant the first to fire.
+    contact.created += 1
+    limit = Timer(now + journey.max_duration, contact.created, name, run.id, 0)
     walk = Walk(plan, contact, journey, run, now, effects)
     walk.note(What.ENTERED, "", "", detail)
     go(walk, token, journey.start)
     if run.tokens:
         # Only a run that stays is remembered; most that only send have ended by now.
         contact.runs.setdefault(name, {})[run.id] = run
-        set_timer(contact, run, 0, now + journey.max_duration)
+        insort(contact.timers, limit)
 
 
 def key_of(attributes: Mapping[str, Any], name: str) -> str:
-    """Return the key of a run: the attribute's value as text, empty when it is missing."""
+    """Return the key of a run: the attribute's value as text, empty when it is missing.
+
+    A whole number is written alike whether it came as `1` or `1.0`.
+    """
     value = attributes.get(name)
-    return "" if value is None else str(value)
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _refused_entry(contact: Contact, journey: CompiledJourney, key: str, runs: dict[str, Run] | None) -> str | None:
@@ -164,7 +175,7 @@ def end_run(walk: Walk, reason: str) -> None:
 
 
 def set_timer(contact: Contact, run: Run, token: int, due: int) -> None:
-    """Make a timer for a token, or with token 0 for the whole run."""
+    """Make a timer for a token."""
     contact.created += 1
     insort(contact.timers, Timer(due, contact.created, run.journey, run.id, token))
 

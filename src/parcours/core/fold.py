@@ -105,7 +105,7 @@ def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: R
     now, attributes = item.received_at, item.attributes
 
     def fits(branch: CompiledBranch, run: Run) -> bool:
-        if branch.key and key_of(attributes, branch.key) != run.key:
+        if branch.key and (not run.key or key_of(attributes, branch.key) != run.key):
             return False
         return branch.where is None or branch.where.ask(contact, attributes, now)
 
@@ -120,7 +120,8 @@ def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: R
             if not waiting:
                 continue
             if now - item.occurred_at > journey.max_age:
-                effects.trace.append(_late(journey, now, now - item.occurred_at, run.id))
+                if any(fits(branch, run) for _, branches in waiting for branch in branches):
+                    effects.trace.append(_late(journey, now, now - item.occurred_at, run.id))
                 continue
             _offer(Walk(plan, contact, journey, run, now, effects), waiting, fits)
 
@@ -171,8 +172,9 @@ def _update(contact: Contact, item: Update) -> None:
         if learned and (channel := ADDRESSES.get(name)) is not None and channel in item.addresses:
             contact.addresses[channel] = item.addresses[channel]
     for channel, topics in item.consent.items():
-        for topic, state in topics.items():
-            consent(contact, channel, topic, state, at)
+        # The channel as a whole first, so that a topic given with it may be the exception.
+        for topic in sorted(topics):
+            consent(contact, channel, topic, topics[topic], at)
     contact.identities += item.identities
 
 
@@ -180,9 +182,7 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
     if item.reaction in {"unsubscribed", "complained"}:
         channel, topic = str(item.attributes.get("channel", "")), str(item.attributes.get("topic", ""))
         if channel:
-            # Without a topic it is about the channel as a whole, whatever was said of its topics before.
-            for about in [topic] if topic else ["", *contact.consent.get(channel, ())]:
-                consent(contact, channel, about, "opted_out", item.occurred_at)
+            consent(contact, channel, topic, "opted_out", item.occurred_at)
 
     def fits(branch: CompiledBranch, run: Run) -> bool:
         if branch.message is not None:

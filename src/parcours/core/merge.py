@@ -36,11 +36,21 @@ def learn(contact: Contact, name: str, value: object, at: int) -> bool:
 
 
 def consent(contact: Contact, channel: str, topic: str, state: str, at: int) -> None:
-    """Set the consent for a topic of a channel, unless something that occurred later is known."""
+    """Set the consent for a topic of a channel, unless something that occurred later is known.
+
+    Whoever opts out of a channel as a whole (the topic is empty) opts out of all that was said of its topics before.
+    """
     times = contact.consented.setdefault(channel, {})
-    if at >= times.get(topic, at):
-        times[topic] = at
-        contact.consent.setdefault(channel, {})[topic] = state
+    states = contact.consent.setdefault(channel, {})
+    if topic and states.get("") == "opted_out" and times.get("", at) > at:
+        state, at = "opted_out", times[""]
+    if at < times.get(topic, at):
+        return
+    times[topic], states[topic] = at, state
+    if not topic and state == "opted_out":
+        for other, since in times.items():
+            if other and since <= at:
+                times[other], states[other] = at, state
 
 
 def dissolve(contact: Contact, item: Dissolve, effects: Effects) -> None:
@@ -87,7 +97,7 @@ def _absorb_knowledge(contact: Contact, other: Contact) -> None:
         if channel is not None and channel in other.addresses:
             contact.addresses[channel] = other.addresses[channel]
     for channel, topics in other.consented.items():
-        for topic, at in topics.items():
+        for topic, at in sorted(topics.items()):
             if at > contact.consented.get(channel, {}).get(topic, at - 1):
                 consent(contact, channel, topic, other.consent[channel][topic], at)
 

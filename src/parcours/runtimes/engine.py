@@ -28,6 +28,7 @@ from parcours.core.gate import Arrival, Learned, Reacted, admit
 from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Publish
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
+from parcours.definitions.references import key_of
 from parcours.definitions.workspace import AnyDefinition
 from parcours.errors import InvalidDefinitionError, Problem, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store
@@ -70,6 +71,13 @@ class _Batch:
         self.changes = Changes()
         self.due: list[tuple[int, str]] = []
 
+    @classmethod
+    def of_marks(cls, position: int, marks: dict[str, str]) -> _Batch:
+        """Return a batch that keeps nothing but marks."""
+        batch = cls(position)
+        batch.changes.marks = marks
+        return batch
+
     def keep(self, contact: Contact, position: int, effects: Effects, due_before: int | None) -> None:
         """Take over what a fold left."""
         changes = self.changes
@@ -98,31 +106,44 @@ class Engine:
             self.plan = self.plan.publish(self._definitions(publication))
         self._begun: _Batch | None = None
         self._due: list[tuple[int, str]] = []
-        self._catch_up()
-        self._due += store.due_times()
-        heapq.heapify(self._due)
+        self._reminders: dict[str, int] = {}
+        """Contact to when it is looked at for timers: at or before the first of them, so each is in the heap once."""
+        self.catch_up()
+        for due, contact in store.due_times():
+            self._remind(due, contact)
         self._reads = [
             journey for journey in self.plan.read_on_activation() if store.marks().get(_mark(journey), "") != _DONE
         ]
         clock.observe(store.last_received_at())
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Fold once more what the store's states lack. What followed from it was kept the first time."""
         if not self.store.stale:
             return
         contacts: dict[str, Contact] = {}
-        for record in self.store.unfolded():
-            contact = contacts.get(record.contact)
-            if contact is None:
-                known = self.store.contacts([record.contact])
-                contact = contacts[record.contact] = known.get(record.contact) or Contact(record.contact)
-            item = record.input()
-            assert not isinstance(item, Publish)  # noqa: S101 (a publication concerns no contact)
-            fold(self.plan, contact, item)
-        self.store.restore(contacts)
+        try:
+            for record in self.store.unfolded():
+                contact = contacts.get(record.contact)
+                if contact is None:
+                    known = self.store.contacts([record.contact])
+                    contact = contacts[record.contact] = known.get(record.contact) or Contact(record.contact)
+                item = record.input()
+                assert not isinstance(item, Publish)  # noqa: S101 (a publication concerns no contact)
+                fold(self.plan, contact, item)
+            self.store.restore(contacts)
+        except BaseException:
+            # What was folded half-way must not be folded again on top of itself.
+            self.store.forget()
+            raise
         for contact in contacts.values():
             if contact.next_due is not None:
-                heapq.heappush(self._due, (contact.next_due, contact.id))
+                self._remind(contact.next_due, contact.id)
+
+    def _remind(self, due: int, contact: str) -> None:
+        """Have a contact looked at when its first timer comes due, unless it is looked at before anyway."""
+        if due < self._reminders.get(contact, _NEVER):
+            self._reminders[contact] = due
+            heapq.heappush(self._due, (due, contact))
 
     # --- arrivals -----------------------------------------------------------------------------------------------------
 
@@ -145,7 +166,7 @@ class Engine:
             StoreError: Nothing of the batch was kept, and there is nothing to finish.
         """
         settled = list(settlements)
-        self._catch_up()
+        self.catch_up()
         try:
             return self._begin(arrivals, settled)
         except _DEFECTS as error:
@@ -170,8 +191,8 @@ class Engine:
         if batch is None:
             return
         self.store.finish()
-        for due in batch.due:
-            heapq.heappush(self._due, due)
+        for due, contact in batch.due:
+            self._remind(due, contact)
 
     def _begin(self, arrivals: Sequence[Arrival], settlements: list[Settlement]) -> list[Outcome]:
         clock, plan = self.clock, self.plan
@@ -275,13 +296,13 @@ class Engine:
         """
         now = self.clock.now() if now is None else now
         due: dict[str, None] = {}  # as a set that keeps its order: what was due first is decided first
-        taken: list[tuple[int, str]] = []
         while self._due and self._due[0][0] <= now and len(due) < LARGEST_TICK:
-            taken.append(heapq.heappop(self._due))
-            due[taken[-1][1]] = None
+            at, contact = heapq.heappop(self._due)
+            if self._reminders.get(contact) == at:
+                del self._reminders[contact]
+                due[contact] = None
         if not due:
             return 0
-        self._catch_up()
         try:
             try:
                 self._wake(due, now)
@@ -290,15 +311,18 @@ class Engine:
                 self._wake_each(due, now)
         except BaseException:
             self.store.forget()
-            for item in taken:
-                heapq.heappush(self._due, item)
+            for contact in due:
+                self._remind(now, contact)
             raise
         return len(due)
 
     def _wake(self, contacts: Collection[str], now: int) -> None:
+        self.catch_up()
         batch = _Batch(self.store.last_position())
         for contact in self.store.contacts(contacts).values():
             if contact.next_due is None or contact.next_due > now:
+                if contact.next_due is not None:
+                    self._remind(contact.next_due, contact.id)
                 continue
             effects = Effects()
             wake(self.plan, contact, now, effects)
@@ -334,7 +358,7 @@ class Engine:
         now = self.clock.now()  # once, so that what is due by the publication's own time is what fires before it
         while self.tick(now):
             pass
-        self._catch_up()
+        self.catch_up()
         # States are whole before the plan changes, so what they lack was always folded with the plan in force.
         self.store.flush()
         position = self.store.last_position() + 1
@@ -377,7 +401,7 @@ class Engine:
         """
         if not self._reads:
             return False
-        self._catch_up()
+        self.catch_up()
         journey = self._reads[0]
         after = self.store.marks().get(_mark(journey), "")
         found = self.store.scan(after, SLICE)
@@ -385,8 +409,35 @@ class Engine:
         batch.changes.marks[_mark(journey)] = found[-1].id if len(found) == SLICE else _DONE
         now = self.clock.now()
         question = journey.segment
-        members = [contact.id for contact in found if question is not None and question.ask(contact, {}, now)]
+        members = [
+            contact.id
+            for contact in found
+            if not contact.merged_into and question is not None and question.ask(contact, {}, now)
+        ]
+        try:
+            try:
+                self._enter(batch, journey, members, now)
+            except _DEFECTS:
+                self.store.forget()
+                self._enter_each(journey, members, now)
+                self._commit(_Batch.of_marks(self.store.last_position(), batch.changes.marks))
+            else:
+                self._commit(batch)
+        except BaseException:
+            self.store.forget()
+            raise
+        if batch.changes.marks[_mark(journey)] == _DONE:
+            self._reads.pop(0)
+        return bool(self._reads)
+
+    def _enter(self, batch: _Batch, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
+        """Fold what lets members of a segment into a journey, but for those who were let in before."""
+        self.catch_up()
+        keys = {id_: ids.message_key("", f"read:{journey.name}:{id_}") for id_ in members}
+        before = self.store.seen(keys.values())
         for contact in self.store.contacts(members).values():
+            if keys[contact.id] in before:
+                continue
             batch.position += 1
             item = Enter(
                 position=batch.position,
@@ -396,13 +447,20 @@ class Engine:
                 version=journey.version,
                 message_id=f"read:{journey.name}:{contact.id}",
             )
-            key = ids.message_key("", item.message_id)
-            batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
+            batch.changes.records.append(Record(batch.position, contact.id, keys[contact.id], encode(item)))
             self._fold(batch, contact, item)
-        self._commit(batch)
-        if batch.changes.marks[_mark(journey)] == _DONE:
-            self._reads.pop(0)
-        return bool(self._reads)
+
+    def _enter_each(self, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
+        """Let one member after the other in, for there is one among them that cannot be folded and is left out."""
+        for id_ in members:
+            batch = _Batch(self.store.last_position())
+            try:
+                self._enter(batch, journey, [id_], now)
+            except _DEFECTS:
+                self.store.forget()
+                _log.exception("entry_failed", journey=journey.name, contact=id_)
+            else:
+                self._commit(batch)
 
 
 class _People:
@@ -497,7 +555,8 @@ class _People:
 
 
 def _changed(new: list[AnyDefinition], old: list[AnyDefinition]) -> list[AnyDefinition]:
-    return [definition for definition in new if definition not in old]
+    before = {key_of(definition): definition for definition in old}
+    return [definition for definition in new if before.get(key_of(definition)) != definition]
 
 
 def _mark(journey: CompiledJourney) -> str:
@@ -510,6 +569,7 @@ _DEFECTS = (
 """What a mistake of ours in the fold looks like: it concerns one contact, not the store."""
 
 _DONE = "done"
+_NEVER = 2**63
 _KNOWN = "user_id"
 """The namespace of people who are known; anybody else is anonymous until they are found to be one of these."""
 

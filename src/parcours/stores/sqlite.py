@@ -370,7 +370,7 @@ class SqliteStore:
         Raises:
             StoreError: They are not written; nothing is lost.
         """
-        if self._behind:
+        if self._behind and not self._lost:
             self.commit(Changes(contacts={id_: self._held[id_].contact for id_ in self._behind}))
 
     def _whole(self) -> tuple[int, int]:
