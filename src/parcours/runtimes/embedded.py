@@ -73,7 +73,8 @@ class Embedded:
         self.accepted = self.duplicates = self.refused = self.batches = 0
         self.sent = self.failed = self.retried = 0
         self.busy_seconds = 0.0
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Held by whoever uses the engine or its store; what is read under it is committed."""
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="parcours-commit")
         self._queue: deque[tuple[Sequence[Arrival], asyncio.Future[list[Outcome]]]] = deque()
         self._queued = 0
@@ -138,7 +139,7 @@ class Embedded:
         ]
         if unreadable:
             return unreadable, []
-        async with self._turn:
+        async with self.turn:
             result = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()
@@ -165,7 +166,7 @@ class Embedded:
         while True:
             self._wake.clear()
             started = time.perf_counter()
-            async with self._turn:
+            async with self.turn:
                 worked = await self._work()
             self.busy_seconds += time.perf_counter() - started
             if worked:

@@ -158,23 +158,28 @@ class Api(Controller):
         A contact that became part of another is answered with the other; what happened to it before is part of that
         one's history.
         """
-        store = _host(request).store
-        found = contact
-        if ":" in contact:
-            namespace, _, value = contact.partition(":")
-            found = store.resolve([(namespace, value)]).get((namespace, value), "")
-        state = store.contacts([found]).get(found) if is_contact_id(found) else None
-        while state is not None and state.merged_into:
-            state = store.contacts([state.merged_into]).get(state.merged_into)
-        if state is None:
-            raise NotFoundException(detail=f"there is no contact {contact!r}: give an id, or user_id:VALUE")
-        limit = max(1, min(limit, 1_000))
-        everyone = _parts(store, state)
-        return ContactView(
-            contact=as_object(state),
-            inputs=_newest_inputs(store, everyone, limit),
-            trace=_newest_traces(store, everyone, limit),
-        )
+        host = _host(request)
+        async with host.turn:
+            host.engine.catch_up()
+            return _view(host.store, contact, max(1, min(limit, 1_000)))
+
+
+def _view(store: Store, contact: str, limit: int) -> ContactView:
+    found = contact
+    if ":" in contact:
+        namespace, _, value = contact.partition(":")
+        found = store.resolve([(namespace, value)]).get((namespace, value), "")
+    state = store.contacts([found]).get(found) if is_contact_id(found) else None
+    while state is not None and state.merged_into:
+        state = store.contacts([state.merged_into]).get(state.merged_into)
+    if state is None:
+        raise NotFoundException(detail=f"there is no contact {contact!r}: give an id, or user_id:VALUE")
+    everyone = _parts(store, state)
+    return ContactView(
+        contact=as_object(state),
+        inputs=_newest_inputs(store, everyone, limit),
+        trace=_newest_traces(store, everyone, limit),
+    )
 
 
 def _parts(store: Store, contact: Contact) -> list[str]:

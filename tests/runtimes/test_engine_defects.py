@@ -1,0 +1,119 @@
+"""What a defect, or a store that fails in the middle, may cost: one try, and never a state that a replay would not give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parcours.core.gate import Arrival, Happened, Learned
+from parcours.runtimes import engine as engine_module
+from parcours.runtimes.clocks import VirtualClock
+from parcours.runtimes.engine import Engine
+from parcours.stores import sqlite
+from parcours.stores.memory import MemoryStore
+from parcours.stores.sqlite import SqliteStore
+
+START = 1_700_000_000_000
+
+
+def happened(number: int, who: str = "ann", name: str = "Go") -> Arrival:
+    return Arrival("test", f"m{number}", (("user_id", who),), Happened(name, {}))
+
+
+def counting() -> list[dict]:
+    where = {"did": "Go", "times": {"at_least": 9}}
+    entry = {"type": "interaction", "interaction": "Never", "where": where}
+    return [{"kind": "journey", "name": "j", "entry": entry, "start": "e", "steps": {"e": {"type": "end"}}}]
+
+
+@pytest.fixture
+def behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
+    monkeypatch.setattr(sqlite, "SMALL_BATCH", 0)
+    store = SqliteStore(tmp_path / "parcours.db")
+    yield store
+    store.close()
+
+
+def test_catching_up_that_was_cut_off_begins_anew(behind: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    engine = Engine(behind, VirtualClock(START))
+    engine.publish(counting())
+    for number in range(3):
+        engine.accept([happened(number)])
+    behind.forget()
+    real, calls = engine_module.fold, []
+
+    def fold(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise MemoryError
+        return real(*arguments)
+
+    monkeypatch.setattr(engine_module, "fold", fold)
+    with pytest.raises(MemoryError):
+        engine.catch_up()
+    engine.accept([happened(3)])
+    (contact,) = behind.scan()
+    assert [len(times) for times in contact.counters.values()] == [4]
+
+
+def test_a_member_that_cannot_be_folded_is_left_out_of_a_reading(behind: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    engine = Engine(behind, VirtualClock(START))
+    for number, who in enumerate(("ann", "bad", "cyd")):
+        engine.accept([Arrival("test", f"m{number}", (("user_id", who),), Learned({"who": who}))])
+    segment = {"kind": "segment", "name": "all", "condition": {"contact": "who", "is_present": True}}
+    entry = {"type": "segment", "segment": "all"}
+    steps = {"w": {"type": "wait", "for": "1d"}}
+    real = engine_module.fold
+
+    def fold(plan: object, contact: object, item: object) -> object:
+        if contact.attributes.get("who") == "bad" and type(item).__name__ == "Enter":
+            raise KeyError("a defect of ours")
+        return real(plan, contact, item)
+
+    monkeypatch.setattr(engine_module, "fold", fold)
+    engine.publish([segment, {"kind": "journey", "name": "j", "entry": entry, "start": "w", "steps": steps}])
+    while engine.read():
+        pass
+    entered = {contact.attributes["who"]: contact.runs for contact in behind.scan()}
+    assert {who for who, runs in entered.items() if runs} == {"ann", "cyd"}
+    triggers = {run.trigger for runs in entered.values() for run in runs.get("j", {}).values()}
+    positions = {record.position for record in behind.log() if type(record.input()).__name__ == "Enter"}
+    assert triggers == positions
+
+
+def test_who_became_part_of_another_is_no_member():
+    engine = Engine(MemoryStore(), VirtualClock(START))
+    engine.accept([Arrival("test", "1", (("anonymous_id", "x"),), Happened("Go", {}))])
+    engine.accept([Arrival("test", "2", (("user_id", "ann"),), Happened("Go", {}))])
+    engine.accept([Arrival("test", "3", (("user_id", "ann"), ("anonymous_id", "x")), Learned())])
+    segment = {"kind": "segment", "name": "all", "condition": {"contact": "city", "is_missing": True}}
+    entry = {"type": "segment", "segment": "all"}
+    steps = {"w": {"type": "wait", "for": "1d"}}
+    engine.publish([segment, {"kind": "journey", "name": "j", "entry": entry, "start": "w", "steps": steps}])
+    while engine.read():
+        pass
+    assert sum(count for place, count in engine.store.statistics().items() if place[3] == "entered") == 1
+
+
+def test_a_timer_that_is_put_off_again_and_again_is_remembered_once():
+    engine = Engine(MemoryStore(), VirtualClock(START))
+    events = [{"type": "interaction", "interaction": "Go"}]
+    steps = {"w": {"type": "wait_for", "events": events, "timeout": {"after": "28d"}}}
+    entry = {"type": "interaction", "interaction": "Go"}
+    definition = {"kind": "journey", "name": "j", "re_entry": "after_end", "entry": entry, "start": "w", "steps": steps}
+    engine.publish([definition])
+    clock = engine.clock
+    for number in range(500):
+        clock.set(START + number * 60_000)
+        engine.accept([happened(number)])
+    assert len(engine._due) == 1
+    clock.set(START + 499 * 60_000 + 28 * 86_400_000 - 1)
+    while engine.tick():
+        pass
+    assert all(contact.runs for contact in engine.store.scan())
+    clock.set(START + 499 * 60_000 + 28 * 86_400_000)
+    while engine.tick():
+        pass
+    assert not any(contact.runs for contact in engine.store.scan())
