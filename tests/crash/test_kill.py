@@ -29,7 +29,8 @@ from tests.core.invariants import OF_A_CONTACT, the_log_has_no_gap_and_no_key_tw
 from tests.core.world import journey, push, send, wait, wait_for
 from tests.service import Service, basic
 
-pytestmark = pytest.mark.crash
+# Thirty starts take a minute and a half on a busy machine.
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
 KILLS = 32
 CLIENTS = 6
