@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
+import http.client
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,8 +17,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -28,7 +32,7 @@ from parcours.core.effects import Trace, What
 from parcours.core.gate import Arrival, Reacted
 from parcours.definitions.load import Source, dump, dump_yaml, load
 from parcours.definitions.schema import json_schema
-from parcours.definitions.workspace import KINDS, Workspace
+from parcours.definitions.workspace import KINDS, AnyDefinition, Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.runtimes.engine import Accepted, Refused
 from parcours.runtimes.simulation import Simulation
@@ -94,15 +98,21 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named so that event loops know the connections for TCP and turn Nagle's algorithm off.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # The protocol is named so that event loops know the connections for TCP and turn Nagle's algorithm off.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1024)
-    except OSError as error:
-        raise ParcoursError(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port") from None
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        ours = isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EACCES}
+        why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
+        raise ParcoursError(
+            f"cannot listen on {host}:{port}: {why}",
+            hint="choose another --port" if ours else "--host is an address of this machine, such as 127.0.0.1",
+        ) from None
     return listener
 
 
@@ -141,8 +151,9 @@ async def _serve(service: Service, listener: socket.socket) -> None:
     while not server.started and not serving.done():  # noqa: ASYNC110 (the server has no event to wait for)
         await asyncio.sleep(0.005)
     host, port = listener.getsockname()[:2]
-    _out.print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", markup=False)
     try:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         await serving
     finally:
         await service.host.close()
@@ -151,7 +162,7 @@ async def _serve(service: Service, listener: socket.socket) -> None:
 def _log_to_stderr() -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -159,6 +170,21 @@ def _log_to_stderr() -> None:
             structlog.processors.JSONRenderer(),
         ],
     )
+
+
+class _StandardError:
+    """Standard error, at once and without an end: what cannot be written (a full disk, a closed pipe) is lost."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            os.write(_STANDARD_ERROR, text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+_STANDARD_ERROR = 2
 
 
 @app.command()
@@ -187,10 +213,14 @@ def apply(files: Files, url: Url = "http://127.0.0.1:8700", secret_key: SecretKe
     wanted = {(type(definition), definition.name) for definition in given.all()}
     chosen = [dump(item) for item in workspace.all() if (type(item), item.name) in wanted]
     status, answer = _call("PUT", f"{url}/v1/definitions", secret_key, {"definitions": chosen})
-    _print_problems(msgspec.convert(answer.get("warnings", []), list[Problem]), "warning")
-    if status != 200:  # noqa: PLR2004 (HTTP)
+    try:
+        warnings = msgspec.convert(answer.get("warnings", []), list[Problem])
         errors = msgspec.convert(answer.get("errors", []), list[Problem])
-        raise InvalidDefinitionError(errors) if errors else ParcoursError(f"the service answered {status}: {answer}")
+    except msgspec.ValidationError:
+        raise _stranger(url) from None
+    _print_problems(warnings, "warning")
+    if status != 200:  # noqa: PLR2004 (HTTP)
+        raise InvalidDefinitionError(errors) if errors else _refused(status, answer)
     _out.print(f"{len(chosen)} {_plural(len(chosen), 'definition')} in force at {url}")
 
 
@@ -205,25 +235,72 @@ def export(
     """Write the definitions in force as YAML."""
     definitions = _in_force(url, secret_key).all()
     if out is None:
-        sys.stdout.write(dump_yaml(definitions))
+        _write(None, dump_yaml(definitions))
         return
-    kinds = {type_: kind for kind, type_ in KINDS.items()}
-    out.mkdir(parents=True, exist_ok=True)
-    for definition in definitions:
-        name = "".join(letter if letter.isalnum() else "-" for letter in definition.name.casefold()).strip("-")
-        (out / f"{kinds[type(definition)]}-{name}.yaml").write_text(dump_yaml([definition]), encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParcoursError(f"cannot make the folder {out}: {error.strerror}") from None
+    for definition, name in zip(definitions, file_names(definitions), strict=True):
+        _write(out / name, dump_yaml([definition]))
     _out.print(f"{len(definitions)} {_plural(len(definitions), 'file')} in {out}")
+
+
+def file_names(definitions: Iterable[AnyDefinition]) -> list[str]:
+    """Return a name for the file of each definition; those that would be the same are numbered."""
+    kinds = {type_: kind for kind, type_ in KINDS.items()}
+    names: dict[str, None] = {}
+    for definition in definitions:
+        letters = definition.name.casefold()[:_LONGEST_NAME]
+        name = "".join(letter if letter.isalnum() or letter == "_" else "-" for letter in letters).strip("-")
+        stem = f"{kinds[type(definition)]}-{name}".strip("-")
+        numbered = (f"{stem}-{number}.yaml" for number in count(2))
+        names[next(file for file in chain([f"{stem}.yaml"], numbered) if file not in names)] = None
+    return list(names)
+
+
+_LONGEST_NAME = 60
+"""Characters of a definition's name that its file is named by: a file's name may have 255 bytes."""
+
+
+def _write(path: Path | None, text: str) -> None:
+    """Write to a file, or to the screen."""
+    try:
+        if path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            path.write_text(text, encoding="utf-8")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ParcoursError(f"cannot write {path or 'to the screen'}: {error.strerror}") from None
 
 
 def _in_force(url: str, secret_key: str) -> Workspace:
     status, answer = _call("GET", f"{url}/v1/definitions", secret_key)
     if status != 200:  # noqa: PLR2004 (HTTP)
-        raise ParcoursError(f"the service answered {status}: {answer.get('detail', answer)}", hint="check --secret-key")
-    text = json.dumps(answer["definitions"])
-    workspace, problems, _ = load([Source(url, text)])
+        raise _refused(status, answer)
+    definitions = answer.get("definitions")
+    if not isinstance(definitions, list) or not all(isinstance(item, dict) for item in definitions):
+        raise _stranger(url)
+    workspace, problems, _ = load([Source(url, json.dumps(definitions))])
     if problems:
         raise InvalidDefinitionError(problems)
     return workspace
+
+
+def _refused(status: int, answer: dict[str, Any]) -> ParcoursError:
+    said = " ".join(str(answer.get("detail", answer)).split())[:_SHOWN]
+    return ParcoursError(f"the service answered {status}: {said}", hint="check --secret-key")
+
+
+def _stranger(url: str) -> ParcoursError:
+    return ParcoursError(f"what {url} answered is not understood", hint="is it parcours, and of this version?")
+
+
+_SHOWN = 500
+"""Characters of an answer that an error repeats."""
 
 
 @app.command()
@@ -232,10 +309,7 @@ def schema(
 ) -> None:
     """Write the JSON Schema of definition files, for editors."""
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        out.write_text(text, encoding="utf-8")
+    _write(out, text)
 
 
 @app.command()
@@ -283,7 +357,7 @@ def _read_inputs(path: Path) -> list[tuple[int, Arrival]]:
     reader = SegmentReader("simulation", lambda: 0, lambda: f"line-{next(counter)}")
     found: list[tuple[int, Arrival]] = []
     problems: list[Problem] = []
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(_read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -407,22 +481,30 @@ def _instant(text: str) -> int:
 def _call(method: str, url: str, key: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
     if not url.startswith(("http://", "https://")):
         raise ParcoursError(f"the url is {url!r}", hint="write for example http://127.0.0.1:8700")
-    request = urllib.request.Request(  # noqa: S310 (checked above)
-        url,
-        method=method,
-        data=json.dumps(body).encode() if body is not None else None,
-        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
+    if not (key.isascii() and key.isprintable()):
+        raise ParcoursError("a header cannot hold the key", hint="check --secret-key for what is not ASCII")
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 (checked above)
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 (checked above)
-            return answer.status, json.load(answer)
+            status, text = answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        try:
-            return error.code, json.load(error)
-        except ValueError:
-            return error.code, {"detail": error.reason}
-    except OSError as error:
-        raise ParcoursError(f"cannot reach {url}: {error}", hint="is the service running? parcours serve") from None
+        status, text = error.code, b""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            text = error.read()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ParcoursError(f"cannot reach {url}: {why}", hint="is the service running? parcours serve") from None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return status, found
+    if status < 400:  # noqa: PLR2004 (HTTP)
+        raise _stranger(url)
+    return status, {"detail": http.client.responses.get(status, "")}
 
 
 def _print_problems(problems: Iterable[Problem], kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+import structlog
 
 from parcours.channels.email import SmtpChannel, TlsMode
 from parcours.channels.push import HttpPushChannel
@@ -19,7 +21,7 @@ from parcours.definitions.load import Source, read
 from parcours.definitions.message import message_texts
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Changes, Channel, Clock, Store
-from parcours.runtimes.clocks import InputsClock, SystemClock
+from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.simulation import Simulation
@@ -30,6 +32,8 @@ from parcours.web.app import create_app
 from parcours.web.auth import Keys, hash_key
 
 ENVIRONMENT_PREFIX = "PARCOURS_"
+
+_log = structlog.get_logger(__name__)
 
 
 class SettingsError(ParcoursError):
@@ -114,14 +118,23 @@ def build(settings: Settings) -> Service:
         StoreError: The store cannot be opened.
     """
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
     channels = build_channels(settings)
     webhooks = _webhooks(settings)
-    store = SqliteStore(settings.data / "parcours.db")
+    database = settings.data / "parcours.db"
+    for file in (database, database.with_suffix(".lock")):
+        # Made here so that nobody else may read it; SQLite gives the files beside it the same mode.
+        if not file.exists():
+            with contextlib.suppress(OSError):
+                file.touch(mode=0o600)
+    store = SqliteStore(database)
     keys, new_keys = _keys(store, settings)
     start = store.last_received_at()
+    if settings.clock == "system" and (behind := start - wall_time()) > 0:
+        hint = "the service's time stands still until the machine's has caught up; set the machine's clock right"
+        _log.warning("clock_behind", seconds=behind / 1000, hint=hint)
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
     renderer = Renderer()
     host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check)
@@ -175,15 +188,22 @@ _TLS: dict[str, tuple[TlsMode, int]] = {
 
 
 def _smtp(settings: Settings) -> SmtpChannel:
-    url = urlsplit(settings.smtp_url)
-    if url.scheme not in _TLS or not url.hostname:
-        raise SettingsError(
-            f"smtp_url is {settings.smtp_url!r}", hint=f"write for example {next(iter(_TLS))}://mail.example.com:25"
-        )
+    # It may hold a password, and parts that are read wrongly may, too: nothing of it is repeated.
+    unread = SettingsError(
+        "smtp_url cannot be read",
+        hint="write for example smtp://mail.example.com:25; in a password, / : @ # ? and % are written as %2F and so on",
+    )
+    try:
+        url = urlsplit(settings.smtp_url)
+        host, given = url.hostname, url.port
+    except ValueError:
+        raise unread from None
+    if not host or url.scheme not in _TLS or url.path not in {"", "/"} or url.query or url.fragment:
+        raise unread
     tls, port = _TLS[url.scheme]
     return SmtpChannel(
-        url.hostname,
-        url.port or port,
+        host,
+        given or port,
         settings.sender,
         username=unquote(url.username or ""),
         password=unquote(url.password or ""),

@@ -85,6 +85,14 @@ async def test_retry_after_in_seconds(receiver, channel, status):
     assert failure.value.retry_after == 120.0
 
 
+@pytest.mark.parametrize("value", ["86401", "999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_retry_after_ends_at_a_day(receiver, channel, value):
+    receiver.script(429, headers={"Retry-After": value})
+    with pytest.raises(TemporaryFailureError) as failure:
+        await channel.send(delivery())
+    assert failure.value.retry_after == 86_400.0
+
+
 async def test_retry_after_as_a_date(receiver, channel):
     receiver.script(429, headers={"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)})
     with pytest.raises(TemporaryFailureError) as failure:
@@ -144,6 +152,17 @@ async def test_text_that_is_none(channel):
 def test_settings_of_no_use_are_refused(url, token):
     with pytest.raises(ValueError, match=r"url|token"):
         HttpPushChannel(url, token)
+
+
+async def test_no_error_tells_the_url():
+    with pytest.raises(ValueError, match="url") as caught:
+        HttpPushChannel("me:s3cret@push.example", "t")
+    assert "s3cret" not in str(caught.value)
+    channel = HttpPushChannel("http://me:s3cret@push.example:port/s3cret", "t")
+    with pytest.raises(TemporaryFailureError) as failure:
+        await channel.send(delivery())
+    assert "s3cret" not in str(failure.value)
+    await channel.close()
 
 
 async def test_close_without_a_send():

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
-from parcours.cli import main
+from parcours.cli import _listen, file_names, main
 from parcours.definitions.load import Source, load
+from parcours.errors import ParcoursError
+from parcours.runtimes.clocks import wall_time
 from parcours.stores.sqlite import SqliteStore
+from parcours.testing.receivers import PushReceiver
+from parcours.wiring import Settings, SettingsError, build, build_channels
 from tests.service import SECRET_KEY, Service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,6 +179,16 @@ def test_simulate_names_every_bad_line(tmp_path: Path):
     assert "Traceback" not in said.err
 
 
+def test_simulate_takes_a_line_for_what_ends_with_a_newline(tmp_path: Path):
+    inputs = tmp_path / "inputs.jsonl"
+    line = '{"type": "track", "event": "A\u2028B\x85", "userId": "1", "timestamp": "2026-01-01T00:00:00Z"}'
+    inputs.write_bytes(f"{line}\r\n\n{line}".encode())
+    said = parcours("simulate", SEED, "--inputs", inputs)
+    assert (said.code, said.err) == (0, "")
+    inputs.write_bytes(f"{line}\n{{\n".encode())
+    assert f"{inputs}:2" in parcours("simulate", SEED, "--inputs", inputs).err
+
+
 def test_simulate_of_definitions_with_problems_and_of_a_time_that_is_none(tmp_path: Path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("kind: what\nname: x\n")
@@ -255,7 +272,226 @@ def test_a_service_that_is_not_there_or_does_not_know_us(service: Service):
     one_line(parcours("export", "--url", "nonsense"), "nonsense")
 
 
+class Answering(NamedTuple):
+    url: str
+    say: list[bytes]
+
+
+@pytest.fixture
+def answering() -> Iterator[Answering]:
+    """A server that answers every request with the same bytes."""
+    say = [b""]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(say[0])
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield Answering(f"http://127.0.0.1:{listener.getsockname()[1]}", say)
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+def http(body: bytes, status: str = "200 OK", length: int | None = None) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"", b"SSH-2.0-OpenSSH\r\n", http(b"<html>"), http(b"\xff"), http(b"[]"), http(b"1"), http(b"{}"),
+        http(b'{"definitions": 1}'), http(b'{"definitions": [1]}'), http(b'{"definitions": [], ', length=1_000),
+        http(b"[]", "500 Oops"), http(b"\xff", "500 Oops"), http(b"{", "500 Oops", length=9), http(b"[" * 100_000),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["export", "apply"])
+def test_an_answer_of_something_else_is_one_line(answering: Answering, said: bytes, command: str):
+    answering.say[0] = said
+    ended = parcours(command, *([SEED] if command == "apply" else []), "--url", answering.url)
+    one_line(ended)
+    assert len(ended.err) < 2_000
+
+
+@pytest.mark.parametrize("answer", [b"[]", b'{"warnings": 1}', b'{"warnings": [{"code": 1}]}'])
+def test_an_answer_to_apply_of_something_else_is_one_line(answer: bytes):
+    said = iter([http(b'{"definitions": []}'), http(answer)])
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for said_now in said:
+            connection, _ = listener.accept()
+            with connection:
+                while connection.recv(65_536)[-1:] not in {b"}", b"\n"}:
+                    pass
+                connection.sendall(said_now)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    one_line(parcours("apply", SEED, "--url", f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    listener.close()
+    thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:x", "http://[", "http://a b/", "http://", "http://a..b", "https://%"]
+)
+def test_a_url_that_is_none_is_one_line(url: str):
+    one_line(parcours("export", "--url", url))
+
+
+@pytest.mark.parametrize("key", ["s3cret\nx", "s3cret€"])
+def test_a_key_that_no_header_can_hold_is_one_line_that_does_not_tell_it(key: str):
+    said = parcours("export", "--url", "http://127.0.0.1:9", "--secret-key", key)
+    one_line(said, "key")
+    assert "s3cret" not in said.err
+
+
+def test_what_cannot_be_written_is_one_line(service: Service, tmp_path: Path):
+    access = {"PARCOURS_URL": service.url, "PARCOURS_SECRET_KEY": SECRET_KEY}
+    assert parcours("apply", SEED, **access).code == 0
+    (tmp_path / "file").write_text("x")
+    one_line(parcours("schema", "--out", tmp_path), str(tmp_path))
+    one_line(parcours("schema", "--out", tmp_path / "none" / "schema.json"), "schema.json")
+    one_line(parcours("export", "--out", tmp_path / "file", **access), "file")
+    one_line(parcours("export", "--out", tmp_path / "file" / "x", **access), "file")
+    with Path("/dev/full").open("w") as full:
+        for command in (["schema"], ["export"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "parcours", *command],
+                env=os.environ | access, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert done.returncode
+            assert "Traceback" not in done.stderr
+            assert "No space" in done.stderr
+
+
+def test_the_files_of_an_export_tell_names_apart():
+    names = ["a_b", "a-b", "a b", "A?b", "a-b-2", "é", "?", "x" * 100]
+    made = [{"kind": "interaction", "name": name} for name in names]
+    workspace, problems, _ = load([Source("x", json.dumps(made))])
+    assert not problems
+    found = file_names(workspace.all())
+    assert len(set(found)) == len(found) == len(workspace.all())
+    by_name = {item.name: name for item, name in zip(workspace.all(), found, strict=True)}
+    assert by_name["a_b"] == "interaction-a_b.yaml"
+    assert by_name["a-b"] == "interaction-a-b.yaml"
+    assert by_name["é"] == "interaction-é.yaml"
+    assert max(len(name.encode()) for name in found) < 255
+
+
 # --- serve ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "a..b", "::ffff", "x" * 80 + ".b"])
+def test_serve_on_a_host_that_is_not_ours(host: str):
+    with pytest.raises(ParcoursError) as caught:
+        _listen(host, 0)
+    assert host in str(caught.value)
+    assert "--host" in caught.value.hint
+    assert "--port" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://me:s3cret", "smtp://me:s3cret@host:s3cret", "smtp://me:s3cret/x@host:25", "smtp://me:1/s3cret@host",
+        "http://me:s3cret@host", "smtp://[me:s3cret@host", "smtp://me:s3cret@host:99999", "smtp://me:1#s3cret@host",
+        "smtp://me:1?s3cret@host", "smtp://me:s3cret@", "me:s3cret@host", "smtp://me:s3cret\u2100@host",
+        "smtp://me:s3cret@mail.example.com",
+    ],
+)  # fmt: skip
+def test_no_error_tells_the_url_of_the_mail_server(url: str):
+    with pytest.raises(SettingsError, match=r"smtp_url|tls") as caught:
+        build_channels(Settings(smtp_url=url))
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_data_is_for_nobody_elses_eyes(tmp_path: Path):
+    data = tmp_path / "made" / "data"
+    service = build(Settings(data=data))
+    try:
+        assert data.stat().st_mode & 0o777 == 0o700
+        files = {file.name: file.stat().st_mode & 0o777 for file in data.iterdir()}
+        assert {"parcours.db", "parcours.db-wal", "parcours.lock"} <= set(files)
+        assert set(files.values()) == {0o600}, files
+    finally:
+        service.host.store.close()
+    build(Settings(data=data)).host.store.close()
+
+
+@pytest.mark.parametrize("clock", ["system", "inputs"])
+def test_a_clock_that_is_behind_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Any):
+    settings = Settings(data=tmp_path, clock=clock)
+    with capture_logs() as said:
+        build(settings).host.store.close()
+    assert said == []
+    monkeypatch.setattr(SqliteStore, "last_received_at", lambda _self: wall_time() + 60_000)
+    with capture_logs() as said:
+        build(settings).host.store.close()
+    assert [line["event"] for line in said] == (["clock_behind"] if clock == "system" else [])
+    assert all(58 <= line["seconds"] <= 60 and line["log_level"] == "warning" for line in said)
+
+
+@pytest.mark.parametrize("errors", ["/dev/full", "closed"])
+def test_errors_that_cannot_be_written_cost_nothing(tmp_path: Path, errors: str):
+    """A provider that is down makes a line a try; when it is back, everything is sent."""
+
+    async def run() -> None:
+        async with PushReceiver(keep=True) as receiver:
+            receiver.script(503, times=0)
+            service = await asyncio.to_thread(Quiet(tmp_path / "data", errors, "--push-url", receiver.url).wait_started)
+            try:
+                await asyncio.to_thread(use, service)
+                await asyncio.sleep(1.5)
+                receiver.accept()
+                async with asyncio.timeout(30):
+                    while receiver.counts().total < 40:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                answer = await asyncio.to_thread(service.request, "GET", "/healthz")
+                assert (answer.status, answer.json["status"]) == (200, "ok")
+            finally:
+                code = await asyncio.to_thread(service.stop)
+            assert code == 0
+
+    def use(service: Service) -> None:
+        ping = {"kind": "message", "name": "p", "channel": "push", "purpose": "transactional"}
+        steps = {"s": {"type": "send", "messages": ["p"]}}
+        entry = {"type": "interaction", "interaction": "A"}
+        made = service.publish(
+            {**ping, "content": {"title": "x", "body": "y"}},
+            {"kind": "interaction", "name": "A"},
+            {"kind": "journey", "name": "j", "re_entry": "always", "entry": entry, "start": "s", "steps": steps},
+        )
+        assert made.status == 200, made
+        known = {"type": "identify", "userId": "1", "context": {"device": {"token": "t"}}}
+        assert service.batch(known).status == 200
+        did = [{"type": "track", "event": "A", "userId": "1", "messageId": f"m{number}"} for number in range(40)]
+        assert service.batch(*did).status == 200
+
+    asyncio.run(run())
+
+
+class Quiet(Service):
+    """A service whose standard error cannot be written."""
+
+    def __init__(self, data: Path, errors: str, *options: str) -> None:
+        reading, writing = os.pipe()
+        data.with_suffix(".log").symlink_to(errors if errors != "closed" else f"/proc/self/fd/{writing}")
+        try:
+            super().__init__(data, *options)
+        finally:
+            os.close(writing)
+            os.close(reading)
 
 
 def test_serve_on_a_port_that_is_taken(tmp_path: Path):

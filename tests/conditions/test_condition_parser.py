@@ -84,6 +84,11 @@ def test_hints_name_the_closest_word():
     assert "'segment'" in parse_condition({"segmnt": "a"})[1][0].hint
 
 
+def test_a_count_beside_did_is_hinted_to_times():
+    (problem,) = parse_condition({"did": "A", "at_least": 2})[1]
+    assert (problem.pointer, problem.hint) == ("/at_least", "write times: {at_least: 2}")
+
+
 def test_nesting_has_an_end():
     data: dict = {"contact": "a", "is": 1}
     for _ in range(DEEPEST):

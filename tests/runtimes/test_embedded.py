@@ -16,12 +16,12 @@ from parcours.runtimes import embedded as embedded_module
 from parcours.runtimes import engine as engine_module
 from parcours.runtimes.clocks import InputsClock, SystemClock, VirtualClock
 from parcours.runtimes.embedded import Embedded, OverloadedError
-from parcours.runtimes.engine import Accepted, Duplicate, Engine, Refused
+from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome, Refused
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.faults import FaultyStore
 from tests.core.world import START, journey, wait
-from tests.runtimes.waiting import until
+from tests.runtimes.waiting import Unwritable, until
 
 
 def happened(id_: str, who: str = "ann", name: str = "Go", **attributes: object) -> Arrival:
@@ -30,6 +30,15 @@ def happened(id_: str, who: str = "ann", name: str = "Go", **attributes: object)
 
 def a_host(store: object, clock: object = None) -> Embedded:
     return Embedded(Engine(store, clock or SystemClock()), {}, lambda _definition, _data: {})
+
+
+async def persist(host: Embedded, arrivals: list[Arrival]) -> list[Outcome]:
+    """Send until it is kept, as senders do."""
+    while True:
+        try:
+            return await host.submit(arrivals)
+        except StoreError:
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -84,7 +93,9 @@ async def test_a_store_that_fails_costs_one_answer_and_no_more(
     with pytest.raises(StoreError):
         await host.submit(arrivals)
     assert faulty.last_position() == 0
-    outcomes = await host.submit(arrivals)
+    assert not host.healthy
+    outcomes = await persist(host, arrivals)
+    assert host.healthy
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
     assert faulty.last_position() == size
 
@@ -106,10 +117,67 @@ async def test_a_disk_that_is_full_is_said_to_whoever_sends_and_nothing_is_lost_
         assert "space" in caught.value.hint
         assert store.last_position() == 1
         store._db.execute("pragma max_page_count = 100000")
-        outcomes = await host.submit(arrivals)
+        outcomes = await persist(host, arrivals)
         assert [outcome.position for outcome in outcomes] == list(range(2, 202))
     finally:
         await host.close()
+
+
+async def test_while_the_store_fails_senders_are_told_at_once(
+    host: Embedded, faulty: FaultyStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedded_module, "PAUSE_AFTER_FAILURE", 60.0)
+    faulty.fail("write", StoreError("the disk is full", hint="free some space"), times=10)
+    for number in range(5):
+        with pytest.raises(StoreError, match=r"full \(free some space\)"):
+            await host.submit([happened(f"m{number}")])
+    assert faulty.failed == 1
+    assert not host.healthy
+    assert host.queued == 0
+
+
+async def test_health_comes_back_when_nothing_failed_for_a_while(
+    host: Embedded, faulty: FaultyStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedded_module, "FAILING_SECONDS", 0.05)
+    faulty.fail("write", StoreError("the disk is full"))
+    with pytest.raises(StoreError):
+        await host.submit([happened("m")])
+    assert not host.healthy
+    await until(lambda: host.healthy)
+
+
+async def test_a_log_line_that_cannot_be_written_costs_no_answer_and_not_the_engine(
+    host: Embedded, faulty: FaultyStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedded_module, "_log", Unwritable())
+    faulty.fail("write", StoreError("the disk is full"), times=2)
+    outcomes = await asyncio.wait_for(persist(host, [happened("a")]), 10)
+    assert isinstance(outcomes[0], Accepted)
+    await host.publish([journey({"w": wait("20ms")})])
+    await host.submit([happened("b")])
+    faulty.fail("contacts", StoreError("gone"), times=2)
+    await until(lambda: not list(faulty.due_times()), "the timer fires")
+    assert host.healthy
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError("whatever")])
+async def test_a_defect_in_a_turn_costs_a_pause_and_not_the_engine(
+    host: Embedded, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    real, defects = host.engine.next_due, [error] * 3
+
+    def next_due() -> int | None:
+        if defects:
+            raise defects.pop()
+        return real()
+
+    monkeypatch.setattr(host.engine, "next_due", next_due)
+    for number in range(10):
+        await asyncio.wait_for(persist(host, [happened(f"m{number}")]), 10)
+        await asyncio.sleep(0.005)
+    assert defects == []
+    assert host.healthy
 
 
 @pytest.mark.parametrize("method", ["contacts", "write", "finish"])
@@ -232,6 +300,28 @@ async def test_closing_finishes_what_was_submitted_and_takes_no_more(tmp_path: P
     store = SqliteStore(tmp_path / "store.db")
     assert store.last_position() == 100
     store.close()
+
+
+async def test_closing_waits_for_no_reading_and_no_timers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine_module, "SLICE", 1)
+    monkeypatch.setattr(engine_module, "LARGEST_TICK", 1)
+    store = MemoryStore()
+    host = a_host(store)
+    host.engine.publish([journey({"w": wait("1ms")})])
+    host.engine.accept([happened(f"m{number}", f"p{number}") for number in range(50)])
+    host.engine.publish(
+        [
+            {"kind": "segment", "name": "all", "condition": {"not": {"contact": "a", "is": 1}}},
+            {**journey({"w": wait("1h")}, name="read"), "entry": {"type": "segment", "segment": "all"}},
+        ]
+    )
+    assert host.engine.reading
+    waiting = list(store.due_times())
+    await host.start()
+    await host.close()
+    assert host.engine.reading
+    assert len(list(store.due_times())) == len(waiting)
+    assert not host.healthy
 
 
 async def test_a_sender_that_went_away_leaves_its_inputs_and_everybody_elses_alone(host: Embedded):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from parcours.core.gate import Arrival, Happened, Learned
+from parcours.ports import Changes
 from parcours.runtimes import engine as engine_module
 from parcours.runtimes.clocks import VirtualClock
-from parcours.runtimes.engine import Engine
+from parcours.runtimes.engine import Accepted, Engine
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
@@ -117,3 +118,20 @@ def test_a_timer_that_is_put_off_again_and_again_is_remembered_once():
     while engine.tick():
         pass
     assert not any(contact.runs for contact in engine.store.scan())
+
+
+def test_a_commit_between_forgetting_and_catching_up_loses_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sqlite, "SLICE", 200)
+    monkeypatch.setattr(sqlite, "SMALL_BATCH", 8)
+    store = SqliteStore(tmp_path / "parcours.db")
+    engine = Engine(store, VirtualClock(START))
+    for turn in range(10):
+        engine.accept([happened(1_000 * turn + number, f"user-{number}") for number in range(100)])
+    store.forget()
+    store.commit(Changes(marks={"something": "else"}))
+    assert isinstance(engine.accept([happened(-1, "user-1")])[0], Accepted)
+    store.close()
+    store = SqliteStore(tmp_path / "parcours.db")
+    Engine(store, VirtualClock(START))
+    assert len(store.scan()) == 100
+    store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from parcours.core.effects import What
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.core.inputs import Reaction
 from parcours.errors import ParcoursError, PermanentFailureError, StoreError, TemporaryFailureError
-from parcours.ports import Channel, Delivery, Store
+from parcours.ports import Changes, Channel, Delivery, Settlement, Store
 from parcours.runtimes import embedded as embedded_module
 from parcours.runtimes import outbox as outbox_module
 from parcours.runtimes.clocks import SystemClock
@@ -24,7 +25,7 @@ from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.faults import FaultyStore
 from tests.core.world import email, journey, push, send, to_reaction, wait_for
-from tests.runtimes.waiting import until
+from tests.runtimes.waiting import Unwritable, until
 
 MAIL = email("mail", purpose="transactional")
 PING = push("ping", purpose="transactional")
@@ -80,6 +81,7 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Return a function that starts a host on a store; pauses are short, and everything is closed at the end."""
     monkeypatch.setattr(outbox_module, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(outbox_module, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(outbox_module, "PAUSE_AFTER_FAILURE", 0.01)
     monkeypatch.setattr(embedded_module, "PAUSE_AFTER_FAILURE", 0.01)
     hosts: list[Embedded] = []
 
@@ -133,6 +135,11 @@ def test_the_providers_own_wish_wins_when_it_is_longer():
     assert pause(1, 120.0, 0.5) == 120.0
     assert pause(1, 7_200.0, 0.5) == 7_200.0
     assert pause(12, 1.0, 0.0) == 1_024.0
+
+
+@pytest.mark.parametrize("wish", [86_401.0, 1e12, float("inf")])
+def test_the_providers_own_wish_ends_at_a_day(wish: float):
+    assert pause(1, wish, 0.5) == 86_400.0
 
 
 def test_a_message_is_given_up_after_a_day_or_so():
@@ -268,6 +275,68 @@ async def test_a_bounce_that_cannot_be_kept_now_is_told_later_and_the_line_goes_
     assert len(await bounces(store)) == SENDERS + 5
 
 
+async def test_giving_up_while_the_engine_is_overloaded_kills_nobody_who_sends(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+):
+    store, mail = MemoryStore(), Provider()
+    host = await start(store, email=mail)
+    mail.gate.clear()
+    mail.always = PermanentFailureError("550 no such user")
+    people = [f"p{number}" for number in range(SENDERS + 8)]
+    await goes(host, *people)
+    monkeypatch.setattr(embedded_module, "MOST_QUEUED", -1)
+    mail.gate.set()
+    await until(lambda: host.retried > 2 * SENDERS, "all of them were put off")
+    assert states(store).get("failed", 0) == 0
+    assert host.healthy
+    monkeypatch.undo()
+    await until(lambda: states(store) == {"failed": len(people)})
+    assert host.healthy
+    mail.always = None
+    await goes(host, "ann")
+    await until(lambda: states(store) == {"failed": len(people), "sent": 1})
+
+
+@pytest.mark.parametrize("failure", [TemporaryFailureError("later"), ZeroDivisionError("a defect"), None])
+async def test_a_log_line_that_cannot_be_written_costs_no_message(
+    start: Start, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+):
+    store, mail = MemoryStore(), Provider()
+    host = await start(store, email=mail)
+    monkeypatch.setattr(outbox_module, "_log", Unwritable())
+    people = [f"p{number}" for number in range(2 * SENDERS)]
+    mail.failures = [failure or PermanentFailureError("no such user")] * (SENDERS + 5)
+    await goes(host, *people)
+    await until(lambda: not states(store).get("pending"))
+    assert states(store)["sent"] == (2 * SENDERS if failure else SENDERS - 5)
+    assert host.healthy
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), ValueError("cannot be decoded")])
+@pytest.mark.parametrize("written", [True, False])
+async def test_messages_that_could_not_be_read_are_read_later(
+    start: Start, error: Exception, written: bool, monkeypatch: pytest.MonkeyPatch
+):
+    store, mail = FaultyStore(MemoryStore()), Provider()
+    host = await start(store, email=mail)
+    if not written:
+        monkeypatch.setattr(outbox_module, "_log", Unwritable())
+    await goes(host, "ann")
+    await until(lambda: states(store) == {"sent": 1})
+    store.fail("pending", error, times=3)
+    await goes(host, "bob")
+    await until(lambda: states(store) == {"sent": 2})
+    assert store.failed == 3
+    assert host.healthy
+
+
+async def test_a_line_that_has_ended_is_no_health(start: Start):
+    host = await start(MemoryStore(), email=Provider())
+    assert host.healthy
+    host.outbox._lines["email"]._tasks[3].cancel()
+    await until(lambda: not host.healthy)
+
+
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +405,22 @@ async def test_only_so_many_wait_to_be_tried_again_in_memory(start: Start, monke
 
 
 # --- restarts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [10_000, 60])
+async def test_those_that_wait_hold_up_none_behind_them_after_a_restart(
+    start: Start, most: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbox_module, "LOOK_AHEAD", 7)
+    monkeypatch.setattr(outbox_module, "MOST_WAITING", most)
+    store, mail = MemoryStore(), Provider()
+    host = await start(store)
+    await goes(host, *(f"p{number}" for number in range(60)))
+    due = outbox_module.wall_time() + 3_600_000
+    later = [Settlement(item.sequence, "pending", 5, due) for item in store.pending("email")[:50]]
+    store.commit(Changes(settlements=later))
+    await start(store, email=mail)
+    await until(lambda: states(store) == {"sent": 10, "pending": 50})
 
 
 async def test_a_restart_goes_on_where_it_was(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

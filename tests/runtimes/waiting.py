@@ -1,4 +1,4 @@
-"""Waiting for something to be so, with an end."""
+"""Waiting for something to be so, with an end; and a log that cannot be written."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ async def until(so: Callable[[], object], what: str = "") -> None:
     while not so():
         assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what or so}"
         await asyncio.sleep(0.002)
+
+
+class Unwritable:
+    """A log whose every line fails, as on a disk that is full."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        return fail

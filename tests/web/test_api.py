@@ -10,6 +10,7 @@ import pytest
 
 from parcours.definitions.load import dump, load_data
 from parcours.errors import StoreError
+from parcours.runtimes import embedded
 from parcours.runtimes.clocks import SystemClock
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
@@ -229,7 +230,8 @@ def test_a_publication_that_is_too_large(fresh: Service):
 # --- in process -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_store_that_fails_is_said_and_asks_to_come_back(tmp_path: Path):
+async def test_a_store_that_fails_is_said_and_asks_to_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedded, "PAUSE_AFTER_FAILURE", 0.0)
     store = FaultyStore(MemoryStore())
     host = Embedded(Engine(store, SystemClock()), {}, lambda _definition, _data: {})
     app = create_app(host, Keys(hash_key(WRITE_KEY), hash_key(SECRET_KEY)), largest_body=10_000)
@@ -242,7 +244,11 @@ async def test_a_store_that_fails_is_said_and_asks_to_come_back(tmp_path: Path):
         assert answer.headers["retry-after"] == "1"
         assert answer.json["errors"][0]["code"] == "store_failed"
         assert "space" in answer.json["errors"][0]["hint"]
+        answer = await call(app, "GET", "/healthz")
+        assert (answer.status, answer.json["status"]) == (503, "failing")
         assert (await call(app, "POST", "/v1/track", body, key=WRITE_KEY)).status == 200
+        answer = await call(app, "GET", "/healthz")
+        assert (answer.status, answer.json["status"]) == (200, "ok")
         store.fail("commit", StoreError("the disk is full", hint="free some space"))
         definitions = json.dumps({"definitions": [RECEIPT]}).encode()
         answer = await call(app, "PUT", "/v1/definitions", definitions, key=SECRET_KEY)
@@ -252,3 +258,4 @@ async def test_a_store_that_fails_is_said_and_asks_to_come_back(tmp_path: Path):
         assert (await call(app, "PUT", "/v1/definitions", definitions, key=SECRET_KEY)).status == 200
     finally:
         await host.close()
+    assert (await call(app, "GET", "/healthz")).status == 503

@@ -13,6 +13,7 @@ from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Delivery
 
 _ANSWER_BYTES: Final = 2_048
+_LONGEST_WISH: Final = 86_400.0
 _SUCCESS: Final = range(200, 300)
 _CLIENT_ERROR: Final = range(400, 500)
 _TEMPORARY: Final = frozenset({401, 407, 408, 425, 429})
@@ -29,18 +30,18 @@ class _Request(msgspec.Struct, omit_defaults=True):
 
 
 def _retry_after(value: str | None) -> float:
-    """Read `Retry-After`, which is seconds or a date (RFC 9110, 10.2.3); 0 when there is none to be read."""
+    """Read `Retry-After`, seconds or a date (RFC 9110, 10.2.3): 0 when there is none to be read, a day at the most."""
     if not value:
         return 0.0
     if value.isascii() and value.isdigit():
-        return float(value[:9])
+        return min(_LONGEST_WISH, float(value[:9]))
     try:
         until = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
     if until.tzinfo is None:  # written with -0000
         until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    return min(_LONGEST_WISH, max(0.0, (until - datetime.now(UTC)).total_seconds()))
 
 
 class HttpPushChannel:
@@ -65,7 +66,8 @@ class HttpPushChannel:
         self, url: str, token: str, *, connections: int = 64, timeout: float = 30.0, connect_timeout: float = 5.0
     ) -> None:
         if not url.startswith(("http://", "https://")):
-            raise ValueError(f"url: {url!r} does not begin with http:// or https://")
+            # It may hold a secret, so it is not repeated; nor is it below.
+            raise ValueError("url: it does not begin with http:// or https://")
         if not (token.isascii() and token.isprintable()):
             raise ValueError("token: a header can hold printable ASCII only")
         self._url = url
@@ -114,6 +116,8 @@ class HttpPushChannel:
                 retry_after = response.headers.get("Retry-After")
         except TimeoutError as error:
             raise TemporaryFailureError("the push provider did not answer in time") from error
+        except aiohttp.InvalidURL:
+            raise TemporaryFailureError("the url of the push provider cannot be read") from None
         except (aiohttp.ClientError, OSError) as error:
             raise TemporaryFailureError(f"the push provider cannot be reached: {error}") from error
         if status in _SUCCESS:

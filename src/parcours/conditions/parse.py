@@ -227,7 +227,8 @@ class _Reader:
         return self.scalar(value, pointer)
 
     def history(self, data: Mapping[str, Any], pointer: str, depth: int) -> ast.Node:
-        self.only(data, {"did", "times", "within", "where"}, pointer)
+        counts = {key: f"write times: {{{key}: {shown(data[key])}}}" for key in COUNTS if key in data}
+        self.only(data, {"did", "times", "within", "where"}, pointer, counts)
         name = self.attempt(self.text, data, "did", pointer) or ""
         times = self.attempt(self.times, data.get("times", {"at_least": 1}), f"{pointer}/times")
         operator, count = times or ("at_least", 1)
@@ -288,10 +289,13 @@ class _Reader:
             raise self.refuse(unfit, f"{pointer}/{key}")
         return value
 
-    def only(self, data: Mapping[str, Any], known: set[str], pointer: str) -> None:
+    def only(
+        self, data: Mapping[str, Any], known: set[str], pointer: str, hints: Mapping[Any, str] | None = None
+    ) -> None:
         for key in data:
             if key not in known:
-                self.refuse(f"unknown key {shown(key)}", f"{pointer}/{escape(str(key))}", did_you_mean(str(key), known))
+                hint = (hints or {}).get(key) or did_you_mean(str(key), known)
+                self.refuse(f"unknown key {shown(key)}", f"{pointer}/{escape(str(key))}", hint)
 
 
 def _keys(data: Mapping[Any, Any]) -> str:

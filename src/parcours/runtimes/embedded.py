@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,7 +39,10 @@ MOST_QUEUED = 100_000
 """Arrivals that may wait; beyond that senders are asked to come back."""
 
 PAUSE_AFTER_FAILURE = 1.0
-"""Seconds without timers and readings after the store failed."""
+"""Seconds after the store failed in which it is left alone: no timers, no readings, and arrivals are refused at once."""
+
+FAILING_SECONDS = 10.0
+"""Seconds after the store failed in which the host is not healthy, unless something is committed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -83,6 +86,8 @@ class Embedded:
         self._wake = asyncio.Event()
         self._closing = False
         self._not_before = 0.0
+        self._failure = StoreError("the store failed")
+        self._failing_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -95,6 +100,12 @@ class Embedded:
         """How many arrivals wait to be folded."""
         return self._queued
 
+    @property
+    def healthy(self) -> bool:
+        """Whether everything runs and the store keeps what it is given."""
+        running = self._task is not None and not self._task.done() and self.outbox.running
+        return running and time.monotonic() >= self._failing_until
+
     async def start(self) -> None:
         """Begin: fire what came due meanwhile, send what is pending, take arrivals."""
         self._task = asyncio.create_task(self._run(), name="engine")
@@ -105,10 +116,10 @@ class Embedded:
         self._closing = True
         self._wake.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])
         await self.outbox.close()
         if self._settlements:
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(Exception):
                 self.engine.accept([], self._take_settlements())
         self._committer.shutdown()
         self.store.close()
@@ -118,7 +129,7 @@ class Embedded:
 
         Raises:
             OverloadedError: Too much is waiting; nothing was taken.
-            StoreError: The store failed; nothing was kept, sending again is safe.
+            StoreError: The store failed, now or a moment ago; nothing was kept, sending again is safe.
         """
         if not arrivals:
             return []
@@ -164,21 +175,32 @@ class Embedded:
 
     async def _run(self) -> None:
         while True:
-            self._wake.clear()
-            started = time.perf_counter()
-            async with self.turn:
-                worked = await self._work()
-            self.busy_seconds += time.perf_counter() - started
-            if worked:
-                self.outbox.notify()
-                # Let requests and senders have their turn before the next batch.
-                await asyncio.sleep(0)
-                continue
-            if self._closing and not self._queue:
+            try:
+                worked = await self._go_on()
+            except Exception:  # noqa: BLE001 (whatever it is, the host goes on)
+                worked = False
+                with contextlib.suppress(Exception):
+                    _log.exception("engine_failed")
+                await asyncio.sleep(PAUSE_AFTER_FAILURE)
+            if self._closing and not self._queue and not worked:
                 return
+
+    async def _go_on(self) -> bool:
+        """Do a round of work, or wait until there is some; return whether there was."""
+        self._wake.clear()
+        started = time.perf_counter()
+        async with self.turn:
+            worked = await self._work()
+        self.busy_seconds += time.perf_counter() - started
+        if worked:
+            self.outbox.notify()
+            # Let requests and senders have their turn before the next batch.
+            await asyncio.sleep(0)
+        elif not self._closing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._idle_seconds()):
                     await self._wake.wait()
+        return worked
 
     def _idle_seconds(self) -> float | None:
         """Return how long there is nothing to do unless something comes in; None for ever."""
@@ -198,11 +220,14 @@ class Embedded:
 
     async def _work(self) -> bool:
         """Do one round: a batch of arrivals, a slice of timers, a slice of a reading. Return whether to go on."""
-        paused = time.monotonic() < self._not_before
-        worked = bool(self._queue or (not paused and self._settlements_due()))
+        if time.monotonic() < self._not_before:
+            # A try would fold again all that the store's states lack, only to fail again.
+            return self._refuse()
+        worked = bool(self._queue or self._settlements_due())
         if worked:
             await self._accept()
-        if paused:
+        if self._closing or time.monotonic() < self._not_before:
+            # Timers and readings go on at the next start where they are now.
             return worked
         try:
             ticked = self.engine.tick()
@@ -212,7 +237,20 @@ class Embedded:
         except Exception as error:  # noqa: BLE001 (whatever it is, the host goes on)
             self._failed(error)
             return worked
+        if ticked or reading:
+            self._failing_until = 0.0
         return worked or bool(ticked) or reading
+
+    def _refuse(self) -> bool:
+        """Tell those who wait what the store failed with; return whether anybody waited."""
+        waiting, self._queue, self._queued = self._queue, deque(), 0
+        self._tell(future for _, future in waiting)
+        return bool(waiting)
+
+    def _tell(self, futures: Iterable[asyncio.Future[list[Outcome]]]) -> None:
+        for future in futures:
+            if not future.done():
+                future.set_exception(StoreError(self._failure.message, hint=self._failure.hint))
 
     async def _accept(self) -> None:
         arrivals: list[Arrival] = []
@@ -232,24 +270,26 @@ class Embedded:
                 await asyncio.get_running_loop().run_in_executor(self._committer, self.engine.finish)
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told and the host goes on)
             self._settlements = settlements + self._settlements
-            failure = self._failed(error)
-            for _, future in parts:
-                if not future.cancelled():
-                    future.set_exception(StoreError(failure.message, hint=failure.hint))
+            self._failed(error, [future for _, future in parts])
             return
+        self._failing_until = 0.0
         self._count(outcomes)
         start = 0
         for size, future in parts:
-            if not future.cancelled():
+            if not future.done():
                 future.set_result(outcomes[start : start + size])
             start += size
 
-    def _failed(self, error: Exception) -> StoreError:
-        """Note a failure of the store, and return it in the form in which those who wait are told."""
-        failure = error if isinstance(error, StoreError) else StoreError(f"the store failed: {type(error).__name__}")
-        _log.error("store_failed", hint=failure.hint, exc_info=error)
-        self._not_before = time.monotonic() + PAUSE_AFTER_FAILURE
-        return failure
+    def _failed(self, error: Exception, waiting: Iterable[asyncio.Future[list[Outcome]]] = ()) -> None:
+        """Note a failure of the store, and tell those who wait."""
+        self._failure = (
+            error if isinstance(error, StoreError) else StoreError(f"the store failed: {type(error).__name__}")
+        )
+        now = time.monotonic()
+        self._not_before, self._failing_until = now + PAUSE_AFTER_FAILURE, now + FAILING_SECONDS
+        self._tell(waiting)
+        with contextlib.suppress(Exception):
+            _log.error("store_failed", hint=self._failure.hint, exc_info=error)
 
     def _count(self, outcomes: list[Outcome]) -> None:
         self.batches += 1

@@ -27,7 +27,7 @@ from parcours.core.gate import Arrival, Reacted
 from parcours.core.inputs import Interaction
 from parcours.core.plan import Plan
 from parcours.definitions.message import MessageDefinition
-from parcours.errors import ParcoursError, PermanentFailureError, TemporaryFailureError
+from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Channel, Delivery, Pending, Settlement, Store
 from parcours.runtimes.clocks import wall_time
 
@@ -36,6 +36,12 @@ FIRST_PAUSE = 1.0
 
 LONGEST_PAUSE = 3_600.0
 """Seconds between tries at the most."""
+
+LONGEST_WISH = 86_400.0
+"""Seconds to wait because a provider wishes it at the most."""
+
+PAUSE_AFTER_FAILURE = 1.0
+"""Seconds before a line goes on whose own work failed, such as reading what is pending."""
 
 MOST_ATTEMPTS = 36
 """Tries before a message is given up: with the pauses above, after a day or so."""
@@ -60,7 +66,7 @@ _log = structlog.get_logger(__name__)
 def pause(attempts: int, retry_after: float, jitter: float) -> float:
     """Return how many seconds to wait after so many tries; `jitter` is in [0, 1)."""
     wanted = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts - 1, 20))
-    return max(retry_after, wanted * (0.5 + jitter / 2))
+    return max(min(retry_after, LONGEST_WISH), wanted * (0.5 + jitter / 2))
 
 
 class Outbox:
@@ -108,6 +114,11 @@ class Outbox:
         """How many messages are under way or wait to be tried again."""
         return sum(line.busy for line in self._lines.values())
 
+    @property
+    def running(self) -> bool:
+        """Whether every line does its work."""
+        return all(line.running for line in self._lines.values())
+
     async def close(self) -> None:
         """Stop sending; what is under way is cut off and, not being settled, sent again after the next start."""
         for line in self._lines.values():
@@ -154,6 +165,10 @@ class _Line:
     def busy(self) -> int:
         return self._ready.qsize() + self._sending + len(self._waiting)
 
+    @property
+    def running(self) -> bool:
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._feed(), name=f"outbox-{self._name}")]
         self._tasks += [asyncio.create_task(self._send_all(), name=f"outbox-{self._name}") for _ in range(SENDERS)]
@@ -166,24 +181,43 @@ class _Line:
     async def _feed(self) -> None:
         """Keep the queue filled from the store and from those whose pause is over."""
         while True:
-            self.wake.clear()
-            now = wall_time()
-            while self._waiting and self._waiting[0][0] <= now:
-                self._ready.put_nowait(heapq.heappop(self._waiting)[2])
-            if self._ready.qsize() < LOOK_AHEAD and len(self._waiting) < MOST_WAITING:
-                self._load(now)
-            timeout = (self._waiting[0][0] - wall_time()) / 1000 if self._waiting else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout if timeout is None else max(0.001, timeout)):
-                    await self.wake.wait()
+            try:
+                await self._fill()
+            except Exception:  # noqa: BLE001 (whatever it is, the line goes on)
+                await self._rest("outbox_not_read")
 
-    def _load(self, now: int) -> None:
-        for item in self._outbox.store.pending(self._name, self._read, LOOK_AHEAD):
+    async def _fill(self) -> None:
+        """Fill the queue once, and wait until there may be more."""
+        self.wake.clear()
+        now = wall_time()
+        while self._waiting and self._waiting[0][0] <= now:
+            self._ready.put_nowait(heapq.heappop(self._waiting)[2])
+        # Those that are not due must not hold up those behind them.
+        more = True
+        while more and self._ready.qsize() < LOOK_AHEAD and len(self._waiting) < MOST_WAITING:
+            more = self._load(now)
+            await asyncio.sleep(0)
+        timeout = (self._waiting[0][0] - wall_time()) / 1000 if self._waiting else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout if timeout is None else max(0.001, timeout)):
+                await self.wake.wait()
+
+    async def _rest(self, event: str) -> None:
+        """Say that a turn failed, if that can be said, and pause."""
+        with contextlib.suppress(Exception):
+            _log.exception(event, channel=self._name)
+        await asyncio.sleep(PAUSE_AFTER_FAILURE)
+
+    def _load(self, now: int) -> bool:
+        """Read the next messages; return whether there may be more."""
+        found = self._outbox.store.pending(self._name, self._read, LOOK_AHEAD)
+        for item in found:
             self._read = item.sequence
             if item.due > now:
                 heapq.heappush(self._waiting, (item.due, item.sequence, item))
             else:
                 self._ready.put_nowait(item)
+        return len(found) == LOOK_AHEAD
 
     async def _send_all(self) -> None:
         while True:
@@ -191,13 +225,17 @@ class _Line:
             self._sending += 1
             try:
                 await self._send(item)
+            except Exception:  # noqa: BLE001 (whatever it is, the line goes on)
+                await self._rest("outbox_failed")
             finally:
                 self._sending -= 1
             if self._ready.qsize() < LOOK_AHEAD // 2:
                 self.wake.set()
 
     async def _send(self, item: Pending) -> None:
+        # Whatever is said is said last, so that a log that cannot be written costs no message.
         attempts = item.attempts + 1
+        defect: Exception | None = None
         try:
             await self._channel.send(self._outbox.deliver(item.message))
         except TemporaryFailureError as error:
@@ -206,7 +244,7 @@ class _Line:
             await self._give_up(item, attempts, str(error))
             return
         except Exception as error:  # noqa: BLE001 (a defect in a channel must cost one try, not the line)
-            _log.exception("channel_failed", channel=self._name, message_id=item.message.id)
+            defect = error
             failure = TemporaryFailureError(f"{type(error).__name__}: {error}")
         else:
             self._outbox.settled(Settlement(item.sequence, "sent", attempts))
@@ -215,24 +253,26 @@ class _Line:
             self._again(item, attempts, failure)
         else:
             await self._give_up(item, attempts, f"gave up after {attempts} tries: {failure}")
+        if defect is not None:
+            _log.error("channel_failed", channel=self._name, message_id=item.message.id, exc_info=defect)
 
     def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
         seconds = pause(attempts, error.retry_after, random.random())  # noqa: S311 (spreads tries; not a secret)
         due = wall_time() + int(seconds * 1000)
-        _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=str(error))
         again = Pending(item.sequence, item.message, attempts, due, str(error))
         heapq.heappush(self._waiting, (due, item.sequence, again))
         self._outbox.settled(Settlement(item.sequence, "pending", attempts, due, str(error)))
         self.wake.set()
+        _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=str(error))
 
     async def _give_up(self, item: Pending, attempts: int, error: str) -> None:
         message = item.message
-        _log.warning("message_failed", channel=self._name, message_id=message.id, error=error)
         reaction = Reacted("bounced", message.id, {"channel": self._name, "error": error})
         try:
             await self._outbox.bounce(Arrival("parcours", f"bounced:{message.id}", (), reaction))
-        except ParcoursError as unkept:
+        except Exception as unkept:  # noqa: BLE001 (whatever it is, the message must not be lost)
             # Nobody would learn of it if it were settled now.
             self._again(item, attempts, TemporaryFailureError(f"{error} (and that cannot be kept now: {unkept})"))
             return
         self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))
+        _log.warning("message_failed", channel=self._name, message_id=message.id, error=error)

@@ -499,6 +499,8 @@ class SqliteStore:
         new.sort(key=_NUMBER)
         self._db.executemany("update contact set due = ?, log = ?, trace = ?, state = ? where id = ?", known)
         self._db.executemany("insert into contact (due, log, trace, state, id) values (?, ?, ?, ?, ?)", new)
+        if self._lost:
+            return  # what is behind is not known until it has been restored, so nothing can be said to be whole
         whole, trace = next(iter(behind.values()), (position + 1, self._traces + fired + 1))
         if whole - 1 > self._whole()[0] + SLICE or (not behind and len(due) > SMALL_BATCH):
             mark = f"{whole - 1}:{trace - 1}"

@@ -22,12 +22,6 @@ from parcours.web.ingest import Ingest, is_ingest
 from parcours.web.telemetry import CONTENT_TYPE, Telemetry
 
 
-@get("/healthz", summary="Is it up?", include_in_schema=True)
-async def healthz() -> dict[str, str]:
-    """Say that the process answers."""
-    return {"status": "ok", "version": parcours.__version__}
-
-
 def _store_failed(_request: Request[Any, Any, Any], error: StoreError) -> Response[dict[str, Any]]:
     """Nothing was kept; sending it again is safe."""
     return Response({"status_code": 503, "detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
@@ -47,6 +41,12 @@ def create_app(
 ) -> Any:
     """Return the ASGI application that serves a host. The caller starts and closes the host."""
     telemetry = Telemetry(host)
+
+    @get("/healthz", summary="Is it up?", include_in_schema=True)
+    async def healthz() -> Response[dict[str, str]]:
+        """Say whether the service does its work: 503 while the store fails, or when a part of it has ended."""
+        status, code = ("ok", 200) if host.healthy else ("failing", 503)
+        return Response({"status": status, "version": parcours.__version__}, status_code=code)
 
     @get("/metrics", summary="Figures for Prometheus", media_type="text/plain")
     async def metrics() -> Response[bytes]:
