@@ -14,38 +14,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.service import post_all, request_of, service
-from benchmarks.workload import batches, definitions, identities, interactions
+from benchmarks.workload import MIXES, batches, definitions, identities, interactions
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print, one mix of interactions after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=200_000)
     parser.add_argument("--contacts", type=int, default=20_000)
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--mix", choices=list(MIXES), action="append")
     options = parser.parse_args()
-    known = [request_of("/v1/batch", body) for body in batches(identities(options.contacts), 100)]
+    for mix in options.mix or MIXES:
+        measure(mix, options.inputs, options.contacts, options.connections)
+
+
+def measure(mix: str, inputs: int, contacts: int, connections: int) -> None:
+    """Measure one mix and print."""
+    known = [request_of("/v1/batch", body) for body in batches(identities(contacts), 100)]
     now = datetime.now(UTC)
-    bodies = batches(interactions(options.inputs, options.contacts, at=now, apart=0), 100)
+    bodies = batches(interactions(inputs, contacts, at=now, apart=0, mix=mix), 100)
     requests = [request_of("/v1/batch", body) for body in bodies]
-    singles = [
-        request_of("/v1/batch", body)
-        for body in batches(interactions(500, options.contacts, seed=2, at=now, apart=0), 1)
-    ]
+    alone = interactions(500, contacts, seed=2, at=now, apart=0, mix=mix)
+    singles = [request_of("/v1/batch", body) for body in batches(alone, 1)]
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         with service(Path(folder)) as live:
             live.call("PUT", "/v1/definitions", {"definitions": definitions()})
-            post_all(live.port, known, options.connections)
-            seconds, _ = post_all(live.port, requests, options.connections)
+            post_all(live.port, known, connections)
+            seconds, _ = post_all(live.port, requests, connections)
             _, single = post_all(live.port, singles, 1)
             report = live.call("GET", "/v1/report")
         rows, floor = _floor(Path(folder))
     entered = sum(row["count"] for row in report["statistics"] if row["what"] == "entered")
-    live_journeys = len({row["journey"] for row in report["statistics"] if row["journey"]})
-    size = sum(map(len, bodies)) / options.inputs
-    print(f"embedded: {options.inputs:,} inputs of {size:.0f} bytes, {options.contacts:,} contacts, batches of 100")
-    print(f"  {live_journeys} of 20 journeys were entered, {entered:,} times")
-    rate = options.inputs / seconds
+    size = sum(map(len, bodies)) / inputs
+    rate = inputs / seconds
+    print(f"embedded, mix {mix}: {inputs:,} inputs of {size:.0f} bytes, {contacts:,} contacts, batches of 100")
+    print(f"  journeys were entered {entered:,} times")
     print(f"  HTTP → durable → folded     {rate:>10,.0f} inputs/s")
     print(f"  floor: bare insert of rows  {rows / floor:>10,.0f} rows/s   (ratio {rate / (rows / floor):.2f})")
     print(f"  one input, one connection   p50 {statistics.median(single) * 1e3:.2f} ms from request to answer")

@@ -1,8 +1,8 @@
 """The workload the benchmarks share: the demo's journeys, 17 more live ones, and a shop's interactions.
 
-Of 100 interactions 55 are product views, 20 products added, 10 orders of three lines, 7 checkouts, 4 campaigns and
-4 redemptions, spread over the contacts by chance (seeded): a shop in which every fifth view ends in an order, which is
-many. Every order touches about half of the journeys.
+Two mixes, spread over the contacts by chance (seeded): `shop` is a web shop, in which a product in seventeen that is
+viewed is ordered, which is a good shop; `till` has more than twice as many orders. An order has three lines and touches
+about half of the journeys.
 """
 
 from __future__ import annotations
@@ -18,6 +18,26 @@ import msgspec
 from parcours.definitions.load import Source, dump, load
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "complete-journey"
+MIXES = {
+    "shop": {
+        "Product Viewed": 68,
+        "Product Added": 16,
+        "Checkout Started": 6,
+        "Order Completed": 4,
+        "Campaign Received": 3,
+        "Coupon Redeemed": 3,
+    },
+    "till": {
+        "Product Viewed": 55,
+        "Product Added": 20,
+        "Checkout Started": 7,
+        "Order Completed": 10,
+        "Campaign Received": 4,
+        "Coupon Redeemed": 4,
+    },
+}
+"""Of 100 interactions, how many are of which kind."""
+
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
 
@@ -163,12 +183,11 @@ def identities(contacts: int) -> Iterator[dict[str, Any]]:
 
 
 def interactions(
-    count: int, contacts: int, *, seed: int = 1, at: datetime = START, apart: int = 333
+    count: int, contacts: int, *, seed: int = 1, at: datetime = START, apart: int = 333, mix: str = "shop"
 ) -> Iterator[dict[str, Any]]:
     """Yield a shop's interactions in the order of time, so many milliseconds apart."""
     chance = random.Random(seed)
-    kinds = ["Order Completed"] * 10 + ["Product Viewed"] * 55 + ["Product Added"] * 20
-    kinds += ["Checkout Started"] * 7 + ["Campaign Received"] * 4 + ["Coupon Redeemed"] * 4
+    kinds = [kind for kind, share in MIXES[mix].items() for _ in range(share)]
     for number in range(count):
         kind = chance.choice(kinds)
         when = at + timedelta(milliseconds=apart * number)

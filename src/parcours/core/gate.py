@@ -89,7 +89,7 @@ def admit(
             )
         occurred_at = received_at
     what = arrival.what
-    if too_deep(what.attributes):
+    if _holds_containers(what.attributes) and too_deep(what.attributes):
         return Problem(code="too_deep", message=f"the attributes are nested deeper than {DEEPEST}", hint="flatten them")
     if isinstance(what, Happened):
         name = match_name(what.name)
@@ -132,6 +132,15 @@ def admit(
         source=arrival.source,
         message_id=arrival.message_id,
     )
+
+
+def _holds_containers(attributes: dict[str, Any]) -> bool:
+    """Return whether there is anything that could be nested: most attributes are flat, and this is quick."""
+    for value in attributes.values():
+        kind = type(value)
+        if kind is dict or kind is list:
+            return True
+    return False
 
 
 def too_deep(attributes: dict[str, Any]) -> bool:

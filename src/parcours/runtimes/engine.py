@@ -267,8 +267,10 @@ class Engine:
             batch.keep(contact, 0, effects, None)
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
-        self._fire(batch, contact, item.received_at)
         timers = contact.timers
+        if timers and timers[0].due <= item.received_at:
+            self._fire(batch, contact, item.received_at)
+            timers = contact.timers
         before = timers[0].due if timers else None
         batch.keep(contact, item.position, fold(self.plan, contact, item), before)
 

@@ -38,7 +38,7 @@ from parcours.ports import Changes, Identity, Pending, Record, Statistic
 FORMAT = 1
 """The version of the tables below; a file of another version is refused."""
 
-SLICE = 32_768
+SLICE = 65_536
 """Message keys that wait in memory before they are indexed."""
 
 LONGEST_BEHIND = 50_000
