@@ -23,6 +23,7 @@ from liquid.exceptions import FilterArgumentError, LiquidError, OutputStreamLimi
 from liquid.undefined import is_undefined
 from liquid.utils import ReadOnlyChainMap
 
+from parcours.conditions.parse import escape
 from parcours.definitions.message import MessageDefinition
 from parcours.errors import PermanentFailureError, Problem, did_you_mean
 
@@ -208,7 +209,7 @@ def _line(error: LiquidError, source: str) -> int:
 
 
 def _pointer(field: str) -> str:
-    return "/content/" + field.replace("~", "~0").replace("/", "~1")
+    return f"/content/{escape(field)}"
 
 
 class Renderer:

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from parcours.core import ids
-from parcours.core.contact import Contact, Run, Timer, Token
+from parcours.core.contact import Contact, Run, Timer, Token, under_way
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.permission import refusal
 from parcours.core.plan import CompiledJourney, CompiledStep, Plan
@@ -123,10 +123,8 @@ def _refused_entry(contact: Contact, journey: CompiledJourney, key: str, runs: d
         return "entered_before"
     if not runs:
         return None
-    if not journey.parallel:
-        for run in runs.values():
-            if run.key == key:
-                return "under_way"
+    if not journey.parallel and under_way(runs, key):
+        return "under_way"
     return "too_many_runs" if len(runs) >= MOST_RUNS else None
 
 

@@ -38,6 +38,14 @@ class Run(msgspec.Struct, array_like=True):
     """Message definition to the ids of what this run sent from it, where the journey waits for reactions."""
 
 
+def under_way(runs: dict[str, Run], key: str) -> bool:
+    """Return whether a run of this key is among the runs of a journey."""
+    for run in runs.values():  # noqa: SIM110 (asked at every entry; a generator costs more than the loop)
+        if run.key == key:
+            return True
+    return False
+
+
 class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     """Something that comes due. Timers fire in the order of due time, then of creation."""
 

@@ -20,6 +20,7 @@ import msgspec
 
 from parcours.conditions.names import match_name
 from parcours.conditions.operators import to_instant
+from parcours.conditions.parse import escape
 from parcours.core.inputs import Input, Interaction, Reaction, Update
 from parcours.core.plan import Plan
 from parcours.definitions.interaction import InteractionDefinition
@@ -183,8 +184,7 @@ def _check(definition: InteractionDefinition, attributes: dict[str, Any]) -> Pro
 
 
 def _problem(code: str, message: str, attribute: str, hint: str = "") -> Problem:
-    escaped = attribute.replace("~", "~0").replace("/", "~1")
-    return Problem(code=code, message=message, pointer=f"/properties/{escaped}", hint=hint)
+    return Problem(code=code, message=message, pointer=f"/properties/{escape(attribute)}", hint=hint)
 
 
 _TYPES: dict[str, Callable[[Any], bool]] = {

@@ -13,7 +13,7 @@ The other is left empty, with nothing but where it went.
 
 from __future__ import annotations
 
-from parcours.core.contact import Contact, Run, Timer
+from parcours.core.contact import Contact, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
 from parcours.core.plan import Plan
@@ -79,8 +79,7 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
     for journey, runs in other.runs.items():
         parallel = plan.newest[journey].parallel
         for run in runs.values():
-            under_way = contact.runs.get(journey, {})
-            if not parallel and _same_run(under_way, run.key):
+            if not parallel and under_way(contact.runs.get(journey, {}), run.key):
                 effects.trace.append(Trace(now, What.ENDED, journey, run.version, run.id, "", "merged"))
                 continue
             contact.runs.setdefault(journey, {})[run.id] = run
@@ -108,7 +107,3 @@ def _absorb_timers(contact: Contact, other: Contact, moved: set[str]) -> None:
             contact.created += 1
             contact.timers.append(Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
     contact.timers.sort()
-
-
-def _same_run(runs: dict[str, Run], key: str) -> bool:
-    return any(run.key == key for run in runs.values())

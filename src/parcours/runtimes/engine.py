@@ -24,7 +24,7 @@ from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects
 from parcours.core.fold import fold, wake
-from parcours.core.gate import Arrival, Learned, Reacted, admit
+from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit
 from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Publish
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
@@ -213,7 +213,7 @@ class Engine:
                 outcomes.append(Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY))
                 continue
             if clock.follows_inputs and arrival.occurred_at is not None:
-                if arrival.occurred_at <= horizon + _DAY:
+                if arrival.occurred_at <= horizon + DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
             new = people.unknown(arrival)
@@ -575,7 +575,6 @@ _NEVER = 2**63
 _KNOWN = "user_id"
 """The namespace of people who are known; anybody else is anonymous until they are found to be one of these."""
 
-_DAY = 86_400_000
 _UNKNOWN_MESSAGE = Problem(
     code="unknown_message",
     message="the reaction names no message of ours",
