@@ -13,7 +13,7 @@ import msgspec
 from parcours.core.codec import decode_input
 from parcours.core.contact import Contact
 from parcours.core.effects import Message, Trace
-from parcours.core.inputs import Input, Publish
+from parcours.core.inputs import Input, Publish, WorkspaceInput
 
 Identity = tuple[str, str]
 """A namespace and a value, such as `("user_id", "42")`."""
@@ -30,7 +30,7 @@ class Record(msgspec.Struct, array_like=True):
     key: bytes
     body: bytes
 
-    def input(self) -> Input | Publish:
+    def input(self) -> Input | WorkspaceInput:
         """Return what the row holds."""
         return decode_input(self.body)
 

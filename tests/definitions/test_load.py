@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from parcours.conditions.parse import LARGEST
 from parcours.definitions import load as loading
 from parcours.definitions.load import LARGEST_SOURCE, Source, dump, dump_yaml, load, load_data, read
-from parcours.definitions.references import key_of
+from parcours.definitions.workspace import key_of
 from parcours.definitions.workspace import Workspace
 from tests.conditions.condition_strategies import garbage
 from tests.definitions.definition_strategies import definitions

@@ -6,11 +6,24 @@ import msgspec
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Message, Trace
-from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Interaction, Publish, Reaction, Update
+from parcours.core.inputs import (
+    Absorb,
+    Dissolve,
+    Enter,
+    Erase,
+    Erased,
+    Input,
+    Interaction,
+    Publish,
+    Reaction,
+    Stock,
+    Update,
+    WorkspaceInput,
+)
 
 _encoder = msgspec.msgpack.Encoder()
-_inputs: msgspec.msgpack.Decoder[Input | Publish] = msgspec.msgpack.Decoder(
-    Interaction | Update | Reaction | Enter | Absorb | Dissolve | Publish
+_inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decoder(
+    Interaction | Update | Reaction | Enter | Absorb | Dissolve | Erase | Erased | Publish | Stock
 )
 _contacts = msgspec.msgpack.Decoder(Contact)
 _messages = msgspec.msgpack.Decoder(Message)
@@ -23,7 +36,7 @@ UNENCODABLE = (OverflowError, TypeError, ValueError, RecursionError)
 """An integer of more than 64 bits, a type that has no form, a lone surrogate, and nesting without end."""
 
 
-def decode_input(data: bytes) -> Input | Publish:
+def decode_input(data: bytes) -> Input | WorkspaceInput:
     """Return the input of a log row."""
     return _inputs.decode(data)
 

@@ -57,6 +57,13 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     """The token that waits; 0 stands for the whole run, whose time is up."""
 
 
+class Membership(msgspec.Struct, array_like=True, gc=False):
+    """Whether a contact is on a list, and when that was said last."""
+
+    member: bool
+    at: int
+
+
 class Contact(msgspec.Struct, array_like=True):
     """A contact. The fold changes it in place: whoever calls the fold has given it away."""
 
@@ -85,6 +92,10 @@ class Contact(msgspec.Struct, array_like=True):
     """The contacts that were found to be this one, and became part of it."""
     merged_into: str = ""
     """The contact this one became part of. Nothing else is left of it then."""
+    lists: dict[str, Membership] = msgspec.field(default_factory=dict)
+    """Every list the contact was put on or taken off, by name."""
+    erased_at: int = 0
+    """When everything about the contact was erased, 0 for never. Nothing else is left of it then."""
 
     @property
     def next_due(self) -> int | None:

@@ -25,8 +25,8 @@ from collections.abc import Callable
 from parcours.core.advance import Walk, end_run, enter, key_of, resume, time_is_up
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Interaction, Reaction, Update
-from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, learn
+from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
+from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import CompiledBranch, CompiledJourney, Counter, Plan, Route
 
 
@@ -51,6 +51,10 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             absorb(plan, contact, item, effects)
         case Dissolve():
             dissolve(contact, item, effects)
+        case Erase():
+            erase(contact, now)
+        case Erased():
+            pass
     return effects
 
 
@@ -89,6 +93,8 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
     for counter in route.counters:
         if counter.where is None or counter.where(contact, attributes, now):
             _remember(contact, counter, item.occurred_at)
+    if item.backfill:
+        return
     if contact.runs:
         _offer_interaction(plan, contact, item, route, effects)
     age = now - item.occurred_at
@@ -175,6 +181,8 @@ def _update(contact: Contact, item: Update) -> None:
         # The channel as a whole first, so that a topic given with it may be the exception.
         for topic in sorted(topics):
             consent(contact, channel, topic, topics[topic], at)
+    for name, member in item.lists.items():
+        enlist(contact, name, at, member=member)
     contact.identities += item.identities
 
 

@@ -47,6 +47,10 @@ class Learned(msgspec.Struct):
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
     addresses: dict[str, str | None] = msgspec.field(default_factory=dict)
     consent: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    lists: dict[str, bool] = msgspec.field(default_factory=dict)
+    """List to whether the contact is put on it (true) or taken off."""
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    """Who recorded the consent (`by`) and in what way (`how`)."""
     same: bool = False
     """The sender says that all the identities are one person's, also where each was somebody known."""
 
@@ -69,6 +73,8 @@ class Arrival(msgspec.Struct):
     what: Happened | Learned | Reacted
     occurred_at: int | None = None
     """The sender's time, corrected for the sender's clock; None means now."""
+    backfill: bool = False
+    """It is history: it is kept and counts, and triggers nothing at all."""
 
 
 def admit(
@@ -108,6 +114,7 @@ def admit(
             source=arrival.source,
             message_id=arrival.message_id,
             identities=identities,
+            backfill=arrival.backfill,
         )
     if isinstance(what, Learned):
         return Update(
@@ -120,6 +127,9 @@ def admit(
             identities=identities,
             source=arrival.source,
             message_id=arrival.message_id,
+            lists=what.lists,
+            evidence=what.evidence,
+            backfill=arrival.backfill,
         )
     if what.reaction not in REACTIONS:
         return Problem(code="unknown_reaction", message=f"unknown reaction {what.reaction!r}")

@@ -27,6 +27,10 @@ class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=Tr
     message_id: str = ""
     identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """Those that were nobody's and are the contact's from now on."""
+    backfill: bool = False
+    """It is history: it counts, and triggers nothing at all."""
+    spelling: str = ""
+    """How the name was written, on the first interaction of a name that nobody defined: what people are shown."""
 
 
 class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
@@ -43,6 +47,12 @@ class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
     """Those that were nobody's and are the contact's from now on."""
     source: str = ""
     message_id: str = ""
+    lists: dict[str, bool] = msgspec.field(default_factory=dict)
+    """List to whether the contact is put on it (true) or taken off."""
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+    """Who recorded the consent (`by`) and in what way (`how`)."""
+    backfill: bool = False
+    """It is history: it is remembered, and triggers nothing at all."""
 
 
 class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
@@ -93,7 +103,27 @@ class Dissolve(msgspec.Struct, array_like=True, tag="dissolve", kw_only=True):
     message_id: str = ""
 
 
-Input = Interaction | Update | Reaction | Enter | Absorb | Dissolve
+class Erase(msgspec.Struct, array_like=True, tag="erase", kw_only=True):
+    """Everything about the contact is to be forgotten, and is: what came before it in the log is `Erased`."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    source: str = ""
+    message_id: str = ""
+
+
+class Erased(msgspec.Struct, array_like=True, tag="erased", kw_only=True):
+    """What is left of an input of a contact that was erased, or whose time to be kept is over: that there was one."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    source: str = ""
+    message_id: str = ""
+
+
+Input = Interaction | Update | Reaction | Enter | Absorb | Dissolve | Erase | Erased
 
 
 class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):
@@ -105,3 +135,20 @@ class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):
     definitions: list[dict[str, Any]]
     source: str = ""
     message_id: str = ""
+
+
+class Stock(msgspec.Struct, array_like=True, tag="stock", kw_only=True):
+    """Items of a catalogue changed. It concerns no contact."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    catalogue: str
+    items: dict[str, dict[str, Any] | None]
+    """Item id to all its attributes, or to None when it is taken out."""
+    source: str = ""
+    message_id: str = ""
+
+
+WorkspaceInput = Publish | Stock
+"""What concerns no contact."""

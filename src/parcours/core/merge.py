@@ -3,7 +3,7 @@
 | of the other contact | in the one that stays                                                                          |
 |----------------------|------------------------------------------------------------------------------------------------|
 | identities           | become its own                                                                                 |
-| attributes, consent  | the one that occurred later counts; at the same instant, the one that stays has its way         |
+| attributes, consent, lists | the one that occurred later counts; at the same instant, the one that stays has its way         |
 | counters             | times of both, as many of the latest as are kept                                               |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
 | entries              | whoever entered a journey that is entered once has entered it                                  |
@@ -13,7 +13,7 @@ The other is left empty, with nothing but where it went.
 
 from __future__ import annotations
 
-from parcours.core.contact import Contact, Timer, under_way
+from parcours.core.contact import Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
 from parcours.core.plan import Plan
@@ -51,6 +51,20 @@ def consent(contact: Contact, channel: str, topic: str, state: str, at: int) -> 
         for other, since in times.items():
             if other and since <= at:
                 times[other], states[other] = at, state
+
+
+def enlist(contact: Contact, name: str, at: int, *, member: bool) -> None:
+    """Put a contact on a list or take it off, unless something that occurred later is known."""
+    known = contact.lists.get(name)
+    if known is None or at >= known.at:
+        contact.lists[name] = Membership(member, at)
+
+
+def erase(contact: Contact, now: int) -> None:
+    """Leave nothing of a contact but that it was erased. The contact is changed."""
+    empty = Contact(contact.id, now, created=contact.created, merged=contact.merged, erased_at=now)
+    for field in Contact.__struct_fields__:
+        setattr(contact, field, getattr(empty, field))
 
 
 def dissolve(contact: Contact, item: Dissolve, effects: Effects) -> None:
@@ -99,6 +113,9 @@ def _absorb_knowledge(contact: Contact, other: Contact) -> None:
         for topic, at in sorted(topics.items()):
             if at > contact.consented.get(channel, {}).get(topic, at - 1):
                 consent(contact, channel, topic, other.consent[channel][topic], at)
+    for name, membership in other.lists.items():
+        if name not in contact.lists or membership.at > contact.lists[name].at:
+            enlist(contact, name, membership.at, member=membership.member)
 
 
 def _absorb_timers(contact: Contact, other: Contact, moved: set[str]) -> None:

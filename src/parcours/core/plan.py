@@ -42,7 +42,7 @@ from parcours.definitions.journey import (
 )
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
-from parcours.definitions.workspace import AnyDefinition, Workspace
+from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 from parcours.errors import InvalidDefinitionError
 
 DEFAULT_MAX_AGE = parse_duration("6h")
@@ -197,15 +197,7 @@ class Plan:
         return Plan(workspace, journeys, messages, texts)
 
     def _has(self, definition: AnyDefinition) -> bool:
-        match definition:
-            case InteractionDefinition():
-                return self.workspace.interactions.get(match_name(definition.name)) == definition
-            case MessageDefinition():
-                return self.workspace.messages.get(definition.name) == definition
-            case JourneyDefinition():
-                return self.workspace.journeys.get(definition.name) == definition
-            case _:
-                return self.workspace.segments.get(definition.name) == definition
+        return self.workspace.get(*key_of(definition)) == definition
 
     def route(self, name: str) -> Route:
         """Return what an interaction of this folded name can touch, making an empty row for a new name."""

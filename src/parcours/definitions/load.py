@@ -18,11 +18,10 @@ from typing import Any
 import msgspec
 import yaml
 
-from parcours.conditions.names import match_name
 from parcours.conditions.parse import LARGEST, escape, shown
-from parcours.definitions.references import Finding, Key, check, key_of
+from parcours.definitions.references import Finding, check
 from parcours.definitions.validate import DEEPEST, convert
-from parcours.definitions.workspace import KINDS, AnyDefinition, Workspace
+from parcours.definitions.workspace import KINDS, AnyDefinition, Key, Workspace, key_name, key_of
 from parcours.errors import Problem, did_you_mean
 
 LARGEST_SOURCE = 2**20
@@ -221,7 +220,7 @@ def _key_of_data(data: object) -> Key | None:
     kind, name = data.get("kind"), data.get("name")
     if not isinstance(kind, str) or not isinstance(name, str):
         return None
-    return kind, match_name(name) if kind == "interaction" else name
+    return kind, key_name(kind, name)
 
 
 _fields = lru_cache(maxsize=256)(msgspec.structs.fields)

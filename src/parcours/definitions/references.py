@@ -31,7 +31,7 @@ from parcours.definitions.journey import (
 from parcours.definitions.message import CHANNELS, MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.validate import conditions_in
-from parcours.definitions.workspace import AnyDefinition, Workspace
+from parcours.definitions.workspace import AnyDefinition, Key, Workspace, key_of
 from parcours.errors import Problem, did_you_mean
 
 LARGEST_SEGMENT = 10_000
@@ -42,9 +42,6 @@ DEEPEST_SEGMENT = 128
 
 _MOST_GUESSES = 100
 
-Key = tuple[str, str]
-"""A definition: its kind, and its name as the workspace keeps it (an interaction's folded)."""
-
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something wrong with one definition of a workspace; the problem's pointer is within the definition."""
@@ -52,13 +49,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     key: Key
     problem: Problem
     warning: bool = False
-
-
-def key_of(definition: AnyDefinition) -> Key:
-    """Return what a definition is kept under."""
-    kind = str(type(definition).__struct_config__.tag)
-    folded = isinstance(definition, InteractionDefinition)
-    return kind, match_name(definition.name) if folded else definition.name
 
 
 def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
@@ -126,7 +116,7 @@ class _Checker:
                 self.message(definition)
             case JourneyDefinition():
                 self.journey(definition)
-            case InteractionDefinition() | SegmentDefinition():
+            case _:
                 pass
         for place in conditions_in(definition):
             trigger = _sees_an_interaction(definition, place.owner)

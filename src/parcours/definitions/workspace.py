@@ -2,54 +2,97 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from parcours.conditions.names import match_name
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.lists import CatalogueDefinition, ListDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.settings import WorkspaceDefinition
 
-AnyDefinition = InteractionDefinition | SegmentDefinition | JourneyDefinition | MessageDefinition
+AnyDefinition = (
+    WorkspaceDefinition
+    | InteractionDefinition
+    | ListDefinition
+    | CatalogueDefinition
+    | SegmentDefinition
+    | JourneyDefinition
+    | MessageDefinition
+)
 
 KINDS: dict[str, type[AnyDefinition]] = {
+    "workspace": WorkspaceDefinition,
     "interaction": InteractionDefinition,
+    "list": ListDefinition,
+    "catalogue": CatalogueDefinition,
     "segment": SegmentDefinition,
     "journey": JourneyDefinition,
     "message": MessageDefinition,
 }
 """Every kind of definition, by the word in its `kind`."""
 
+Key = tuple[str, str]
+"""A definition: its kind, and its name as the workspace keeps it (an interaction's folded)."""
+
+
+def key_of(definition: AnyDefinition) -> Key:
+    """Return what a definition is kept under."""
+    kind = str(type(definition).__struct_config__.tag)
+    return kind, key_name(kind, definition.name)
+
+
+def key_name(kind: str, name: str) -> str:
+    """Return the name a definition of a kind is kept under: that of an interaction is folded."""
+    return match_name(name) if kind == "interaction" else name
+
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     """Definitions by name: interactions by the folded form of theirs."""
 
+    settings: WorkspaceDefinition = msgspec.field(default_factory=WorkspaceDefinition)
     interactions: dict[str, InteractionDefinition] = msgspec.field(default_factory=dict)
+    lists: dict[str, ListDefinition] = msgspec.field(default_factory=dict)
+    catalogues: dict[str, CatalogueDefinition] = msgspec.field(default_factory=dict)
     segments: dict[str, SegmentDefinition] = msgspec.field(default_factory=dict)
     messages: dict[str, MessageDefinition] = msgspec.field(default_factory=dict)
     journeys: dict[str, JourneyDefinition] = msgspec.field(default_factory=dict)
 
     def with_definitions(self, *definitions: AnyDefinition) -> Workspace:
         """Return a workspace in which these definitions replace those of the same kind and name."""
-        interactions, segments = dict(self.interactions), dict(self.segments)
-        messages, journeys = dict(self.messages), dict(self.journeys)
+        changed: dict[str, Any] = {}
         for definition in definitions:
-            match definition:
-                case InteractionDefinition():
-                    interactions[match_name(definition.name)] = definition
-                case SegmentDefinition():
-                    segments[definition.name] = definition
-                case MessageDefinition():
-                    messages[definition.name] = definition
-                case JourneyDefinition():
-                    journeys[definition.name] = definition
-        return Workspace(interactions=interactions, segments=segments, messages=messages, journeys=journeys)
+            if isinstance(definition, WorkspaceDefinition):
+                changed["settings"] = definition
+                continue
+            kind, name = key_of(definition)
+            field = _FIELDS[kind]
+            if field not in changed:
+                changed[field] = dict(getattr(self, field))
+            changed[field][name] = definition
+        return msgspec.structs.replace(self, **changed)
+
+    def get(self, kind: str, name: str) -> AnyDefinition | None:
+        """Return the definition of a kind and name (an interaction's in any spelling), or None."""
+        if kind == "workspace":
+            return self.settings
+        found: AnyDefinition | None = getattr(self, _FIELDS[kind]).get(key_name(kind, name))
+        return found
 
     def all(self) -> list[AnyDefinition]:
         """Return every definition, in the order in which they may refer to each other."""
-        return [
-            *self.interactions.values(),
-            *self.segments.values(),
-            *self.messages.values(),
-            *self.journeys.values(),
-        ]
+        settings: list[AnyDefinition] = [self.settings] if self.settings != WorkspaceDefinition() else []
+        return settings + [definition for field in _FIELDS.values() for definition in getattr(self, field).values()]
+
+
+_FIELDS = {
+    "interaction": "interactions",
+    "list": "lists",
+    "catalogue": "catalogues",
+    "segment": "segments",
+    "message": "messages",
+    "journey": "journeys",
+}

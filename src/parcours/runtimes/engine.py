@@ -25,11 +25,10 @@ from parcours.core.contact import Contact
 from parcours.core.effects import Effects
 from parcours.core.fold import fold, wake
 from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit
-from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Publish
+from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Publish, WorkspaceInput
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
-from parcours.definitions.references import key_of
-from parcours.definitions.workspace import AnyDefinition
+from parcours.definitions.workspace import AnyDefinition, key_of
 from parcours.errors import InvalidDefinitionError, Problem, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store
 
@@ -128,7 +127,7 @@ class Engine:
                     known = self.store.contacts([record.contact])
                     contact = contacts[record.contact] = known.get(record.contact) or Contact(record.contact)
                 item = record.input()
-                assert not isinstance(item, Publish)  # noqa: S101 (a publication concerns no contact)
+                assert not isinstance(item, WorkspaceInput)  # noqa: S101 (that concerns no contact)
                 fold(self.plan, contact, item)
             self.store.restore(contacts)
         except BaseException:

@@ -10,7 +10,7 @@ import msgspec
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message, Trace
 from parcours.core.fold import fold, wake
-from parcours.core.inputs import Absorb, Publish
+from parcours.core.inputs import Absorb, Publish, Stock
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.errors import InvalidDefinitionError
@@ -94,7 +94,9 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
     world = _Replay()
     for record in records:
         item = record.input()
-        if isinstance(item, Publish):
+        if isinstance(item, Stock):
+            world.store.commit(Changes(records=[record]))
+        elif isinstance(item, Publish):
             world.wake_all(item.received_at)
             world.publish(item)
             world.store.commit(Changes(records=[record]))

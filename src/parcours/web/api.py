@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
 from parcours.core.ids import is_contact_id
-from parcours.core.inputs import Input, Publish
+from parcours.core.inputs import Input, WorkspaceInput
 from parcours.definitions.load import dump
 from parcours.errors import Problem
 from parcours.ports import Store
@@ -208,7 +208,7 @@ def _newest_traces(store: Store, contacts: list[str], limit: int) -> list[TraceR
     return [TraceRow(position, [as_object(entry) for entry in entries]) for position, entries in rows[:limit]]
 
 
-def as_object(value: Contact | Input | Publish | Trace) -> dict[str, Any]:
+def as_object(value: Contact | Input | WorkspaceInput | Trace) -> dict[str, Any]:
     """Return a struct that is stored as an array as an object with names, for people."""
     found: dict[str, Any] = _named(value)
     return found
