@@ -1,8 +1,7 @@
 """Check that the documentation is whole: no dangling link, no command and no setting left out, nothing made out of date.
 
-Commands are read from src/parcours/cli.py (functions under `@app.command()`), settings from the fields of the class
-`Settings` in src/parcours/wiring.py, both without importing them. A command counts as documented when a page under
-docs/ has `parcours NAME`, a setting when a page has its name.
+A command of `parcours.cli` counts as documented when a page under docs/ has `parcours NAME`, a setting of
+`parcours.wiring.Settings` when a page has its name.
 
 Pictures and tables that are made from the code are made again and compared, by the scripts that make them.
 
@@ -11,13 +10,18 @@ Run it as `python tools/check_docs.py [ROOT]`; without an argument it looks at t
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
+
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from parcours.cli import app
+from parcours.wiring import Settings
 
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
@@ -53,68 +57,28 @@ def dangling_links(root: Path) -> Iterator[str]:
                 yield f"{page.relative_to(root)}:{line}: the link to {link} leads nowhere"
 
 
-def option(call: ast.Call, name: str) -> str | None:
-    """Return the string that `call` gets by the keyword `name`."""
-    for keyword in call.keywords:
-        if keyword.arg == name and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
-            return keyword.value.value
-    return None
-
-
-def hidden(call: ast.Call) -> bool:
-    """Say whether `call` asks Typer to keep the command out of its help."""
-    return any(k.arg == "hidden" and isinstance(k.value, ast.Constant) and k.value.value is True for k in call.keywords)
-
-
-def commands(source: str) -> Iterator[tuple[int, str]]:
-    """Return line and full name ("segments count") of each command of a Typer program."""
-    tree = ast.parse(source)
-    groups: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_typer":
-            name = option(node, "name")
-            if name and node.args and isinstance(node.args[0], ast.Name):
-                groups[node.args[0].id] = f"{name} "
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+def commands(group: TyperGroup, before: str = "") -> Iterator[str]:
+    """Return the full name ("keys list") of each command of the program that is not hidden."""
+    for name, command in group.commands.items():
+        if command.hidden:
             continue
-        for call in node.decorator_list:
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
-                continue
-            if call.func.attr != "command" or hidden(call):
-                continue
-            first = call.args[0] if call.args else None
-            given = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-            name = given or option(call, "name") or node.name.strip("_").replace("_", "-")
-            group = groups.get(call.func.value.id, "") if isinstance(call.func.value, ast.Name) else ""
-            yield node.lineno, group + name
-
-
-def settings(source: str) -> Iterator[tuple[int, str]]:
-    """Return line and name of each field of the class `Settings`."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ClassDef) and node.name == "Settings":
-            for field in node.body:
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                    public = not field.target.id.startswith("_") and "ClassVar" not in ast.unparse(field.annotation)
-                    if public:
-                        yield field.lineno, field.target.id
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield before + name
 
 
 def undocumented(root: Path) -> Iterator[str]:
     """Return a line for each command and each setting that no page under docs/ mentions."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in sorted((root / "docs").rglob("*.md")))
-    package = Path("src") / "parcours"
-    cli = package / "cli.py"
-    if (root / cli).exists():
-        for line, name in commands((root / cli).read_text(encoding="utf-8")):
-            if not re.search(rf"\bparcours {re.escape(name)}(?![\w-])", text):
-                yield f"{cli}:{line}: no page under docs/ has `parcours {name}`"
-    wiring = package / "wiring.py"
-    if (root / wiring).exists():
-        for line, name in settings((root / wiring).read_text(encoding="utf-8")):
-            if not re.search(rf"(?<![A-Za-z0-9])(PARCOURS_)?{name}(?![\w-])", text, re.IGNORECASE):
-                yield f"{wiring}:{line}: no page under docs/ mentions the setting `{name}`"
+    program = get_command(app)
+    assert isinstance(program, TyperGroup)  # noqa: S101 (it has several commands)
+    for name in commands(program):
+        if not re.search(rf"\bparcours {re.escape(name)}(?![\w-])", text):
+            yield f"no page under docs/ has `parcours {name}`"
+    for name in Settings.__struct_fields__:
+        if not re.search(rf"(?<![A-Za-z0-9])(PARCOURS_)?{name}(?![\w-])", text, re.IGNORECASE):
+            yield f"no page under docs/ mentions the setting `{name}`"
 
 
 def out_of_date(root: Path) -> Iterator[str]:

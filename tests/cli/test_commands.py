@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
-from parcours.cli import _listen, file_names, main
+from parcours.cli import main
+from parcours.cli.definitions import file_names
+from parcours.cli.serve import _listen
 from parcours.definitions.load import Source, load
 from parcours.errors import ParcoursError
 from parcours.runtimes.clocks import wall_time

@@ -29,7 +29,6 @@ from parcours.definitions.journey import (
     following,
 )
 from parcours.definitions.message import CHANNELS, MessageDefinition
-from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, key_of
 from parcours.errors import Problem, did_you_mean

@@ -14,7 +14,7 @@ import parcours
 from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
 from parcours.sources.webhooks import Webhook
-from parcours.web.api import Api
+from parcours.web.api import CONTROLLERS
 from parcours.web.auth import Keys
 from parcours.web.bodies import Receive, Scope, Send
 from parcours.web.doors import Doors, serves
@@ -58,7 +58,7 @@ def create_app(
         return config
 
     api = Litestar(
-        route_handlers=[Api, healthz, metrics],
+        route_handlers=[*CONTROLLERS, healthz, metrics],
         on_app_init=[configure],
         openapi_config=OpenAPIConfig(title="parcours", version=parcours.__version__, path="/schema"),
         request_max_body_size=largest_body,
