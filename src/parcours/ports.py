@@ -6,14 +6,14 @@ A store is held to `parcours.testing.StoreConformance`; a channel to the errors 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from parcours.core.codec import decode_input
+from parcours.core.codec import decode_input, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Message, Trace
-from parcours.core.inputs import Input, Publish, WorkspaceInput
+from parcours.core.inputs import Erased, Input, Publish, WorkspaceInput
 
 Identity = tuple[str, str]
 """A namespace and a value, such as `("user_id", "42")`."""
@@ -35,6 +35,13 @@ class Record(msgspec.Struct, array_like=True):
         return decode_input(self.body)
 
 
+def erased_record(record: Record) -> Record:
+    """Return what is left of a record whose contents are erased: that there was one, its contact and its key."""
+    item = record.input()
+    left = Erased(position=record.position, received_at=item.received_at, occurred_at=item.received_at)
+    return Record(record.position, record.contact, record.key, encode(left))
+
+
 class Pending(msgspec.Struct, array_like=True):
     """A message in the outbox: what is to be sent, and how often that was tried. `sequence` is its place in line."""
 
@@ -44,6 +51,36 @@ class Pending(msgspec.Struct, array_like=True):
     due: int = 0
     """Not before this instant (real time, milliseconds)."""
     error: str = ""
+
+
+class Posted(msgspec.Struct, array_like=True):
+    """A message in the outbox, sent or not."""
+
+    sequence: int
+    message: Message
+    state: str
+    """`pending`, `sent` or `failed`."""
+    attempts: int
+    error: str
+
+
+class Moment(msgspec.Struct, array_like=True):
+    """Something in the life of a contact: an input with what was decided at it, or what timers did after it."""
+
+    position: int
+    """Of the input; of the contact's latest input before the timers fired."""
+    row: int
+    """0 for an input; for timers the place of their trace among all."""
+    record: Record | None
+    trace: list[Trace]
+
+
+class Tombstone(msgspec.Struct, array_like=True, frozen=True):
+    """What is kept of an identity whose contact was erased, under its `core.ids.identity_key`."""
+
+    erased_at: int
+    suppressed: bool
+    """Whether nothing more is taken under this identity, rather than nothing from before the erasure."""
 
 
 class Settlement(msgspec.Struct):
@@ -69,12 +106,25 @@ class Changes(msgspec.Struct):
     contacts: dict[str, Contact] = msgspec.field(default_factory=dict)
     messages: list[Message] = msgspec.field(default_factory=list)
     traces: list[tuple[str, int, list[Trace]]] = msgspec.field(default_factory=list)
-    """Contact, log position of the input that made it (0 for a timer), and the entries."""
+    """Contact, log position of the input that made it, and the entries.
+
+    For what timers made, minus the position of the newest record before: 0 for a timer ahead of everything."""
     statistics: dict[Statistic, int] = msgspec.field(default_factory=dict)
     """How much to add to each count."""
     settlements: list[Settlement] = msgspec.field(default_factory=list)
     marks: dict[str, str] = msgspec.field(default_factory=dict)
     """Small facts by name that outlive the process, such as how far a segment has been read."""
+    items: dict[tuple[str, str], dict[str, Any] | None] = msgspec.field(default_factory=dict)
+    """Catalogue and item id to the item's attributes, or to None when it is taken out."""
+    knowledge: dict[str, bytes] = msgspec.field(default_factory=dict)
+    """What was learned of attributes, by kind of interaction; `core.learned` encodes it."""
+    erased: list[str] = msgspec.field(default_factory=list)
+    """Contacts of whom nothing is kept: their records become `Erased`, their traces, messages and identities go.
+
+    Unsent messages are counted as `cancelled` from then on."""
+    redacted: list[int] = msgspec.field(default_factory=list)
+    """Positions of records that become `Erased`, for the time they are kept is over."""
+    tombstones: dict[bytes, Tombstone] = msgspec.field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -174,6 +224,30 @@ class Store(Protocol):
 
     def trace(self, contact: str, limit: int = 1_000) -> list[tuple[int, list[Trace]]]:
         """Return a contact's newest traces, newest first, each with the position of its input (0 for a timer)."""
+        ...
+
+    def timeline(self, contact: str, limit: int = 100, before: tuple[int, int] | None = None) -> list[Moment]:
+        """Return up to `limit` moments of a contact, newest first, whose `(position, row)` is smaller than `before`."""
+        ...
+
+    def posted(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posted]:
+        """Return a contact's newest messages, newest first; with `before`, those of a smaller sequence."""
+        ...
+
+    def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the items of a catalogue that exist, by id."""
+        ...
+
+    def scan_items(self, catalogue: str, after: str = "", limit: int = 1_000) -> list[tuple[str, dict[str, Any]]]:
+        """Return up to `limit` items of a catalogue whose id is behind `after`, in the order of ids (by code point)."""
+        ...
+
+    def knowledge(self) -> Mapping[str, bytes]:
+        """Return everything that was learned of attributes."""
+        ...
+
+    def tombstones(self) -> Mapping[bytes, Tombstone]:
+        """Return what is kept of the identities of erased contacts."""
         ...
 
     def publications(self) -> list[Publish]:

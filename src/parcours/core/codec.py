@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from parcours.core.contact import Contact
@@ -27,6 +29,7 @@ _inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decod
 )
 _contacts = msgspec.msgpack.Decoder(Contact)
 _messages = msgspec.msgpack.Decoder(Message)
+_items = msgspec.msgpack.Decoder(dict[str, Any])
 _traces = msgspec.msgpack.Decoder(list[Trace])
 
 encode = _encoder.encode
@@ -44,6 +47,11 @@ def decode_input(data: bytes) -> Input | WorkspaceInput:
 def decode_contact(data: bytes) -> Contact:
     """Return a contact's state."""
     return _contacts.decode(data)
+
+
+def decode_item(data: bytes) -> dict[str, Any]:
+    """Return the attributes of an item of a catalogue."""
+    return _items.decode(data)
 
 
 def decode_message(data: bytes) -> Message:

@@ -52,6 +52,11 @@ def contact_of_message(message: str) -> str | None:
     return contact if valid else None
 
 
+def identity_key(namespace: str, value: str) -> bytes:
+    """Return 16 bytes that stand for an identity whose contact was erased."""
+    return hashlib.blake2b(f"{namespace}\0{value}".encode(), digest_size=16, person=b"identity").digest()
+
+
 def message_key(source: str, message: str) -> bytes:
     """Return 16 bytes that stand for `(source, message id)`, which is accepted once."""
     return hashlib.blake2b(f"{source}\0{message}".encode(), digest_size=16).digest()

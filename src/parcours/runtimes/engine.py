@@ -263,7 +263,7 @@ class Engine:
         if timers and timers[0].due <= now:
             effects = Effects()
             wake(self.plan, contact, now, effects)
-            batch.keep(contact, 0, effects, None)
+            batch.keep(contact, -batch.position, effects, None)
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
         timers = contact.timers
@@ -327,7 +327,7 @@ class Engine:
                 continue
             effects = Effects()
             wake(self.plan, contact, now, effects)
-            batch.keep(contact, 0, effects, None)
+            batch.keep(contact, -batch.position, effects, None)
         self._commit(batch)
 
     def _wake_each(self, contacts: Collection[str], now: int) -> None:

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
-from parcours.core.codec import UNENCODABLE, decode_contact, encode
+from parcours.core.codec import UNENCODABLE, decode_contact, decode_item, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
-from parcours.core.inputs import Publish
+from parcours.core.inputs import Erase, Publish
 from parcours.errors import UnstorableError
-from parcours.ports import Changes, Identity, Pending, Record, Settlement, Statistic
+from parcours.ports import (
+    Changes,
+    Identity,
+    Moment,
+    Pending,
+    Posted,
+    Record,
+    Settlement,
+    Statistic,
+    Tombstone,
+    erased_record,
+)
 
 
 class MemoryStore:
@@ -30,6 +42,11 @@ class MemoryStore:
         self._settled: dict[int, Settlement] = {}
         self._statistics: Counter[Statistic] = Counter()
         self._marks: dict[str, str] = {}
+        self._items: dict[tuple[str, str], bytes] = {}
+        self._knowledge: dict[str, bytes] = {}
+        self._tombstones: dict[bytes, Tombstone] = {}
+        self._blank: dict[int, tuple[str, str, str]] = {}
+        """Messages of erased contacts: sequence to channel, definition and state, all that is left of them."""
         self._received_at = 0
         self._written: tuple[Changes, dict[str, bytes]] = (Changes(), {})
 
@@ -82,6 +99,29 @@ class MemoryStore:
         for statistic, count in changes.statistics.items():
             self._statistics[statistic] += count
         self._marks.update(changes.marks)
+        for item, attributes in changes.items.items():
+            if attributes is None:
+                self._items.pop(item, None)
+            else:
+                self._items[item] = encode(attributes)
+        self._knowledge.update(changes.knowledge)
+        self._tombstones.update(changes.tombstones)
+        for contact_id in changes.erased:
+            self._erase(contact_id)
+        for position in changes.redacted:
+            self._log[position - 1] = erased_record(self._log[position - 1])
+
+    def _erase(self, contact: str) -> None:
+        for record in self._log:
+            if record.contact == contact and type(record.input()) is not Erase:
+                self._log[record.position - 1] = erased_record(record)
+        self._traces.pop(contact, None)
+        self._identities = {identity: owner for identity, owner in self._identities.items() if owner != contact}
+        for item in self._outbox:
+            if item.message.contact == contact and item.sequence not in self._blank:
+                state = settled.state if (settled := self._settled.get(item.sequence)) is not None else "pending"
+                state = "cancelled" if state == "pending" else state
+                self._blank[item.sequence] = (item.message.channel, item.message.message, state)
 
     def forget(self) -> None:
         pass
@@ -109,7 +149,43 @@ class MemoryStore:
         return [record for record in reversed(self._log) if record.contact == contact][:limit]
 
     def trace(self, contact: str, limit: int = 1_000) -> list[tuple[int, list[Trace]]]:
-        return self._traces.get(contact, [])[::-1][:limit]
+        return [(max(0, position), entries) for position, entries in self._traces.get(contact, [])[::-1][:limit]]
+
+    def timeline(self, contact: str, limit: int = 100, before: tuple[int, int] | None = None) -> list[Moment]:
+        made: dict[int, list[Trace]] = {}
+        moments: list[Moment] = []
+        for row, (position, entries) in enumerate(self._traces.get(contact, ()), 1):
+            if position > 0:
+                made[position] = entries
+            else:
+                moments.append(Moment(-position, row, None, entries))
+        records = [record for record in self._log if record.contact == contact]
+        moments += [Moment(record.position, 0, record, made.get(record.position, [])) for record in records]
+        moments.sort(key=lambda moment: (moment.position, moment.row), reverse=True)
+        return [moment for moment in moments if before is None or (moment.position, moment.row) < before][:limit]
+
+    def posted(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posted]:
+        found = []
+        for item in reversed(self._outbox):
+            if item.message.contact != contact or item.sequence in self._blank or 0 < before <= item.sequence:
+                continue
+            settled = self._settled.get(item.sequence) or Settlement(item.sequence, "pending", 0)
+            found.append(Posted(item.sequence, item.message, settled.state, settled.attempts, settled.error))
+        return found[:limit]
+
+    def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        known = self._items
+        return {id_: decode_item(known[catalogue, id_]) for id_ in ids if (catalogue, id_) in known}
+
+    def scan_items(self, catalogue: str, after: str = "", limit: int = 1_000) -> list[tuple[str, dict[str, Any]]]:
+        behind = sorted(id_ for name, id_ in self._items if name == catalogue and id_ > after)[:limit]
+        return list(self.items(catalogue, behind).items())
+
+    def knowledge(self) -> Mapping[str, bytes]:
+        return dict(self._knowledge)
+
+    def tombstones(self) -> Mapping[bytes, Tombstone]:
+        return dict(self._tombstones)
 
     def publications(self) -> list[Publish]:
         found = (record.input() for record in self._log if not record.contact)
@@ -126,7 +202,11 @@ class MemoryStore:
         found = []
         for item in self._outbox[after:]:
             settled = self._settled.get(item.sequence)
-            if item.message.channel != channel or (settled is not None and settled.state != "pending"):
+            if (
+                item.message.channel != channel
+                or item.sequence in self._blank
+                or (settled is not None and settled.state != "pending")
+            ):
                 continue
             if settled is not None:
                 item = Pending(item.sequence, item.message, settled.attempts, settled.due, settled.error)  # noqa: PLW2901 (the same item, as it is now)
@@ -138,6 +218,9 @@ class MemoryStore:
     def outbox_counts(self) -> Mapping[tuple[str, str, str], int]:
         counts: Counter[tuple[str, str, str]] = Counter()
         for item in self._outbox:
+            if item.sequence in self._blank:
+                counts[self._blank[item.sequence]] += 1
+                continue
             settled = self._settled.get(item.sequence)
             counts[item.message.channel, item.message.message, settled.state if settled else "pending"] += 1
         return counts

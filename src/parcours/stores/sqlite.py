@@ -5,8 +5,8 @@ What keeps it fast:
 - The log, with the trace of each input in its row, is what a batch must reach at once. The index of message keys (`seen`) is written
   behind, in sorted slices, because keys are random and a page written for one key costs as much as for fifty; keys not
   yet indexed are held in memory, and read back from the tail of the log at start.
-- There is no index by contact. Each log and trace row points to the contact's row before it, and the contact's row to
-  the newest, so a contact's history is a walk along its own rows.
+- There is no index by contact. Each row of the log, the trace and the outbox points to the contact's row before it, and
+  the contact's row to the newest, so a contact's history is a walk along its own rows.
 - States are written behind: the log of a batch is durable with it, a contact's state follows within `LONGEST_BEHIND`
   inputs, in slices sorted by contact. After a kill the engine folds what `unfolded` gives once more. A small batch
   writes its states at once, so only a busy service is ever behind.
@@ -18,24 +18,34 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import heapq
 import sqlite3
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from parcours.core.codec import UNENCODABLE, decode_contact, decode_input, decode_message, decode_traces, encode
+from parcours.core.codec import (
+    UNENCODABLE,
+    decode_contact,
+    decode_input,
+    decode_item,
+    decode_message,
+    decode_traces,
+    encode,
+)
 from parcours.core.contact import Contact
-from parcours.core.effects import Trace
+from parcours.core.effects import Message, Trace
 from parcours.core.ids import contact_from_number, contact_number
-from parcours.core.inputs import Publish
+from parcours.core.inputs import Erase, Publish
 from parcours.errors import StoreError, UnstorableError
-from parcours.ports import Changes, Identity, Pending, Record, Statistic
+from parcours.ports import Changes, Identity, Moment, Pending, Posted, Record, Statistic, Tombstone, erased_record
 
-FORMAT = 1
+FORMAT = 2
 """The version of the tables below; a file of another version is refused."""
 
 SLICE = 65_536
@@ -66,12 +76,14 @@ create table if not exists identity (
     namespace text not null, value text not null, contact integer not null, primary key (namespace, value)
 ) without rowid;
 create table if not exists contact (
-    id integer primary key, due integer, log integer not null, trace integer not null, state blob not null);
+    id integer primary key, due integer, log integer not null, trace integer not null, outbox integer not null,
+    state blob not null);
 create table if not exists trace (
     id integer primary key, contact integer not null, previous integer not null, position integer not null,
     body blob not null);
 create table if not exists outbox (
-    sequence integer primary key, channel text not null, message text not null, state text not null,
+    sequence integer primary key, contact integer not null, previous integer not null, channel text not null,
+    message text not null, state text not null,
     attempts integer not null, due integer not null, error text not null, body blob not null);
 create index if not exists outbox_pending on outbox (channel, sequence) where state = 'pending';
 create table if not exists outbox_count (
@@ -80,20 +92,24 @@ create table if not exists outbox_count (
 create table if not exists statistic (
     journey text not null, version integer not null, step text not null, what text not null, reason text not null,
     count integer not null, primary key (journey, version, step, what, reason)) without rowid;
+create table if not exists item (
+    catalogue text not null, id text not null, body blob not null, primary key (catalogue, id)) without rowid;
+create table if not exists knowledge (name text primary key, body blob not null) without rowid;
+create table if not exists tombstone (
+    identity blob primary key, erased_at integer not null, suppressed integer not null) without rowid;
 create table if not exists mark (name text primary key, value text not null) without rowid;
 """
 
 
 class _Held:
-    """A contact in memory, with its number and the newest of its rows in the log and the trace."""
+    """A contact in memory, with its number and the newest of its rows in the log, the trace and the outbox."""
 
-    __slots__ = ("contact", "log", "number", "stored", "trace")
+    __slots__ = ("contact", "log", "number", "outbox", "stored", "trace")
 
-    def __init__(self, contact: Contact, number: int, log: int, trace: int, *, stored: bool) -> None:
+    def __init__(self, contact: Contact, number: int, heads: tuple[int, int, int], *, stored: bool) -> None:
         self.contact = contact
         self.number = number
-        self.log = log
-        self.trace = trace
+        self.log, self.trace, self.outbox = heads
         self.stored = stored
 
 
@@ -112,8 +128,8 @@ class SqliteStore:
         self._path = path
         self._hold = hold
         self._held: dict[str, _Held] = {}
-        self._behind: dict[str, tuple[int, int]] = {}
-        """Contacts whose written state lacks inputs, to the first position and trace it lacks, in that order."""
+        self._behind: dict[str, tuple[int, int, int]] = {}
+        """Contacts whose written state lacks inputs, to the first position, trace and message it lacks."""
         self._lost = False
         self._counted = False
         """Whether contacts that have no row yet are counted."""
@@ -202,10 +218,10 @@ class SqliteStore:
         held = self._held
         missing = [contact_number(contact) for contact in ids if contact not in held]
         if missing:
-            query = "select id, log, trace, state from contact where id in"
-            for number, log, trace, state in self._lookup(query, missing):
+            query = "select id, log, trace, outbox, state from contact where id in"
+            for number, log, trace, outbox, state in self._lookup(query, missing):
                 contact = decode_contact(state)
-                held[contact.id] = _Held(contact, number, log, trace, stored=True)
+                held[contact.id] = _Held(contact, number, (log, trace, outbox), stored=True)
         return {id_: one.contact for id_ in ids if (one := held.get(id_)) is not None}
 
     def _trim(self) -> None:
@@ -240,50 +256,80 @@ class SqliteStore:
         return _record(row) if row is not None else None
 
     def history(self, contact: str, limit: int = 1_000) -> list[Record]:
-        rows = self._chain("log", "position", "key, body", contact, limit)
+        rows = islice(self._walk("log", "key, body", contact), limit)
         return [Record(row[0], contact, row[2], row[3]) for row in rows]
 
     def trace(self, contact: str, limit: int = 1_000) -> list[tuple[int, list[Trace]]]:
-        of_timers = [
-            ((after, row), 0, body)
-            for row, _, after, body in self._chain("trace", "id", "position, body", contact, limit)
-        ]
-        of_inputs = [
-            ((position, 0), position, body)
-            for position, _, body in self._chain("log", "position", "trace", contact, limit, where=_has_trace)
-        ]
-        newest = sorted(of_timers + of_inputs, reverse=True)[:limit]
+        fired = (((row[2], row[0]), 0, row[3]) for row in self._walk("trace", "position, body", contact))
+        made = (((row[0], 0), row[0], row[2]) for row in self._walk("log", "trace", contact) if row[2] is not None)
+        newest = islice(heapq.merge(fired, made, key=_FIRST, reverse=True), limit)
         return [(position, decode_traces(body)) for _, position, body in newest]
 
-    def _chain(
-        self,
-        table: str,
-        place: str,
-        columns: str,
-        contact: str,
-        limit: int,
-        where: Callable[[Any], bool] = lambda _row: True,
-    ) -> list[Any]:
-        """Return the newest rows of a contact that satisfy `where`, newest first, along its chain."""
+    def _walk(self, table: str, columns: str, contact: str, before: int = 0) -> Iterator[Any]:
+        """Yield the rows of a contact along its chain, newest first: its place, the place before it, `columns`.
+
+        With `before`, rows from there on may be passed over, and are when that is quick.
+        """
         held = self._held.get(contact)
         if held is None and self.contacts([contact]):
             held = self._held[contact]
-        rows: list[Any] = []
+        if held is None:
+            return iter(())
+        place, head, newest = {
+            "log": ("position", held.log, self._position),
+            "trace": ("id", held.trace, self._traces),
+            "outbox": ("sequence", held.outbox, self._sequence),
+        }[table]
+        if 0 < before <= newest:
+            query = f"select 1 from {table} where {place} = ? and contact = ?"
+            # The row itself stays, for timers may have fired between it and the next.
+            head = before if self._db.execute(query, (before, held.number)).fetchone() is not None else head
         # A batch that is written and not finished is passed over.
-        newest = self._position if table == "log" else self._traces
-        at = (held.log if table == "log" else held.trace) if held is not None else 0
+        return (row for row in self._chain(table, place, columns, head) if row[0] <= newest)
+
+    def _chain(self, table: str, place: str, columns: str, head: int) -> Iterator[Any]:
         query = f"select {place}, previous, {columns} from {table} where {place} = ?"
-        while at and len(rows) < limit:
-            row = self._db.execute(query, (at,)).fetchone()
-            if row is None:
-                break
-            if at <= newest and where(row):
-                rows.append(row)
-            at = row[1]
-        return rows
+        while head and (row := self._db.execute(query, (head,)).fetchone()) is not None:
+            yield row
+            head = row[1]
+
+    def timeline(self, contact: str, limit: int = 100, before: tuple[int, int] | None = None) -> list[Moment]:
+        inputs = (
+            Moment(row[0], 0, Record(row[0], contact, row[2], row[3]), decode_traces(row[4]) if row[4] else [])
+            for row in self._walk("log", "key, body, trace", contact, before[0] if before is not None else 0)
+        )
+        fired = (
+            Moment(row[2], row[0], None, decode_traces(row[3]))
+            for row in self._walk("trace", "position, body", contact, before[1] if before is not None else 0)
+        )
+        moments = heapq.merge(inputs, fired, key=_place, reverse=True)
+        return list(islice((moment for moment in moments if before is None or _place(moment) < before), limit))
+
+    def posted(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posted]:
+        rows = self._walk("outbox", "body, state, attempts, error", contact, before)
+        found = (row for row in rows if not before or row[0] < before)
+        return [Posted(row[0], decode_message(row[2]), *row[3:]) for row in islice(found, limit)]
+
+    def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        rows = self._lookup("select id, body from item where catalogue = ? and id in", list(ids), catalogue)
+        return {row[0]: decode_item(row[1]) for row in rows}
+
+    def scan_items(self, catalogue: str, after: str = "", limit: int = 1_000) -> list[tuple[str, dict[str, Any]]]:
+        query = "select id, body from item where catalogue = ? and id > ? order by id limit ?"
+        return [(row[0], decode_item(row[1])) for row in self._reader.execute(query, (catalogue, after, limit))]
+
+    def knowledge(self) -> Mapping[str, bytes]:
+        return dict(self._reader.execute("select name, body from knowledge"))
+
+    def tombstones(self) -> Mapping[bytes, Tombstone]:
+        rows = self._reader.execute("select identity, erased_at, suppressed from tombstone")
+        return {row[0]: Tombstone(row[1], bool(row[2])) for row in rows}
 
     def publications(self) -> list[Publish]:
-        rows = self._reader.execute("select body from log where contact is null order by position")
+        # Publications and stock are told apart by their first bytes, so that a large stock is not decoded at each start.
+        rows = self._reader.execute(
+            "select body from log where contact is null and substr(body, 3, 7) = ? order by position", (b"publish",)
+        )
         found = (decode_input(row[0]) for row in rows)
         return [item for item in found if isinstance(item, Publish)]
 
@@ -326,7 +372,7 @@ class SqliteStore:
         return self._lost
 
     def unfolded(self) -> Iterator[Record]:
-        position, trace = self._whole()
+        position, trace, outbox = self._whole()
         heads: dict[int, int] = {}
         rows = self._db.execute(
             "select position, contact, key, body from log where position > ? order by position", (position,)
@@ -340,25 +386,20 @@ class SqliteStore:
                 heads[number] = found[0] if found is not None else 0
             if row[0] > heads[number]:
                 id_ = contact_from_number(number)
-                self._behind.setdefault(id_, (row[0], trace + 1))
+                self._behind.setdefault(id_, (row[0], trace + 1, outbox + 1))
                 yield _record(row)
 
     def restore(self, contacts: Mapping[str, Contact]) -> None:
-        position, trace = self._whole()
-        logs = dict(
-            self._db.execute("select contact, max(position) from log where position > ? group by 1", (position,))
-        )
-        traces = dict(self._db.execute("select contact, max(id) from trace where id > ? group by 1", (trace,)))
+        heads = [
+            dict(self._db.execute(f"select contact, max({place}) from {table} where {place} > ? group by 1", (whole,)))
+            for (table, place), whole in zip(_CHAINS, self._whole(), strict=True)
+        ]
         for id_, contact in contacts.items():
             number = contact_number(id_)
             before = self._held.get(id_)
-            self._held[id_] = _Held(
-                contact,
-                number,
-                logs[number],
-                traces.get(number, before.trace if before is not None else 0),
-                stored=before is not None,
-            )
+            known = (before.log, before.trace, before.outbox) if before is not None else (0, 0, 0)
+            log, trace, outbox = (newest.get(number, old) for newest, old in zip(heads, known, strict=True))
+            self._held[id_] = _Held(contact, number, (log, trace, outbox), stored=before is not None)
             if not self._counted:
                 self._people += before is None
         self._lost = False
@@ -373,10 +414,10 @@ class SqliteStore:
         if self._behind and not self._lost:
             self.commit(Changes(contacts={id_: self._held[id_].contact for id_ in self._behind}))
 
-    def _whole(self) -> tuple[int, int]:
-        """Return the position and the trace up to which every written state is whole."""
-        position, _, trace = self._marks.get("states", "0:0").partition(":")
-        return int(position), int(trace)
+    def _whole(self) -> tuple[int, int, int]:
+        """Return the position, the trace and the message up to which every written state is whole."""
+        position, trace, outbox = self._marks.get("states", "0:0:0").split(":")
+        return int(position), int(trace), int(outbox)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -421,22 +462,20 @@ class SqliteStore:
         for id_, contact in changes.contacts.items():
             known = held.get(id_)
             if known is None:
-                held[id_] = _Held(contact, contact_number(id_), 0, 0, stored=False)
+                held[id_] = _Held(contact, contact_number(id_), (0, 0, 0), stored=False)
                 new += 1
             else:
                 known.contact = contact
         # What an input made is kept in its own row; what timers made, in rows of its own, behind the contact's latest.
         made: dict[int, bytes] = {}
-        latest: dict[str, int] = {}
         timers: list[tuple[Any, ...]] = []
         for id_, position, entries in changes.traces:
-            if position:
+            if position > 0:
                 made[position] = encode(entries)
-                latest[id_] = position
             else:
                 owner = held[id_]
                 head = self._traces + len(timers) + 1
-                timers.append((head, owner.number, owner.trace, latest.get(id_, owner.log), encode(entries)))
+                timers.append((head, owner.number, owner.trace, -position, encode(entries)))
                 owner.trace = head
         log: list[tuple[Any, ...]] = []
         for record in changes.records:
@@ -450,6 +489,8 @@ class SqliteStore:
         db.executemany("insert into log values (?, ?, ?, ?, ?, ?)", log)
         if timers:
             db.executemany("insert into trace values (?, ?, ?, ?, ?)", timers)
+        # Before the states, which keep the newest message of each contact.
+        self._write_messages(changes.messages)
         self._write_states(changes, len(timers))
         if changes.identities:
             db.executemany(
@@ -463,6 +504,8 @@ class SqliteStore:
             db.executemany("insert or ignore into seen values (?, ?)", rows)
             db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
         self._write_counts(changes)
+        if changes.erased or changes.redacted or changes.tombstones:
+            self._write_erasures(changes)
         return _Written(keys, flushed, new, len(timers))
 
     def _write_states(self, changes: Changes, fired: int) -> None:
@@ -475,13 +518,13 @@ class SqliteStore:
         if len(changes.contacts) <= SMALL_BATCH or not changes.records:
             due = list(changes.contacts)
         else:
-            first, trace = changes.records[0].position, self._traces + 1
+            first = (changes.records[0].position, self._traces + 1, self._sequence + 1)
             for id_ in changes.contacts:
                 if id_ not in behind:
-                    behind[id_] = (first, trace)
+                    behind[id_] = first
             oldest = position - LONGEST_BEHIND
             due = []
-            for id_, (since, _) in behind.items():
+            for id_, (since, _, _) in behind.items():
                 if since > oldest:
                     break
                 due.append(id_)
@@ -491,33 +534,42 @@ class SqliteStore:
             behind.pop(id_, None)
             owner = held[id_]
             timers = owner.contact.timers
-            row = (timers[0].due if timers else None, owner.log, owner.trace, encode(owner.contact), owner.number)
+            due_at = timers[0].due if timers else None
+            row = (due_at, owner.log, owner.trace, owner.outbox, encode(owner.contact), owner.number)
             (known if owner.stored else new).append(row)
             owner.stored = True
         # Sorted by number, rows that lie beside each other are written one after the other.
         known.sort(key=_NUMBER)
         new.sort(key=_NUMBER)
-        self._db.executemany("update contact set due = ?, log = ?, trace = ?, state = ? where id = ?", known)
-        self._db.executemany("insert into contact (due, log, trace, state, id) values (?, ?, ?, ?, ?)", new)
+        self._db.executemany(
+            "update contact set due = ?, log = ?, trace = ?, outbox = ?, state = ? where id = ?", known
+        )
+        self._db.executemany("insert into contact (due, log, trace, outbox, state, id) values (?, ?, ?, ?, ?, ?)", new)
         if self._lost:
             return  # what is behind is not known until it has been restored, so nothing can be said to be whole
-        whole, trace = next(iter(behind.values()), (position + 1, self._traces + fired + 1))
+        nothing = (position + 1, self._traces + fired + 1, self._sequence + len(changes.messages) + 1)
+        whole, trace, outbox = next(iter(behind.values()), nothing)
         if whole - 1 > self._whole()[0] + SLICE or (not behind and len(due) > SMALL_BATCH):
-            mark = f"{whole - 1}:{trace - 1}"
+            mark = f"{whole - 1}:{trace - 1}:{outbox - 1}"
             self._db.execute("insert or replace into mark values ('states', ?)", (mark,))
             self._marks["states"] = mark
+
+    def _write_messages(self, messages: list[Message]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        for sequence, message in enumerate(messages, self._sequence + 1):
+            owner = self._held.get(message.contact)
+            number, before = contact_number(message.contact), owner.outbox if owner is not None else 0
+            rows.append((sequence, number, before, message.channel, message.message, encode(message)))
+            if owner is not None:
+                owner.outbox = sequence
+        if rows:
+            self._db.executemany("insert into outbox values (?, ?, ?, ?, ?, 'pending', 0, 0, '', ?)", rows)
 
     def _write_counts(self, changes: Changes) -> None:
         db = self._db
         counts: Counter[tuple[str, str, str]] = Counter()
-        if changes.messages:
-            rows = [
-                (self._sequence + index, message.channel, message.message, encode(message))
-                for index, message in enumerate(changes.messages, 1)
-            ]
-            db.executemany("insert into outbox values (?, ?, ?, 'pending', 0, 0, '', ?)", rows)
-            for message in changes.messages:
-                counts[message.channel, message.message, "pending"] += 1
+        for message in changes.messages:
+            counts[message.channel, message.message, "pending"] += 1
         for settled in changes.settlements:
             row = db.execute(
                 "select channel, message, state from outbox where sequence = ?", (settled.sequence,)
@@ -530,20 +582,70 @@ class SqliteStore:
                 "update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?",
                 (settled.state, settled.attempts, settled.due, settled.error, settled.sequence),
             )
-        if counts:
-            db.executemany(
-                "insert into outbox_count values (?, ?, ?, ?)"
-                " on conflict (channel, message, state) do update set count = count + excluded.count",
-                [(*place, count) for place, count in counts.items()],
-            )
+        self._count_messages(counts)
         if changes.statistics:
             db.executemany(
                 "insert into statistic values (?, ?, ?, ?, ?, ?)"
                 " on conflict (journey, version, step, what, reason) do update set count = count + excluded.count",
                 [(*statistic, count) for statistic, count in changes.statistics.items()],
             )
+        if changes.items:
+            gone = [item for item, attributes in changes.items.items() if attributes is None]
+            db.executemany("delete from item where catalogue = ? and id = ?", gone)
+            kept = [(*item, encode(attributes)) for item, attributes in changes.items.items() if attributes is not None]
+            db.executemany("insert or replace into item values (?, ?, ?)", kept)
+        if changes.knowledge:
+            db.executemany("insert or replace into knowledge values (?, ?)", list(changes.knowledge.items()))
         if changes.marks:
             db.executemany("insert or replace into mark values (?, ?)", list(changes.marks.items()))
+
+    def _count_messages(self, counts: Counter[tuple[str, str, str]]) -> None:
+        if counts:
+            self._db.executemany(
+                "insert into outbox_count values (?, ?, ?, ?)"
+                " on conflict (channel, message, state) do update set count = count + excluded.count",
+                [(*place, count) for place, count in counts.items()],
+            )
+
+    def _write_erasures(self, changes: Changes) -> None:
+        """Blank what is to be forgotten. What was deleted is overwritten, not only unlinked (`secure_delete`)."""
+        db = self._db
+        db.execute("pragma secure_delete = on")
+        for id_ in changes.erased:
+            self._erase(self._held[id_])
+        for position in changes.redacted:
+            self._blank(position)
+        db.executemany(
+            "insert or replace into tombstone values (?, ?, ?)",
+            [(key, stone.erased_at, stone.suppressed) for key, stone in changes.tombstones.items()],
+        )
+        db.execute("pragma secure_delete = off")
+
+    def _erase(self, owner: _Held) -> None:
+        db = self._db
+        for position, _, body in list(self._chain("log", "position", "body", owner.log)):
+            if type(decode_input(body)) is not Erase:
+                self._blank(position)
+        for id_, _ in [row[:2] for row in self._chain("trace", "id", "position", owner.trace)]:
+            db.execute("delete from trace where id = ?", (id_,))
+        cancelled: Counter[tuple[str, str, str]] = Counter()
+        columns = "channel, message, state"
+        for sequence, _, channel, message, state in list(self._chain("outbox", "sequence", columns, owner.outbox)):
+            db.execute("delete from outbox where sequence = ?", (sequence,))
+            if state == "pending":
+                cancelled[channel, message, "pending"] -= 1
+                cancelled[channel, message, "cancelled"] += 1
+        self._count_messages(cancelled)
+        owner.trace = owner.outbox = 0
+        db.execute("update contact set trace = 0, outbox = 0 where id = ?", (owner.number,))
+        db.execute("delete from identity where contact = ?", (owner.number,))
+
+    def _blank(self, position: int) -> None:
+        row = self._db.execute(
+            "select position, contact, key, body from log where position = ?", (position,)
+        ).fetchone()
+        left = erased_record(_record(row))
+        self._db.execute("update log set body = ?, trace = null where position = ?", (left.body, position))
 
     def _adopt(self, changes: Changes, written: _Written) -> None:
         """Let memory follow, now that the transaction is durable."""
@@ -558,6 +660,10 @@ class SqliteStore:
         self._traces += written.timers
         self._sequence += len(changes.messages)
         self._people += written.new
+        if changes.erased:
+            self._known.clear()
+        if changes.erased or changes.redacted:
+            self._checkpoints.clean()
         self._known.update(changes.identities)
         self._marks.update(changes.marks)
 
@@ -590,7 +696,15 @@ class _Written(NamedTuple):
     """How many rows of the trace it made."""
 
 
-_NUMBER = itemgetter(4)
+_NUMBER = itemgetter(5)
+_FIRST = itemgetter(0)
+
+_CHAINS = (("log", "position"), ("trace", "id"), ("outbox", "sequence"))
+"""The tables whose rows are chained by contact, with their keys."""
+
+
+def _place(moment: Moment) -> tuple[int, int]:
+    return moment.position, moment.row
 
 
 _halves = struct.Struct(">q8x").unpack
@@ -602,10 +716,6 @@ def _index(key: bytes) -> int:
     return number
 
 
-def _has_trace(row: Any) -> bool:
-    return row[2] is not None
-
-
 class _Checkpoints:
     """Copies the write-ahead log back into the file, in a thread with a connection of its own."""
 
@@ -614,6 +724,7 @@ class _Checkpoints:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma synchronous = full")
         self._rows = 0
+        self._clean = False
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="parcours-checkpoint", daemon=True)
@@ -626,6 +737,11 @@ class _Checkpoints:
             self._rows = 0
             self._wake.set()
 
+    def clean(self) -> None:
+        """Let nothing that was overwritten stay in the write-ahead log."""
+        self._clean = True
+        self._wake.set()
+
     def _run(self) -> None:
         db = self._db
         while True:
@@ -634,6 +750,9 @@ class _Checkpoints:
             if self._closed:
                 break
             try:
+                if self._clean:
+                    self._clean = bool(db.execute("pragma wal_checkpoint(truncate)").fetchone()[0])
+                    continue
                 _, pages, _ = db.execute("pragma wal_checkpoint(passive)").fetchone()
                 if pages > LONGEST_WAL:
                     # Under steady writes a passive checkpoint never reaches the end; this one holds the writer shortly.

@@ -20,9 +20,9 @@ from parcours.core import ids
 from parcours.core.codec import encode
 from parcours.core.contact import Contact, Run, Timer, Token
 from parcours.core.effects import Message, Trace, What
-from parcours.core.inputs import Interaction, Publish
+from parcours.core.inputs import Erase, Erased, Interaction, Publish
 from parcours.errors import StoreError
-from parcours.ports import Changes, Identity, Record, Settlement, Store
+from parcours.ports import Changes, Identity, Moment, Record, Settlement, Store, Tombstone, erased_record
 from parcours.testing.snapshot import EVERYTHING, snapshot
 
 # ruff: noqa: PLR2004, S101 (these are tests: they assert, and the expected number stands in the assertion)
@@ -316,13 +316,13 @@ class StoreConformance:
             traces=[
                 (ANN, 1, entries(What.ENTERED, What.ARRIVED)),
                 (BOB, 0, entries(What.ENDED)),
-                (ANN, 0, entries(What.BRANCHED)),
+                (ANN, -1, entries(What.BRANCHED)),
                 (ANN, 2, entries(What.SENT)),
             ],
         )
         store.commit(first)
         store.contacts([ANN])
-        store.commit(Changes(contacts={ANN: person()}, traces=[(ANN, 0, entries(What.ENDED, at=9))]))
+        store.commit(Changes(contacts={ANN: person()}, traces=[(ANN, -2, entries(What.ENDED, at=9))]))
         of_ann = [
             (0, entries(What.ENDED, at=9)),
             (2, entries(What.SENT)),
@@ -333,6 +333,42 @@ class StoreConformance:
         assert store.trace(ANN, limit=2) == of_ann[:2]
         assert store.trace(BOB) == [(0, entries(What.ENDED))]
         assert store.trace(CYD) == []
+
+    def test_a_timeline_has_inputs_and_timers_in_pages(self, store: Store) -> None:
+        records = [interaction(position, (ANN, BOB)[position % 2]) for position in range(1, 9)]
+        store.commit(
+            Changes(
+                records=records[:4],
+                contacts={ANN: person(), BOB: person(BOB)},
+                traces=[
+                    (ANN, 0, entries(What.ENTERED)),
+                    (ANN, 2, entries(What.SENT)),
+                    (ANN, -3, entries(What.BRANCHED)),
+                    (BOB, -3, entries(What.BRANCHED)),
+                    (ANN, -3, entries(What.ENDED)),
+                ],
+            )
+        )
+        store.contacts([ANN, BOB])
+        store.commit(Changes(records=records[4:], contacts={ANN: person(), BOB: person(BOB)}))
+        whole = store.timeline(ANN)
+        seen = [(moment.position, moment.record, [entry.what for entry in moment.trace]) for moment in whole]
+        assert seen == [
+            (8, records[7], []),
+            (6, records[5], []),
+            (4, records[3], []),
+            (3, None, [What.ENDED]),
+            (3, None, [What.BRANCHED]),
+            (2, records[1], [What.SENT]),
+            (0, None, [What.ENTERED]),
+        ]
+        for size in (1, 2, 3, 7):
+            paged: list[Moment] = []
+            while page := store.timeline(ANN, size, (paged[-1].position, paged[-1].row) if paged else None):
+                paged += page
+            assert paged == whole
+        assert store.timeline(ANN, 9, (7, 0)) == whole[1:]  # a place that is another contact's
+        assert store.timeline(CYD) == []
 
     # --- the outbox ---------------------------------------------------------------------------------------------------
 
@@ -387,6 +423,107 @@ class StoreConformance:
             ("email", "hello", "failed"): 1,
             ("push", "ping", "pending"): 1,
         }
+
+    def test_the_messages_of_a_contact_are_told_newest_first_with_what_became_of_them(self, store: Store) -> None:
+        store.commit(
+            Changes(
+                messages=[message(1), message(2, contact=BOB), message(3)],
+                contacts={ANN: person(), BOB: person(BOB)},
+            )
+        )
+        store.contacts([ANN])
+        store.commit(Changes(messages=[message(4, channel="push")], contacts={ANN: person()}))
+        one, _, three = (item.sequence for item in store.pending("email"))
+        store.commit(Changes(settlements=[Settlement(one, "sent", 1), Settlement(three, "failed", 4, error="no")]))
+        found = store.posted(ANN)
+        assert [(item.message, item.state, item.attempts, item.error) for item in found] == [
+            (message(4, channel="push"), "pending", 0, ""),
+            (message(3), "failed", 4, "no"),
+            (message(1), "sent", 1, ""),
+        ]
+        assert store.posted(ANN, limit=1) == found[:1]
+        assert store.posted(ANN, before=found[0].sequence) == found[1:]
+        assert store.posted(ANN, 1, before=found[1].sequence) == found[2:]
+        assert store.posted(CYD) == []
+
+    # --- erasure ------------------------------------------------------------------------------------------------------
+
+    def test_of_an_erased_contact_nothing_is_left(self, store: Store) -> None:
+        self._fill(store)
+        store.commit(self._more(store))
+        store.flush()
+        others = {id_: store.contacts([id_])[id_] for id_ in (BOB, CYD)}
+        store.contacts([ANN])
+        erase = Erase(position=5, received_at=9_000, occurred_at=9_000)
+        stone = Tombstone(9_000, suppressed=False)
+        own_key = ids.identity_key("user_id", "ann")
+        store.commit(
+            Changes(
+                records=[Record(5, ANN, key(5), encode(erase))],
+                contacts={ANN: Contact(ANN, 9_000, erased_at=9_000)},
+                erased=[ANN],
+                tombstones={own_key: stone},
+            )
+        )
+        for _ in range(2):
+            kinds = [type(record.input()) for record in store.history(ANN)]
+            assert kinds == [Erase, Erased, Erased]
+            assert [record.position for record in store.history(ANN)] == [5, 4, 2]
+            assert store.trace(ANN) == []
+            assert [moment.trace for moment in store.timeline(ANN)] == [[], [], []]
+            assert store.posted(ANN) == store.pending("email") == []
+            assert store.resolve([("user_id", "ann"), ("user_id", "bob")]) == {("user_id", "bob"): BOB}
+            assert dict(store.tombstones()) == {own_key: stone}
+            assert store.contacts([ANN])[ANN] == Contact(ANN, 9_000, erased_at=9_000)
+            # A repeat of what was erased is still known for one.
+            assert store.seen([key(position) for position in range(1, 6)]) == {
+                key(position) for position in range(1, 6)
+            }
+            assert dict(store.outbox_counts()) == {
+                ("email", "hello", "sent"): 1,
+                ("email", "hello", "cancelled"): 1,
+                ("push", "ping", "failed"): 1,
+            }
+            assert {id_: store.contacts([id_])[id_] for id_ in (BOB, CYD)} == others
+            assert [type(record.input()) for record in store.log()][2] is Interaction
+            store.forget()
+            if store.stale:
+                list(store.unfolded())
+                store.restore({})
+        store.contacts([ANN])
+        store.commit(Changes(records=[interaction(6)], contacts={ANN: person()}, messages=[message(7)]))
+        assert [record.position for record in store.history(ANN)] == [6, 5, 4, 2]
+        assert [item.message for item in store.posted(ANN)] == [message(7)]
+        first = store.posted(ANN)[0].sequence
+        store.commit(Changes(settlements=[Settlement(first - 1, "sent", 1)]))  # it was under way when it was erased
+        assert dict(store.outbox_counts())["email", "hello", "cancelled"] == 1
+
+    def test_of_a_redacted_record_only_its_place_is_left(self, store: Store) -> None:
+        records = [interaction(position) for position in range(1, 4)]
+        store.commit(Changes(records=records, contacts={ANN: person()}))
+        store.commit(Changes(redacted=[2]))
+        assert [type(record.input()) for record in store.history(ANN)] == [Interaction, Erased, Interaction]
+        assert store.record(2) == erased_record(records[1])
+        assert store.seen([key(2)]) == {key(2)}
+
+    # --- items and what was learned -----------------------------------------------------------------------------------
+
+    def test_items_are_kept_by_catalogue_and_id(self, store: Store) -> None:
+        store.commit(
+            Changes(items={("shoes", "a"): {"price": 1.5}, ("shoes", "b"): {"tags": ["é"]}, ("hats", "a"): {"n": 1}})
+        )
+        assert store.items("shoes", ["a", "b", "c"]) == {"a": {"price": 1.5}, "b": {"tags": ["é"]}}
+        assert store.items("hats", ["a"]) == {"a": {"n": 1}}
+        assert store.items("none", ["a"]) == {}
+        store.commit(Changes(items={("shoes", "a"): None, ("shoes", "b"): {}, ("shoes", "Z"): {"z": None}}))
+        assert store.scan_items("shoes") == [("Z", {"z": None}), ("b", {})]
+        assert store.scan_items("shoes", after="Z") == [("b", {})]
+        assert store.scan_items("shoes", limit=1) == [("Z", {"z": None})]
+
+    def test_what_was_learned_is_the_last_that_was_kept(self, store: Store) -> None:
+        store.commit(Changes(knowledge={"a": b"1", "é": b"2"}))
+        store.commit(Changes(knowledge={"a": b"3"}))
+        assert dict(store.knowledge()) == {"a": b"3", "é": b"2"}
 
     # --- counts and marks ---------------------------------------------------------------------------------------------
 
