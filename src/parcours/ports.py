@@ -36,9 +36,21 @@ class Record(msgspec.Struct, array_like=True):
 
 
 def erased_record(record: Record) -> Record:
-    """Return what is left of a record whose contents are erased: that there was one, its contact and its key."""
+    """Return what is left of a record of an erased contact: that there was one, its contact and its key."""
     item = record.input()
     left = Erased(position=record.position, received_at=item.received_at, occurred_at=item.received_at)
+    return Record(record.position, record.contact, record.key, encode(left))
+
+
+def redacted_record(record: Record) -> Record:
+    """Return what is left of a record whose time to be kept is over: as of an erased one, and the contact's identities."""
+    item = record.input()
+    left = Erased(
+        position=record.position,
+        received_at=item.received_at,
+        occurred_at=item.occurred_at,
+        identities=getattr(item, "identities", []),
+    )
     return Record(record.position, record.contact, record.key, encode(left))
 
 

@@ -34,7 +34,8 @@ values = st.sampled_from(
     [
         *("", "Atlanta", "atlanta", "ATLANTA", "Straße", "STRASSE", "1", "1980-12-31", "2026-01-31T08:00:00Z"),
         *(0, 1, -1, 1.0, 1.5, 2**60, True, False, None),
-        *([], ["Atlanta"], ["atlanta", "x"], {"nested": 1}),
+        *("Atlanta > North", "Atlanta>north", " atlanta >North > A", ">"),
+        *([], ["Atlanta"], ["atlanta", "x"], ["x", "Atlanta > North"], {"nested": 1}),
     ]
 )
 """What an attribute may hold: few enough that comparisons often meet something equal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from parcours.conditions import ast
 from parcours.conditions.needs import need_of, walk
-from parcours.conditions.operators import COUNTS, OPERATORS, Takes
+from parcours.conditions.operators import COUNTS, OPERATORS, SUITED, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.to_python import compile_condition
+from parcours.definitions.interaction import AttributeType
 from tests.conditions.condition_strategies import comparisons, conditions, few, instants, operands, values
 
 HOUR = 3_600_000
@@ -99,6 +101,13 @@ def holds(operator, value, operand):  # noqa: C901, PLR0911, PLR0912 (a case an 
             return isinstance(value, str) and value[: len(operand)] == operand
         case "ends_with":
             return isinstance(value, str) and (not operand or value[-len(operand) :] == operand)
+        case "under":
+            if isinstance(value, list):
+                return any(holds("under", item, operand) for item in value if isinstance(item, str))
+            inner, outer = (
+                [part.strip() for part in text.split(">") if part.strip()] for text in (str(value), operand)
+            )
+            return isinstance(value, str) and outer != [] and [*map(same, inner, outer)] == [True] * len(outer)
         case "before":
             return moment(value) is not None and moment(value) < moment(operand)
         case "after":
@@ -199,6 +208,47 @@ def test_text_is_compared_in_its_own_case_unless_asked():
     assert ask({"contact": "a", "is": "ATLANTA"}, {"a": "Atlanta"}) is False
     assert ask({"contact": "a", "is": "ATLANTA", "ignore_case": True}, {"a": "Atlanta"}) is True
     assert ask({"contact": "a", "contains": "STRASSE", "ignore_case": True}, {"a": "Lange Straße 1"}) is True
+
+
+def test_a_category_path_is_under_itself_and_under_those_above_it():
+    for value in ["Cameras", " Cameras ", "Cameras > Digital", "Cameras>Digital > SLR", ["Toys", "Cameras > Digital"]]:
+        assert ask({"contact": "a", "under": "Cameras"}, {"a": value}) is True
+    for value in ["Camerasets", "cameras", "Toys > Cameras", "", ">", 1, True, [], ["Toys"], [1], {"Cameras": 1}]:
+        assert ask({"contact": "a", "under": "Cameras"}, {"a": value}) is False
+    assert ask({"contact": "a", "under": "Cameras>Digital"}, {"a": "Cameras > Digital > SLR"}) is True
+    assert ask({"contact": "a", "under": "Cameras > Digital"}, {"a": "Cameras"}) is False
+    assert (
+        ask({"contact": "a", "under": "cameras > DIGITAL", "ignore_case": True}, {"a": ["Cameras > Digital"]}) is True
+    )
+    for nothing in ["", " ", " > "]:
+        assert ask({"contact": "a", "under": nothing}, {"a": "Cameras"}) is False
+        assert ask({"contact": "a", "under": nothing}, {"a": ""}) is False
+
+
+def test_each_type_is_offered_operators_and_each_operator_is_offered():
+    assert set(SUITED) == set(get_args(AttributeType))
+    assert {name for names in SUITED.values() for name in names} == set(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    "kind, value",
+    [
+        ("string", "Atlanta"),
+        ("number", 1.5),
+        ("boolean", False),
+        ("datetime", "2026-01-31"),
+        ("strings", ["Atlanta"]),
+        ("object", {"a": 1}),
+    ],
+)
+def test_operators_that_suit_a_type_can_be_true_of_it(kind, value):
+    operands = {Takes.SCALARS: ["other", value], Takes.RANGE: [value, value], Takes.NOTHING: True}
+    special = {"before": "2026-02-01", "after": "2026-01-30", "less_than": 2, "more_than": 1, "is_not": "o"}
+    special["not_in"] = ["other"]
+    for name in SUITED[kind]:
+        element = value[0] if kind == "strings" else value
+        operand = special.get(name, operands.get(OPERATORS[name].takes, element))
+        assert ask({"contact": "a", name: operand}, {} if name == "is_missing" else {"a": value}) is True, name
 
 
 def test_an_instant_that_leaves_the_calendar_is_no_instant():

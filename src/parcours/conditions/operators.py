@@ -100,6 +100,12 @@ def _ends_with(value: Any, operand: str) -> bool:
     return isinstance(value, str) and value.endswith(operand)
 
 
+def _under(value: Any, operand: tuple[str, ...]) -> bool:
+    if isinstance(value, str):
+        return bool(operand) and path_of(value)[: len(operand)] == operand
+    return isinstance(value, list) and any(_under(item, operand) for item in value if isinstance(item, str))
+
+
 def _before(value: Any, operand: datetime) -> bool:
     instant = to_instant(value)
     return instant is not None and instant < operand
@@ -112,6 +118,11 @@ def _after(value: Any, operand: tuple[datetime, datetime]) -> bool:
 
 def _never(_value: object, _operand: object) -> bool:
     return False
+
+
+def path_of(text: str) -> tuple[str, ...]:
+    """Return the parts of a category path: `Cameras > Digital` has two. Blanks around parts and empty parts go."""
+    return tuple(part for written in text.split(">") if (part := written.strip()))
 
 
 def to_instant(value: object) -> datetime | None:
@@ -163,6 +174,7 @@ OPERATORS: dict[str, Operator] = {
         Operator("contains", Takes.TEXT, "contains", _contains, "contains"),
         Operator("starts_with", Takes.TEXT, "starts with", _starts_with, "starts with"),
         Operator("ends_with", Takes.TEXT, "ends with", _ends_with, "ends with"),
+        Operator("under", Takes.TEXT, "is or is below", _under, "under"),
         Operator("before", Takes.INSTANT, "is before", _before, "before"),
         Operator("after", Takes.INSTANT, "is after", _after, "after"),
         Operator("is_missing", Takes.NOTHING, "has no value", _never, "is missing"),
@@ -170,6 +182,19 @@ OPERATORS: dict[str, Operator] = {
     )
 }
 """Every comparison of an attribute, by the name it is written with."""
+
+_ANY = ("is_present", "is_missing")
+_EQUAL = ("is", "is_not", "in", "not_in")
+
+SUITED: dict[str, tuple[str, ...]] = {
+    "string": (*_EQUAL, "contains", "starts_with", "ends_with", "under", *_ANY),
+    "number": (*_EQUAL, "less_than", "at_most", "more_than", "at_least", "between", *_ANY),
+    "boolean": ("is", "is_not", *_ANY),
+    "datetime": ("before", "after", *_ANY),
+    "strings": ("contains", "under", *_ANY),
+    "object": _ANY,
+}
+"""The comparisons offered for an attribute of each type, the likeliest first. Others may be written all the same."""
 
 COUNTS: dict[str, Callable[[int, int], bool]] = {
     "at_least": lambda count, limit: count >= limit,
@@ -186,8 +211,8 @@ def prepare(operator: Operator, value: Any, *, ignore_case: bool) -> Any:
     if operator.takes is Takes.INSTANT:
         return to_instant(value) if operator.name == "before" else (to_instant(value), end_of(value))
     if ignore_case:
-        return fold_case(value)
-    return value
+        value = fold_case(value)
+    return path_of(value) if operator.name == "under" else value
 
 
 def fold_case(value: Any) -> Any:

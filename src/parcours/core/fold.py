@@ -52,9 +52,9 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         case Dissolve():
             dissolve(contact, item, effects)
         case Erase():
-            erase(contact, now)
+            _erase(plan, contact, item, effects)
         case Erased():
-            pass
+            contact.identities += item.identities
     return effects
 
 
@@ -207,6 +207,13 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
                 if (branches := steps[token.step].reactions.get(item.reaction)) is not None
             ]
             _offer(walk, waiting, fits)
+
+
+def _erase(plan: Plan, contact: Contact, item: Erase, effects: Effects) -> None:
+    """Leave nothing of a contact but that it was erased."""
+    for run in [run for runs in contact.runs.values() for run in runs.values()]:
+        end_run(_walk(plan, contact, run, item.received_at, effects), "erased")
+    erase(contact, item.received_at)
 
 
 def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:

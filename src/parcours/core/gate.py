@@ -4,6 +4,8 @@
 |-------------------------------------------------------|---------------------------|
 | did it occur more than 24 h in the future?            | `occurred_in_future`      |
 | are its attributes nested deeper than `DEEPEST`?      | `too_deep`                |
+| strict: has somebody defined the interaction?         | `unknown_interaction`     |
+| is there the list somebody is put on?                 | `unknown_list`            |
 | does a reaction name a message and a kind we know?    | `unknown_message`, `unknown_reaction` |
 | do declared attributes have their types?              | `wrong_type`              |
 | are required attributes there?                        | `missing_attribute`       |
@@ -12,9 +14,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,13 +25,15 @@ from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import escape
 from parcours.core.inputs import Input, Interaction, Reaction, Update
 from parcours.core.plan import Plan
-from parcours.definitions.interaction import InteractionDefinition
+from parcours.definitions.interaction import AttributeDefinition
 from parcours.errors import Problem, did_you_mean
 
 DAY = 86_400_000
 
 DEEPEST = 32
 """Objects and lists within one another in attributes: what is kept must be readable again from any depth of the stack."""
+
+LONGEST_ITEM_ID = 200
 
 REACTIONS = frozenset({"delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"})
 
@@ -75,15 +79,25 @@ class Arrival(msgspec.Struct):
     """The sender's time, corrected for the sender's clock; None means now."""
     backfill: bool = False
     """It is history: it is kept and counts, and triggers nothing at all."""
+    known_only: bool = False
+    """An interaction whose name is neither defined nor learned is refused, as in a file with a typing mistake."""
 
 
 def admit(
-    plan: Plan, arrival: Arrival, identities: list[tuple[str, str]], *, received_at: int, horizon: int, position: int
+    plan: Plan,
+    arrival: Arrival,
+    identities: list[tuple[str, str]],
+    *,
+    received_at: int,
+    horizon: int,
+    position: int,
+    learned: Container[str] = (),
 ) -> Input | Problem:
     """Return the input an arrival becomes, or what is wrong with it.
 
     `identities` are those of the arrival's that are nobody's yet. `horizon` is the instant against which `occurred_at`
-    is held to be in the future; both are milliseconds.
+    is held to be in the future; both are milliseconds. `learned` are the folded names of interactions that nobody
+    defined and that arrived before.
     """
     occurred_at = received_at if arrival.occurred_at is None else arrival.occurred_at
     if occurred_at > received_at:
@@ -101,10 +115,19 @@ def admit(
     if isinstance(what, Happened):
         name = match_name(what.name)
         route = plan.routes.get(name)
+        spelling = ""
         if route is not None and route.definition is not None:
-            problem = _check(route.definition, what.attributes)
-            if problem is not None:
-                return problem
+            definition = route.definition
+            if definition.attributes or definition.strict:
+                problem = check_attributes(definition, what.attributes, repr(definition.name), "/properties")
+                if problem is not None:
+                    return problem
+        else:
+            strict = plan.workspace.settings.strict
+            if strict or name not in learned:
+                if strict or arrival.known_only:
+                    return _unknown_interaction(plan, what.name)
+                spelling = what.name.strip()
         return Interaction(
             position=position,
             received_at=received_at,
@@ -115,8 +138,12 @@ def admit(
             message_id=arrival.message_id,
             identities=identities,
             backfill=arrival.backfill,
+            spelling=spelling,
         )
     if isinstance(what, Learned):
+        problem = _check_learned(plan, what)
+        if problem is not None:
+            return problem
         return Update(
             position=position,
             received_at=received_at,
@@ -169,32 +196,90 @@ def too_deep(attributes: dict[str, Any]) -> bool:
     return True
 
 
-def _check(definition: InteractionDefinition, attributes: dict[str, Any]) -> Problem | None:
-    """Check declared attributes and give datetimes their type, in place."""
-    declared = definition.attributes
-    if not declared and not definition.strict:
-        return None
+class Declares(Protocol):
+    """What declares attributes: a kind of interaction, the settings for contacts, a catalogue."""
+
+    @property
+    def attributes(self) -> dict[str, AttributeDefinition]:
+        """The declared attributes, by name."""
+        ...
+
+    @property
+    def strict(self) -> bool:
+        """Whether others are refused."""
+        ...
+
+
+def check_attributes(declares: Declares, attributes: dict[str, Any], label: str, pointer: str) -> Problem | None:
+    """Check attributes against what is declared of them, and give datetimes their type, in place.
+
+    `label` says in a message what declares them; the pointer of a problem begins with `pointer`.
+    """
+    declared = declares.attributes
     for name, attribute in declared.items():
         value = attributes.get(name)
         if value is None:
             if attribute.required:
-                return _problem("missing_attribute", f"{definition.name!r} requires {name!r}", name)
+                return _problem("missing_attribute", f"{label} requires {name!r}", pointer, name)
             continue
         if attribute.type == "datetime" and not isinstance(value, datetime):
             value = attributes[name] = to_instant(value) or value
         if not _TYPES[attribute.type](value):
             hint = "write ISO 8601 with an offset" if attribute.type == "datetime" else ""
-            return _problem("wrong_type", f"{name!r} is not of the type {attribute.type}", name, hint)
-    if definition.strict:
+            return _problem("wrong_type", f"{name!r} is not of the type {attribute.type}", pointer, name, hint)
+    if declares.strict:
         for name in attributes:
             if name not in declared:
                 hint = did_you_mean(name, declared)
-                return _problem("undeclared_attribute", f"{definition.name!r} does not declare {name!r}", name, hint)
+                return _problem("undeclared_attribute", f"{label} does not declare {name!r}", pointer, name, hint)
     return None
 
 
-def _problem(code: str, message: str, attribute: str, hint: str = "") -> Problem:
-    return Problem(code=code, message=message, pointer=f"/properties/{escape(attribute)}", hint=hint)
+def _check_learned(plan: Plan, what: Learned) -> Problem | None:
+    contacts = plan.workspace.settings.contacts
+    if contacts.attributes or contacts.strict:
+        problem = check_attributes(contacts, what.attributes, "the workspace", "/traits")
+        if problem is not None:
+            return problem
+    for name in what.lists:
+        if name not in plan.workspace.lists:
+            return Problem(
+                code="unknown_list",
+                message=f"there is no list {name!r}",
+                pointer=f"/lists/{escape(name)}",
+                hint=did_you_mean(name, plan.workspace.lists) or "define a list of this name",
+            )
+    return None
+
+
+def _unknown_interaction(plan: Plan, name: str) -> Problem:
+    known = [definition.name for definition in plan.workspace.interactions.values()]
+    return Problem(
+        code="unknown_interaction",
+        message=f"nobody defined the interaction {name!r}",
+        pointer="/event",
+        hint=did_you_mean(name, known) or "define it first",
+    )
+
+
+def admit_item(plan: Plan, catalogue: str, id_: str, attributes: dict[str, Any] | None) -> Problem | None:
+    """Return what keeps an item from being put into a catalogue (or, with None, taken out), or None."""
+    definition = plan.workspace.catalogues.get(catalogue)
+    if definition is None:
+        hint = did_you_mean(catalogue, plan.workspace.catalogues) or "define a catalogue of this name"
+        return Problem(code="unknown_catalogue", message=f"there is no catalogue {catalogue!r}", hint=hint)
+    if not 0 < len(id_) <= LONGEST_ITEM_ID:
+        message = f"an item has an id of 1 to {LONGEST_ITEM_ID} characters"
+        return Problem(code="invalid_value", message=message, pointer="/id")
+    if attributes is None:
+        return None
+    if _holds_containers(attributes) and too_deep(attributes):
+        return Problem(code="too_deep", message=f"the attributes are nested deeper than {DEEPEST}", hint="flatten them")
+    return check_attributes(definition, attributes, repr(catalogue), "/attributes")
+
+
+def _problem(code: str, message: str, pointer: str, attribute: str, hint: str = "") -> Problem:
+    return Problem(code=code, message=message, pointer=f"{pointer}/{escape(attribute)}", hint=hint)
 
 
 _TYPES: dict[str, Callable[[Any], bool]] = {

@@ -121,6 +121,8 @@ class Erased(msgspec.Struct, array_like=True, tag="erased", kw_only=True):
     occurred_at: int
     source: str = ""
     message_id: str = ""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Those that became the contact's with it: none of an erased contact's."""
 
 
 Input = Interaction | Update | Reaction | Enter | Absorb | Dissolve | Erase | Erased

@@ -62,7 +62,7 @@ def enlist(contact: Contact, name: str, at: int, *, member: bool) -> None:
 
 def erase(contact: Contact, now: int) -> None:
     """Leave nothing of a contact but that it was erased. The contact is changed."""
-    empty = Contact(contact.id, now, created=contact.created, merged=contact.merged, erased_at=now)
+    empty = Contact(contact.id, now, erased_at=now)
     for field in Contact.__struct_fields__:
         setattr(contact, field, getattr(empty, field))
 

@@ -44,6 +44,9 @@ PAUSE_AFTER_FAILURE = 1.0
 FAILING_SECONDS = 10.0
 """Seconds after the store failed in which the host is not healthy, unless something is committed."""
 
+EXPIRE_EVERY = 3_600_000
+"""Milliseconds between looks for interactions whose time to be kept is over."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -83,6 +86,7 @@ class Embedded:
         self._queued = 0
         self._settlements: list[Settlement] = []
         self._settle_at = 0.0
+        self._expire_at = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._not_before = 0.0
@@ -118,9 +122,10 @@ class Embedded:
         if self._task is not None:
             await asyncio.wait([self._task])
         await self.outbox.close()
-        if self._settlements:
-            with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):
+            if self._settlements:
                 self.engine.accept([], self._take_settlements())
+            self.engine.flush()
         self._committer.shutdown()
         self.store.close()
 
@@ -155,6 +160,16 @@ class Embedded:
         self._wake.set()
         self.outbox.notify()
         return result
+
+    async def erase(self, contact: str, *, suppress: bool = False) -> list[str]:
+        """Erase a contact. See `Engine.erase`."""
+        async with self.turn:
+            return self.engine.erase(contact, suppress=suppress)
+
+    async def stock(self, catalogue: str, items: Mapping[str, dict[str, Any] | None]) -> list[Problem | None]:
+        """Put items into a catalogue or take them out. See `Engine.stock`."""
+        async with self.turn:
+            return self.engine.stock(catalogue, items)
 
     def _settled(self, settlement: Settlement) -> None:
         if settlement.state == "pending":
@@ -208,6 +223,8 @@ class Embedded:
         if self._not_before > now:
             return self._not_before - now
         pauses = [self._settle_at - now] if self._settlements else []
+        if not self.engine.clock.follows_inputs:
+            pauses.append((self._expire_at - self.engine.clock.now()) / 1000)
         due = self.engine.next_due()
         if due is not None and not self.engine.clock.follows_inputs:
             pauses.append((due - self.engine.clock.now()) / 1000)
@@ -234,12 +251,23 @@ class Embedded:
             reading = self.engine.reading
             if reading:
                 self.engine.read()
+            expiring = self._expire()
         except Exception as error:  # noqa: BLE001 (whatever it is, the host goes on)
             self._failed(error)
             return worked
         if ticked or reading:
             self._failing_until = 0.0
-        return worked or bool(ticked) or reading
+        return worked or bool(ticked) or reading or expiring
+
+    def _expire(self) -> bool:
+        """Blank a slice of what need not be kept any longer, when it is time; return whether to go on."""
+        now = self.engine.clock.now()
+        if now < self._expire_at:
+            return False
+        if self.engine.expire():
+            return True
+        self._expire_at = now + EXPIRE_EVERY
+        return False
 
     def _refuse(self) -> bool:
         """Tell those who wait what the store failed with; return whether anybody waited."""

@@ -13,30 +13,35 @@ clock, so no timer fires ahead of an input that was received before it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
+from parcours.conditions.durations import parse_duration
 from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects
 from parcours.core.fold import fold, wake
-from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit
-from parcours.core.inputs import Absorb, Dissolve, Enter, Input, Publish, WorkspaceInput
+from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit, admit_item
+from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
+from parcours.core.learned import Learner
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition, key_of
 from parcours.errors import InvalidDefinitionError, Problem, UnstorableError
-from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store
+from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store, Tombstone
 
 LARGEST_TICK = 1_000
 """Contacts whose timers fire in one transaction."""
 
 SLICE = 1_000
-"""Contacts of a segment that are read in one transaction."""
+"""Contacts of a segment, or records of the log, that are gone through at once."""
+
+LEARNED_BEHIND = 20_000
+"""Inputs after which what was learned of attributes is stored at the latest: what a start has to learn from again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +74,8 @@ class _Batch:
         self.contacts: dict[str, Contact] = {}
         self.changes = Changes()
         self.due: list[tuple[int, str]] = []
+        self.inputs: list[Input] = []
+        """What is learned from once the batch is kept."""
 
     @classmethod
     def of_marks(cls, position: int, marks: dict[str, str]) -> _Batch:
@@ -103,11 +110,16 @@ class Engine:
         self.plan = Plan.empty()
         for publication in store.publications():
             self.plan = self.plan.publish(self._definitions(publication))
+        self.learner = Learner()
         self._begun: _Batch | None = None
+        self._whole = 0
+        """The position up to which the stored knowledge is whole."""
         self._due: list[tuple[int, str]] = []
         self._reminders: dict[str, int] = {}
         """Contact to when it is looked at for timers: at or before the first of them, so each is in the heap once."""
         self.catch_up()
+        self._tombstones = dict(store.tombstones())
+        self._learn_again()
         for due, contact in store.due_times():
             self._remind(due, contact)
         self._reads = [
@@ -137,6 +149,37 @@ class Engine:
         for contact in contacts.values():
             if contact.next_due is not None:
                 self._remind(contact.next_due, contact.id)
+
+    def _learn_again(self) -> None:
+        """Take up what was learned, and learn from what came after it was stored."""
+        for name, data in self.store.knowledge().items():
+            self.learner.restore(name, data)
+        at = self._whole = int(self.store.marks().get(_LEARNED, "0"))
+        while records := self.store.log(at, SLICE):
+            for record in records:
+                if record.contact:
+                    self.learner.observe(record.input())  # type: ignore[arg-type]  # it concerns a contact
+            at = records[-1].position
+
+    def _keep_knowledge(self, batch: _Batch) -> None:
+        """Let a batch store what was learned up to the batch before."""
+        position = self.store.last_position()
+        batch.changes.knowledge = {name: self.learner.encode(name) for name in self.learner.take_changed()}
+        batch.changes.marks[_LEARNED] = str(position)
+        self._whole = position
+
+    def flush(self) -> None:
+        """Write what the store and the learner are behind: nothing is lost without, but the next start takes longer.
+
+        Raises:
+            StoreError: It is not written.
+        """
+        self.catch_up()
+        if self.store.last_position() > self._whole:
+            batch = _Batch(self.store.last_position())
+            self._keep_knowledge(batch)
+            self._commit(batch)
+        self.store.flush()
 
     def _remind(self, due: int, contact: str) -> None:
         """Have a contact looked at when its first timer comes due, unless it is looked at before anyway."""
@@ -192,6 +235,8 @@ class Engine:
         self.store.finish()
         for due, contact in batch.due:
             self._remind(due, contact)
+        for item in batch.inputs:
+            self.learner.observe(item)
 
     def _begin(self, arrivals: Sequence[Arrival], settlements: list[Settlement]) -> list[Outcome]:
         clock, plan = self.clock, self.plan
@@ -201,6 +246,7 @@ class Engine:
         people = _People(self.store, arrivals)
         batch.changes.settlements = settlements
         outcomes: list[Outcome] = []
+        spelled: set[str] = set()
         now = clock.now()
         horizon = clock.horizon()
         for arrival, key in zip(arrivals, keys, strict=True):
@@ -216,12 +262,19 @@ class Engine:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
             new = people.unknown(arrival)
+            if new and self._tombstones and (problem := self._buried(new, arrival, now)) is not None:
+                outcomes.append(Refused(problem))
+                continue
             others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
             position = batch.position + 1 + 2 * len(others)
-            item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=position)
+            item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=position, learned=self.learner)
             if isinstance(item, Problem):
                 outcomes.append(Refused(item))
                 continue
+            if type(item) is Interaction and item.spelling:
+                if item.name in spelled:
+                    item.spelling = ""
+                spelled.add(item.name)
             try:
                 body = encode(item)
             except UNENCODABLE as error:
@@ -234,9 +287,25 @@ class Engine:
             repeated.add(key)
             batch.changes.records.append(Record(batch.position, contact.id, key, body))
             self._fold(batch, contact, item)
+            batch.inputs.append(item)
             outcomes.append(Accepted(batch.position, contact.id))
+        if self.store.last_position() - self._whole >= LEARNED_BEHIND:
+            self._keep_knowledge(batch)
         self._write(batch)
         return outcomes
+
+    def _buried(self, identities: list[Identity], arrival: Arrival, now: int) -> Problem | None:
+        """Return why nothing is taken under identities of which one was an erased contact's, or None."""
+        occurred_at = now if arrival.occurred_at is None else arrival.occurred_at
+        for identity in identities:
+            stone = self._tombstones.get(ids.identity_key(*identity))
+            if stone is not None and (stone.suppressed or occurred_at <= stone.erased_at):
+                return Problem(
+                    code="erased",
+                    message="the contact of this identity was erased",
+                    hint="nothing is taken of it any more" if stone.suppressed else "only what occurs from now on is",
+                )
+        return None
 
     def _merge(self, batch: _Batch, people: _People, into: str, others: list[str], now: int) -> None:
         """Let contacts that were found to be another become part of it: two records each, one in either history."""
@@ -385,6 +454,138 @@ class Engine:
             raise InvalidDefinitionError(errors)
         return workspace.all()
 
+    # --- erasure and retention ----------------------------------------------------------------------------------------
+
+    def erase(self, contact: str, *, suppress: bool = False) -> list[str]:
+        """Erase a contact, with all that became part of it, and return the ids of all these.
+
+        What is left: empty records that say there were inputs, their message keys (a repeat is still one), counts, and
+        for each identity a tombstone, so that nothing that occurred before is taken again. With `suppress`, nothing is
+        taken under these identities ever again. A contact that became part of another is erased with the other. Whoever
+        was erased before is not erased again.
+
+        Raises:
+            KeyError: There is no such contact, or it was erased.
+            StoreError: Nothing was erased.
+        """
+        self.flush()
+        now = self.clock.now()
+        state = self._survivor(contact)
+        everyone = self._parts(state)
+        batch = _Batch(self.store.last_position())
+        people = self.store.contacts(everyone)
+        for id_ in everyone:
+            for identity in people[id_].identities:
+                batch.changes.tombstones[ids.identity_key(*identity)] = Tombstone(now, suppress)
+            for record in self.store.history(id_, _EVERYTHING):
+                self.learner.forget(record.input())  # type: ignore[arg-type]  # it concerns a contact
+        for id_ in everyone:
+            self._append(batch, people[id_], Erase(position=0, received_at=now, occurred_at=now), f"erase:{id_}")
+        # What was decided about the runs is counted, and not kept.
+        batch.changes.traces.clear()
+        batch.changes.erased = everyone
+        try:
+            self._keep_knowledge(batch)
+            self._commit(batch)
+        except BaseException:
+            self.store.forget()
+            raise
+        self._tombstones.update(batch.changes.tombstones)
+        return everyone
+
+    def _append(self, batch: _Batch, contact: Contact, item: Enter | Erase, message_id: str) -> None:
+        """Put an input of our own into the log and fold it."""
+        batch.position += 1
+        item.position, item.message_id = batch.position, message_id
+        key = ids.message_key("", message_id if isinstance(item, Enter) else f"{message_id}:{item.position}")
+        batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
+        self._fold(batch, contact, item)
+
+    def _survivor(self, contact: str) -> Contact:
+        state = self.store.contacts([contact])[contact]
+        while state.merged_into:
+            state = self.store.contacts([state.merged_into])[state.merged_into]
+        if state.erased_at:
+            raise KeyError(contact)
+        return state
+
+    def _parts(self, contact: Contact) -> list[str]:
+        """Return the ids of a contact and of everyone who became part of it, and of them."""
+        found: dict[str, None] = {}
+        waiting = [contact.id]
+        while waiting:
+            id_ = waiting.pop()
+            if id_ not in found:
+                found[id_] = None
+                waiting += self.store.contacts([id_])[id_].merged
+        return list(found)
+
+    def expire(self) -> bool:
+        """Blank the next slice of interactions whose time to be kept is over; return whether there may be more.
+
+        Raises:
+            StoreError: Nothing of the slice was blanked.
+        """
+        now = self.clock.now()
+        marks = self.store.marks()
+        for name, definition in self.plan.workspace.interactions.items():
+            if definition.retention is None:
+                continue
+            until = now - parse_duration(definition.retention)
+            mark = f"kept:{name}"
+            after = int(marks.get(mark, "0"))
+            if self._expire(mark, name, after, until):
+                return True
+        return False
+
+    def _expire(self, mark: str, name: str, after: int, until: int) -> bool:
+        records = self.store.log(after, SLICE)
+        batch = _Batch(self.store.last_position())
+        at = after
+        for record in records:
+            item = record.input()
+            if item.received_at >= until:
+                break
+            at = record.position
+            if isinstance(item, Interaction) and item.name == name:
+                batch.changes.redacted.append(at)
+                self.learner.forget(item)
+        if at == after:
+            return False
+        # Of a redacted record nothing can be folded again, so states are whole before.
+        self.flush()
+        batch.changes.marks[mark] = str(at)
+        self._commit(batch)
+        return at == after + SLICE
+
+    # --- catalogues ---------------------------------------------------------------------------------------------------
+
+    def stock(self, catalogue: str, items: Mapping[str, dict[str, Any] | None]) -> list[Problem | None]:
+        """Put items into a catalogue, replacing those of the same id, or with None take them out.
+
+        Returns for each item what is wrong with it, or None: then it is kept, durably.
+
+        Raises:
+            StoreError: None was kept.
+        """
+        problems = [admit_item(self.plan, catalogue, id_, attributes) for id_, attributes in items.items()]
+        chosen = {id_: items[id_] for id_, problem in zip(items, problems, strict=True) if problem is None}
+        for place, (id_, attributes) in enumerate(items.items()):
+            try:
+                encode(attributes)
+            except UNENCODABLE as error:
+                chosen.pop(id_, None)
+                problems[place] = Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")
+        if chosen:
+            self.catch_up()
+            batch = _Batch(self.store.last_position())
+            position, now = batch.position + 1, self.clock.now()
+            item = Stock(position=position, received_at=now, occurred_at=now, catalogue=catalogue, items=chosen)
+            batch.changes.records.append(Record(position, "", ids.message_key("", f"stock:{position}"), encode(item)))
+            batch.changes.items = {(catalogue, id_): attributes for id_, attributes in chosen.items()}
+            self._commit(batch)
+        return problems
+
     # --- segments -----------------------------------------------------------------------------------------------------
 
     @property
@@ -413,7 +614,10 @@ class Engine:
         members = [
             contact.id
             for contact in found
-            if not contact.merged_into and question is not None and question.ask(contact, {}, now)
+            if not contact.merged_into
+            and not contact.erased_at
+            and question is not None
+            and question.ask(contact, {}, now)
         ]
         try:
             try:
@@ -439,17 +643,8 @@ class Engine:
         for contact in self.store.contacts(members).values():
             if keys[contact.id] in before:
                 continue
-            batch.position += 1
-            item = Enter(
-                position=batch.position,
-                received_at=now,
-                occurred_at=now,
-                journey=journey.name,
-                version=journey.version,
-                message_id=f"read:{journey.name}:{contact.id}",
-            )
-            batch.changes.records.append(Record(batch.position, contact.id, keys[contact.id], encode(item)))
-            self._fold(batch, contact, item)
+            item = Enter(position=0, received_at=now, occurred_at=now, journey=journey.name, version=journey.version)
+            self._append(batch, contact, item, f"read:{journey.name}:{contact.id}")
 
     def _enter_each(self, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
         """Let one member after the other in, for there is one among them that cannot be folded and is left out."""
@@ -570,6 +765,8 @@ _DEFECTS = (
 """What a mistake of ours in the fold looks like: it concerns one contact, not the store."""
 
 _DONE = "done"
+_LEARNED = "learned"
+_EVERYTHING = 10**9
 _NEVER = 2**63
 _KNOWN = "user_id"
 """The namespace of people who are known; anybody else is anonymous until they are found to be one of these."""

@@ -25,6 +25,7 @@ from parcours.ports import (
     Statistic,
     Tombstone,
     erased_record,
+    redacted_record,
 )
 
 
@@ -109,7 +110,7 @@ class MemoryStore:
         for contact_id in changes.erased:
             self._erase(contact_id)
         for position in changes.redacted:
-            self._log[position - 1] = erased_record(self._log[position - 1])
+            self._log[position - 1] = redacted_record(self._log[position - 1])
 
     def _erase(self, contact: str) -> None:
         for record in self._log:

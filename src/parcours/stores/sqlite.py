@@ -23,7 +23,7 @@ import sqlite3
 import struct
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -43,7 +43,18 @@ from parcours.core.effects import Message, Trace
 from parcours.core.ids import contact_from_number, contact_number
 from parcours.core.inputs import Erase, Publish
 from parcours.errors import StoreError, UnstorableError
-from parcours.ports import Changes, Identity, Moment, Pending, Posted, Record, Statistic, Tombstone, erased_record
+from parcours.ports import (
+    Changes,
+    Identity,
+    Moment,
+    Pending,
+    Posted,
+    Record,
+    Statistic,
+    Tombstone,
+    erased_record,
+    redacted_record,
+)
 
 FORMAT = 2
 """The version of the tables below; a file of another version is refused."""
@@ -614,7 +625,7 @@ class SqliteStore:
         for id_ in changes.erased:
             self._erase(self._held[id_])
         for position in changes.redacted:
-            self._blank(position)
+            self._blank(position, redacted_record)
         db.executemany(
             "insert or replace into tombstone values (?, ?, ?)",
             [(key, stone.erased_at, stone.suppressed) for key, stone in changes.tombstones.items()],
@@ -625,7 +636,7 @@ class SqliteStore:
         db = self._db
         for position, _, body in list(self._chain("log", "position", "body", owner.log)):
             if type(decode_input(body)) is not Erase:
-                self._blank(position)
+                self._blank(position, erased_record)
         for id_, _ in [row[:2] for row in self._chain("trace", "id", "position", owner.trace)]:
             db.execute("delete from trace where id = ?", (id_,))
         cancelled: Counter[tuple[str, str, str]] = Counter()
@@ -640,11 +651,11 @@ class SqliteStore:
         db.execute("update contact set trace = 0, outbox = 0 where id = ?", (owner.number,))
         db.execute("delete from identity where contact = ?", (owner.number,))
 
-    def _blank(self, position: int) -> None:
+    def _blank(self, position: int, left_of: Callable[[Record], Record]) -> None:
         row = self._db.execute(
             "select position, contact, key, body from log where position = ?", (position,)
         ).fetchone()
-        left = erased_record(_record(row))
+        left = left_of(_record(row))
         self._db.execute("update log set body = ?, trace = null where position = ?", (left.body, position))
 
     def _adopt(self, changes: Changes, written: _Written) -> None:

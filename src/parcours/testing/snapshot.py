@@ -95,7 +95,8 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
     for record in records:
         item = record.input()
         if isinstance(item, Stock):
-            world.store.commit(Changes(records=[record]))
+            items = {(item.catalogue, id_): attributes for id_, attributes in item.items.items()}
+            world.store.commit(Changes(records=[record], items=items))
         elif isinstance(item, Publish):
             world.wake_all(item.received_at)
             world.publish(item)
