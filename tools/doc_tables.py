@@ -20,7 +20,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from parcours.conditions import ast as conditions_ast
+from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
+from parcours.conditions.parse import parse_condition
+from parcours.core.memory import KEPT_MESSAGES
 from parcours.definitions import interaction, journey, message, segment
 from parcours.definitions.common import CONDITION_REF
 from parcours.sources.segment import REACTIONS
@@ -53,9 +57,61 @@ WRITTEN = {
     Takes.ORDERED: ("a number, or a text (compared by code point)", "100"),
     Takes.RANGE: ("a list of two, both ends included", "[18, 29]"),
     Takes.TEXT: ("a text", "prem"),
+    Takes.TEXTS: ("a list of texts", "[vegan, kosher]"),
+    Takes.DURATION: ("a duration", "30d"),
+    Takes.DAYS: ("a duration of whole days", "7d"),
     Takes.INSTANT: ("a date, or a date and time with an offset", '"1980-12-31"'),
     Takes.NOTHING: ("`true`", "true"),
 }
+
+_FIGURES = ("sum", "min", "max", "first", "last")
+
+
+def _asking(figure: str, **window: str) -> dict[str, Any]:
+    return {"did": "x", figure: {"of": "y", "at_least": 1}, **window}
+
+
+KEPT: list[tuple[Any, ...]] = [
+    ("a count compared with n, in any window", "they decide it, however long the history is", {"did": "x"}),
+    (
+        "`sum` of all time, or `from` and `until`",
+        "it is added up as interactions arrive",
+        _asking("sum"),
+        _asking("sum", until="2026-01-31"),
+    ),
+    ("`min` of the same", "each that arrives is compared with it", _asking("min")),
+    ("`max` of the same", "each that arrives is compared with it", _asking("max")),
+    ("`first` of the same", "one that arrives late may still become the first", _asking("first")),
+    (
+        "`last`, in any window",
+        "what came before can never become the last",
+        _asking("last"),
+        _asking("last", within="30d"),
+    ),
+    (
+        "`sum`, `min`, `max` and `first` with `within` or `since`",
+        "what the longest window asked for has left behind is dropped",
+        *(_asking(figure, **window) for figure in _FIGURES[:4] for window in ({"within": "30d"}, {"since": "entry"})),
+    ),
+    (
+        "a sequence",
+        "it is looked for when it is asked for, so late arrivals fall in",
+        {"sequence": [{"did": "x"}, {"did": "y"}]},
+    ),
+    ("messages", "only while some condition asks for messages"),
+]
+"""What is asked, why that is enough, and conditions that ask so."""
+
+FORMS = {
+    Keeps.TIMES: "the latest n + 1 times",
+    Keeps.TOTAL: "one figure",
+    Keeps.LEAST: "the least value",
+    Keeps.GREATEST: "the greatest value",
+    Keeps.FIRST: "the first value, with its time",
+    Keeps.LAST: "the last value, with its time",
+    Keeps.ENTRIES: "times and values in the window, the latest {most:,} at most",
+}
+MESSAGES_KEPT = "the latest {messages} messages, with the first time of each reaction"
 
 TYPES = {
     inspect.StrType: "text",
@@ -166,6 +222,24 @@ def counts() -> str:
     return table(["written", "true when it happened so often"], rows)
 
 
+def kept() -> str:
+    """Return the table of what a contact remembers, from the needs of conditions as they are written."""
+    rows = []
+    for asked, memory, *examples in KEPT:
+        found = {need.keeps for data in examples for need in needs(condition(data)).values()}
+        form = FORMS[found.pop()] if found else MESSAGES_KEPT
+        assert not found  # noqa: S101 (one line of the table, one form)
+        rows.append([asked, form.format(most=MOST_KEPT, messages=KEPT_MESSAGES), memory])
+    return table(["asked", "a contact keeps", "so"], rows)
+
+
+def condition(data: dict[str, Any]) -> conditions_ast.Node:
+    """Return a condition that has no mistake."""
+    node, problems = parse_condition(data)
+    assert node is not None, problems  # noqa: S101 (written above)
+    return node
+
+
 def content() -> str:
     """Return the table of channels and the fields of their content."""
     rows = []
@@ -246,6 +320,7 @@ def made() -> Iterator[tuple[str, str]]:
         yield name, fields(struct)
     yield "operators", operators()
     yield "counts", counts()
+    yield "kept", kept()
     yield "content", content()
     yield "reactions", reactions()
     yield "settings", settings()

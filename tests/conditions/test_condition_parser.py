@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from parcours.conditions import ast
 from parcours.conditions.needs import needs
-from parcours.conditions.parse import DEEPEST, LARGEST, parse_condition
+from parcours.conditions.parse import DEEPEST, LARGEST, MESSAGE_EVENTS, parse_condition
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import compile_condition
+from parcours.core.gate import REACTIONS
 from tests.conditions.condition_strategies import conditions, garbage, histories
 
 
@@ -39,7 +40,7 @@ def test_valid_conditions_are_read_and_everything_understands_them(data):
     assert msgspec.convert(msgspec.to_builtins(node), ast.Node) == node
 
 
-@given(histories)
+@given(histories())
 def test_needs_depend_on_the_content_alone(data):
     first, second = parse_condition(data)[0], parse_condition(dict(reversed(data.items())))[0]
     assert first == second
@@ -69,6 +70,31 @@ def test_needs_depend_on_the_content_alone(data):
         ({"did": "a", "within": "0s"}, ["/within"]),
         ({"did": "a", "within": "٣h"}, ["/within"]),
         ({"did": "  "}, ["/did"]),
+        ({"did": ["a", 1, ""], "where": 1}, ["/did/1", "/did/2", "/where"]),
+        ({"did": []}, ["/did"]),
+        ({"did": "a", "times": 1, "max": {"of": "x", "is": 1}}, [""]),
+        ({"did_not": "a", "times": 1, "sum": {}}, ["/times", "/sum"]),
+        ({"did": "a", "sum": {"off": "x", "is": 1}, "since": "birth"}, ["/sum", "/sum/off", "/sum/is", "/since"]),
+        ({"did": "a", "sum": {"of": "x", "between": [1, "2"]}}, ["/sum/between"]),
+        ({"did": "a", "sum": {"of": "x", "at_least": 2e12}}, ["/sum/at_least"]),
+        ({"did": "a", "sum": {"of": "x", "at_least": True}}, ["/sum/at_least"]),
+        ({"did": "a", "last": {"of": "", "between": [1]}}, ["/last/of", "/last/between"]),
+        ({"did": "a", "from": "2026-01-02", "until": "2026-01-01"}, ["/until"]),
+        ({"did": "a", "from": "2026-01-02T00:00:00Z", "until": "2026-01-02T00:00:00Z"}, ["/until"]),
+        ({"did": "a", "from": "then", "until": "9999-12-31", "within": "x"}, ["/from", "/until", "/within"]),
+        ({"did": "a", "where": {"interaction": "x", "older_than": "3d"}}, ["/where"]),
+        ({"sequence": [{"did": "a"}], "within": 3}, ["/sequence", "/within"]),
+        ({"sequence": [{"did": "a", "within": "1d"}, {"did_not": "b"}, {"did": 1, "x": 1}, {}]},
+         ["/sequence/0/within", "/sequence/1/did_not", "/sequence/2/x", "/sequence/2/did", "/sequence/3"]),
+        ({"sequence": [{"did": "a"}, {"did_not": "b"}]}, ["/sequence/1"]),
+        ({"messages": "seen", "of": [], "channel": 1, "times": 201, "at_least": 3},
+         ["/at_least", "/messages", "/of", "/channel", "/times"]),
+        ({"list": 1, "of": "x"}, ["/of", "/list"]),
+        ({"contact": "a", "within_last": "soon"}, ["/within_last"]),
+        ({"contact": "a", "anniversary_within": "36h"}, ["/anniversary_within"]),
+        ({"contact": "a", "contains_any": "x"}, ["/contains_any"]),
+        ({"contact": "a", "contains_all": ["x", 1]}, ["/contains_all/1"]),
+        ({"points": {"at_least": 3}}, [""]),
     ],
 )  # fmt: skip
 def test_every_problem_is_reported_where_it_is(data, pointers):
@@ -87,6 +113,52 @@ def test_hints_name_the_closest_word():
 def test_a_count_beside_did_is_hinted_to_times():
     (problem,) = parse_condition({"did": "A", "at_least": 2})[1]
     assert (problem.pointer, problem.hint) == ("/at_least", "write times: {at_least: 2}")
+
+
+def test_did_not_is_the_opposite_of_did():
+    assert parse_condition({"did_not": "A", "within": "7d"}) == parse_condition({"not": {"did": "A", "within": "7d"}})
+    assert "not: {did" in parse_condition({"did_not": "A", "times": 3})[1][0].hint
+
+
+def test_the_day_that_until_names_belongs_to_the_window():
+    whole = parse_condition({"did": "A", "from": "2026-01-01", "until": "2026-01-31"})[0]
+    exact = parse_condition({"did": "A", "from": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z"})[0]
+    assert whole == exact
+    assert whole.window == ast.Window(start=1_767_225_600_000, end=1_769_904_000_000)
+
+
+def test_names_are_folded_and_stand_once():
+    node = parse_condition({"did": ["Order Completed", " order completed ", "\uff2frder completed"]})[0]
+    assert node.interactions == ("order completed",)
+
+
+def test_what_messages_can_be_asked_for_is_what_can_become_of_them():
+    assert {*MESSAGE_EVENTS} == {"sent", *REACTIONS}
+
+
+@pytest.mark.parametrize(
+    "data, text",
+    [
+        ({"did": "A", "times": {"at_least": 3}, "within": "90d"}, 'did "a" at least 3 times in 90d'),
+        ({"did": ["A", "B"], "from": "2026-01-01", "until": "2026-01-31T09:30:00Z"},
+         'did "a" or "b" at least 1 time from 2026-01-01 until before 2026-01-31T09:30:00Z'),
+        ({"did_not": "A", "within": "7d"}, 'not did "a" at least 1 time in 7d'),
+        ({"did": "A", "sum": {"of": "total", "at_least": 100}, "within": "30d"},
+         'sum of total ≥ 100 where did "a" in 30d'),
+        ({"did": "A", "last": {"of": "size", "in": ["S", "M"], "ignore_case": True}, "where": {"interaction": "x", "is": 1}},
+         'last of size in ("S", "M") (any case) where did "a" where interaction.x is 1'),
+        ({"sequence": [{"did": "A"}, {"did": ["B", "C"], "within": "7d"}], "within": "30d"},
+         'did "a" then "b" or "c" within 7d in 30d'),
+        ({"sequence": [{"did": "A"}, {"did_not": "B", "within": "7d"}]}, 'did "a" then not "b" within 7d'),
+        ({"messages": "opened", "of": ["x", "y"], "channel": "email", "times": 2, "since": "entry"},
+         "messages x or y by email opened exactly 2 times since entry"),
+        ({"list": "vip"}, "on list vip"),
+        ({"contact": "born", "anniversary_within": "7d"}, "born has its anniversary within 7d"),
+        ({"contact": "tags", "contains_all": ["a", "b"]}, 'tags contains all of ("a", "b")'),
+    ],
+)  # fmt: skip
+def test_conditions_are_printed_for_people(data, text):
+    assert describe(parse_condition(data)[0]) == text
 
 
 def test_nesting_has_an_end():

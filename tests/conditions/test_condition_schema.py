@@ -36,6 +36,10 @@ def test_what_the_parser_refuses_for_its_shape_fails(data):
             "whole number",
             "date",
             "may only look",
+            "may not stand in it",
+            "may only be the last",
+            "is not after",
+            "whole days",
             "says nothing",
         )
         problems = [str(problem) for problem in parse_condition(data)[1]]
@@ -60,6 +64,27 @@ def test_what_the_parser_refuses_for_its_shape_fails(data):
         {"did": "a", "within": "soon"},
         {"segment": "a", "is": True},
         {"consent": "email", "is": "maybe"},
+        {"list": ""},
+        {"did": []},
+        {"did": ["a", 1]},
+        {"did": "a", "times": 1, "sum": {"of": "x", "at_least": 1}},
+        {"did": "a", "sum": {"of": "x"}},
+        {"did": "a", "sum": {"of": "x", "is": 1}},
+        {"did": "a", "sum": {"of": "x", "at_least": "1"}},
+        {"did": "a", "sum": {"of": "x", "at_least": 1e13}},
+        {"did": "a", "sum": {"at_least": 1}},
+        {"did": "a", "first": {"of": "x", "is": 1, "is_not": 2}},
+        {"did": "a", "since": "birth"},
+        {"did": "a", "from": "yesterday"},
+        {"did_not": "a", "times": 1},
+        {"sequence": [{"did": "a"}]},
+        {"sequence": [{"did": "a", "within": "1d"}, {"did": "b"}]},
+        {"sequence": [{"did": "a"}, {"did_not": "b"}]},
+        {"sequence": [{"did": "a"}, {"segment": "b"}]},
+        {"messages": "seen"},
+        {"messages": "opened", "times": 201},
+        {"contact": "x", "contains_any": [1]},
+        {"contact": "x", "within_last": "soon"},
     ],
 )
 def test_mistakes_fail(data):
@@ -68,6 +93,24 @@ def test_mistakes_fail(data):
 
 
 def test_every_operator_is_offered_with_a_description():
-    [leaf] = [part for part in condition_schema()["anyOf"] if part["title"] == "contact"]
+    [leaf] = [part for part in condition_schema()["anyOf"] if "contact" in part["required"]]
     for name in OPERATORS:
         assert leaf["properties"][name]["description"]
+
+
+def test_everything_has_a_title():
+    def untitled(schema, place):
+        if "properties" in schema:
+            if "title" not in schema:
+                yield place
+            for name, inner in schema["properties"].items():
+                if "title" not in inner:
+                    yield f"{place}/{name}"
+                yield from untitled(inner, f"{place}/{name}")
+        for key in ("anyOf", "prefixItems"):
+            for index, inner in enumerate(schema.get(key, ())):
+                yield from untitled(inner, f"{place}/{key}/{index}")
+        if isinstance(schema.get("items"), dict):
+            yield from untitled(schema["items"], f"{place}/items")
+
+    assert list(untitled(condition_schema(), "")) == []

@@ -6,6 +6,7 @@ from collections import Counter
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Message, What
+from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
 from parcours.definitions.journey import Wait, WaitFor
 from parcours.testing.snapshot import Snapshot
@@ -59,10 +60,15 @@ def one_run_a_key_unless_it_may_always_be_entered(contact: Contact, plan: Plan) 
 
 
 def memory_of_history_is_bounded_and_sorted(contact: Contact, plan: Plan) -> None:
-    keep = {counter.id: counter.keep for route in plan.routes.values() for counter in route.counters}
+    keep = {need.id: need.keep for need in plan.needs.values()}
     for id_, times in contact.counters.items():
         assert times == sorted(times)
         assert len(times) <= keep.get(id_, len(times))
+    for id_, entries in contact.figures.items():
+        assert [entry[:2] for entry in entries] == sorted(entry[:2] for entry in entries)
+        assert len(entries) <= keep.get(id_, len(entries))
+    assert len(contact.messages) <= KEPT_MESSAGES
+    assert plan.remembers_messages or not contact.messages
 
 
 OF_A_CONTACT = (

@@ -452,6 +452,70 @@ def test_memory_of_history_is_bounded():
     assert len(times) <= 4
 
 
+def test_a_decision_may_ask_what_happened_since_the_entry():
+    steps = {"w": wait("1h", next="d"), **decide({"did": "Paid", "times": 1, "since": "entry"})}
+    world = World(RECEIPT, journey(steps))
+    for who in ("ann", "bob", "cyd"):
+        world.knows(who)
+    world.did("ann", "Paid")
+    world.after("1s")
+    for who in ("ann", "bob", "cyd"):
+        world.did(who, "Go")
+    world.did("bob", "Paid")
+    world.did("cyd", "Paid", ago="1ms")
+    world.after("1h")
+    assert [world.path(who)[-1] for who in ("ann", "bob", "cyd")] == ["no", "yes", "no"]
+
+
+def test_a_branch_may_ask_what_happened_since_the_entry():
+    twice = {"did": "Paid", "times": 2, "since": "entry"}
+    branch = {"type": "interaction", "interaction": "Paid", "where": twice, "next": "s"}
+    world = World(RECEIPT, journey({"l": wait_for(branch), "s": send("receipt")}))
+    world.knows("ann")
+    world.did("ann", "Paid")
+    world.after("1s")
+    world.did("ann", "Go")
+    world.did("ann", "Paid")
+    assert world.sent("ann") == []
+    world.did("ann", "Paid")
+    assert world.sent("ann") == ["receipt"]
+
+
+def test_messages_and_what_became_of_them_can_be_asked_for():
+    opened = {"messages": "opened", "of": "receipt", "channel": "email", "within": "10d"}
+    world = World(RECEIPT, PING, journey(decide(opened)), journey({"s": send("receipt")}, on="Paid", name="k"))
+    world.knows("ann")
+    world.did("ann", "Paid")
+    world.did("ann", "Go")
+    world.reacts(world.messages("ann")[0], "opened")
+    world.did("ann", "Go")
+    assert world.path("ann") == ["s", "d", "no", "d", "yes"]
+    assert len(world.contact("ann").messages) == len(world.messages("ann"))
+    world.after("10d")
+    world.did("ann", "Go")
+    assert world.path("ann")[-1] == "no"
+
+
+def test_lists_and_sums_and_sequences_decide():
+    def taken(condition):
+        world = World(RECEIPT, {"kind": "list", "name": "vip"}, journey(decide(condition)))
+        world.knows("ann")
+        world.accept(world.arrival("ann", Learned(lists={"vip": True})))
+        world.did("ann", "Seen")
+        world.did("ann", "Paid", total=60, size="M")
+        world.did("ann", "Paid", total=40.5)
+        world.did("ann", "Go")
+        return world.path("ann")[-1]
+
+    assert taken({"list": "vip"}) == "yes"
+    assert taken({"did": "Paid", "sum": {"of": "total", "at_least": 100.5}, "within": "30d"}) == "yes"
+    assert taken({"did": "Paid", "sum": {"of": "total", "more_than": 100.5}}) == "no"
+    assert taken({"did": "Paid", "last": {"of": "size", "is": "M"}}) == "yes"
+    assert taken({"sequence": [{"did": "Seen"}, {"did": "Paid", "within": "1d"}]}) == "yes"
+    assert taken({"sequence": [{"did": "Paid"}, {"did": "Seen"}]}) == "no"
+    assert taken({"did": ["Paid", "Seen"], "times": 3}) == "yes"
+
+
 def test_what_a_rule_does_not_count_is_in_no_history():
     rule = {"kind": "interaction", "name": "Paid", "counts_when": {"interaction": "ok", "is": True}}
     world = World(RECEIPT, rule, journey(decide({"did": "Paid", "times": {"at_least": 1}})))

@@ -176,7 +176,14 @@ _facts = st.lists(
 def test_merging_in_any_order_gives_the_same_contact(facts: list, views: list):
     def known(order: tuple) -> tuple:
         definition = journey("never", {"end": {"type": "end"}}, interaction="Never")
-        definition["entry"]["where"] = {"did": "Viewed", "times": {"at_least": 2}}
+        definition["entry"]["where"] = {
+            "any": [
+                {"did": "Viewed", "times": {"at_least": 2}},
+                *({"did": "Viewed", figure: {"of": "n", "at_least": 2}} for figure in ("sum", "min", "first", "last")),
+                {"did": "Viewed", "sum": {"of": "n", "at_least": 2}, "within": "5d"},
+                {"sequence": [{"did": "Viewed"}, {"did": "Viewed"}]},
+            ]
+        }
         world = World(definition)
         world.run.advance(START + HOUR)
         world.arrive(Learned({"known": True}), ANN, at=START)
@@ -184,7 +191,7 @@ def test_merging_in_any_order_gives_the_same_contact(facts: list, views: list):
             addresses = {"email": value if value and "@" in value else None} if name == "email" else {}
             world.arrive(Learned({name: value}, addresses, {"push": {"": "opted_in"}}), whose, at=START + number)
         for number, whose in enumerate(views, 100):
-            world.arrive(Happened("Viewed", {}), whose, at=START + number)
+            world.arrive(Happened("Viewed", {"n": number % 3}), whose, at=START + number % 2)
         for identity in order:
             world.arrive(Learned(), ANN, identity)
         contact = world.contact(ANN)
@@ -195,6 +202,7 @@ def test_merging_in_any_order_gives_the_same_contact(facts: list, views: list):
             contact.consent,
             sorted(contact.identities),
             contact.counters,
+            contact.figures,
         )
 
     results = [known(order) for order in itertools.permutations([PHONE, TABLET])]

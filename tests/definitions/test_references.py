@@ -131,6 +131,39 @@ def test_names_of_interactions_match_in_any_case():
     assert damaged((BASKET, "/entry/interaction", " CHECKOUT started ")) == ({}, {})
 
 
+def test_what_conditions_name_must_be_there():
+    errors, warnings = damaged(
+        ("segment regulars", "/condition", {"any": [
+            {"list": "nobody"},
+            {"messages": "opened", "of": "nothing"},
+            {"not": {"messages": "opened", "of": ["nudge", "nudgge"], "channel": "emial"}},
+            {"did": ["Checkout Started", "Cheering"]},
+            {"did_not": "Jumping"},
+            {"sequence": [{"did": "Running"}, {"did_not": ["Checkout Started", "Resting"], "within": "1d"}]},
+        ]}),
+    )  # fmt: skip
+    below = "segment regulars /condition/any"
+    assert [*errors] == [f"{below}/0/list", f"{below}/1/of", f"{below}/2/not/of/1"]
+    assert [*warnings] == [
+        f"{below}/2/not/channel",
+        f"{below}/3/did/1",
+        f"{below}/4/did_not",
+        f"{below}/5/sequence/0/did",
+        f"{below}/5/sequence/1/did_not/1",
+    ]
+
+
+def test_only_a_run_has_an_entry():
+    since = {"did": "Checkout Started", "since": "entry"}
+    errors, _ = damaged(
+        ("segment regulars", "/condition", {"not": since}),
+        (BASKET, "/entry/where", since),
+        (BASKET, "/steps/listen/events/0/where", since),
+    )
+    assert [*errors] == ["segment regulars /condition/not/since", f"{BASKET} /entry/where/since"]
+    assert all("no run" in said for said in errors.values())
+
+
 def test_a_journey_that_reads_a_segment_has_no_interaction_to_look_at():
     errors, _ = damaged(
         (BASKET, "/entry", {"type": "segment", "segment": "regulars"}),

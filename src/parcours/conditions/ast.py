@@ -32,18 +32,105 @@ class Attribute(msgspec.Struct, frozen=True, tag="attribute"):
     ignore_case: bool = False
 
 
-class History(msgspec.Struct, frozen=True, tag="history"):
-    """How often matching interactions happened: `{did: Order Completed, times: {at_least: 3}, within: 90d}`.
+class Window(msgspec.Struct, frozen=True):
+    """Which past counts, by when it occurred; of several limits all hold. All time when there is none.
 
-    `interaction` is the folded name. `where` looks at the attributes of each past interaction, at the moment it
-    arrived. `within` is the window's length in milliseconds, `(now - within, now]`; None is all time.
+    Rolling windows are half open, `(now - within, now]`; absolute ones are `[start, end)`. `since` counts from the
+    moment the contact came to be where it is asked: `entry` from the start of the run.
     """
 
-    interaction: str
+    within: int | None = None
+    start: int | None = None
+    end: int | None = None
+    since: str = ""
+
+
+class Measure(StrEnum):
+    """What is made of the interactions that match."""
+
+    COUNT = "count"
+    SUM = "sum"
+    MINIMUM = "min"
+    MAXIMUM = "max"
+    FIRST = "first"
+    LAST = "last"
+
+
+class History(msgspec.Struct, frozen=True, tag="history"):
+    """A figure over matching interactions, compared with a value.
+
+        {did: Order Completed, times: {at_least: 3}, within: 90d, where: condition}
+        {did: [Like, Comment, Share], times: 5, within: 48h}                           any of a set
+        {did: Order Completed, sum: {of: total, at_least: 100}, within: 30d}
+        {did: Order Completed, last: {of: category, is: shoes}}
+
+    `interactions` are folded names. `where` looks at attributes of each past interaction as it arrived, so no operator
+    that depends on now stands in it. A count takes an operator of `operators.COUNTS` and a whole number; a sum one of
+    `operators.SUMS`, and adds `operators.millionths`; `min`, `max`, `first` and `last` take one of
+    `operators.OPERATORS`, asked of the value of `attribute`. A sum of nothing is 0. Of nothing there is no least,
+    greatest, first or last value: it is missing. Sum, least and greatest pass over values that are no numbers; first
+    and last take the attribute of the first and last interaction that has it. At one instant, what arrived first is
+    first.
+    """
+
+    interactions: tuple[str, ...]
     operator: str
-    count: int
+    value: Scalar | tuple[Scalar, ...] | None
+    measure: Measure = Measure.COUNT
+    attribute: str = ""
+    where: Node | None = None
+    window: Window = Window()
+    ignore_case: bool = False
+
+
+class SequenceStep(msgspec.Struct, frozen=True):
+    """One step of a sequence: an interaction that follows the one before, or that does not.
+
+    `within` is how long after the step before at the latest, in milliseconds: less than that, or None for any time
+    after. At one instant, what arrived later follows what arrived earlier.
+    """
+
+    interactions: tuple[str, ...]
     where: Node | None = None
     within: int | None = None
+    absent: bool = False
+    """It does not happen: only the last step, with `within`; true once that time is over without it."""
+
+
+class Sequence(msgspec.Struct, frozen=True, tag="sequence"):
+    """Whether interactions happened one after the other.
+
+        {sequence: [{did: Product Viewed}, {did: Order Completed, within: 7d}]}        A then B within 7 days
+        {sequence: [{did: Product Viewed}, {did_not: Order Completed, within: 7d}]}    A then not B within 7 days
+
+    Every step that happens lies in `window`.
+    """
+
+    steps: tuple[SequenceStep, ...]
+    window: Window = Window()
+
+
+class MessageHistory(msgspec.Struct, frozen=True, tag="messages"):
+    """How often messages were sent to the contact, or reacted to.
+
+        {messages: opened, of: welcome, times: {at_least: 2}, within: 30d}
+
+    `reaction` is `sent` or one of `core.gate.REACTIONS`. `of` are names of message definitions, none for any;
+    `channel` is empty for any. A reaction counts once a message and kind, at its first time.
+    """
+
+    reaction: str
+    operator: str
+    count: int
+    of: tuple[str, ...] = ()
+    channel: str = ""
+    window: Window = Window()
+
+
+class InList(msgspec.Struct, frozen=True, tag="list"):
+    """Whether the contact is on a list: `{list: vip}`."""
+
+    name: str
 
 
 class InSegment(msgspec.Struct, frozen=True, tag="segment"):
@@ -78,4 +165,4 @@ class Not(msgspec.Struct, frozen=True, tag="not"):
     part: Node
 
 
-Node = Attribute | History | InSegment | Consent | All | Any | Not
+Node = Attribute | History | Sequence | MessageHistory | InSegment | InList | Consent | All | Any | Not

@@ -24,11 +24,13 @@ from typing import Any
 
 import msgspec
 
+from parcours.conditions.to_python import within_run
 from parcours.core import ids
-from parcours.core.contact import Contact, Run, Timer, Token, under_way
+from parcours.core.contact import Contact, Run, Sent, Timer, Token, under_way
 from parcours.core.effects import Effects, Message, Trace, What
+from parcours.core.memory import remember_message
 from parcours.core.permission import refusal
-from parcours.core.plan import CompiledJourney, CompiledStep, Plan
+from parcours.core.plan import CompiledJourney, CompiledStep, Plan, Question
 from parcours.definitions.journey import Decision, End, Send, Step, Wait, WaitFor
 
 LONGEST_WALK = 1_000
@@ -187,6 +189,11 @@ def drop_timers(contact: Contact, run: str, token: int | None) -> None:
             del timers[index]
 
 
+def ask_in_run(question: Question, contact: Contact, attributes: Mapping[str, Any], run: Run, now: int) -> bool:
+    """Ask a condition of a run."""
+    return question.ask(contact, within_run(attributes, run.started_at) if question.of_run else attributes, now)
+
+
 def _end_token(walk: Walk, token: Token) -> None:
     walk.run.tokens.remove(token)
     if not walk.run.tokens:
@@ -211,6 +218,8 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         identity = ids.message_id(contact.id, run.id, name, visit, message)
         if walk.journey.reacts:
             run.messages.setdefault(message, []).append(identity)
+        if walk.plan.remembers_messages:
+            remember_message(contact, identity, Sent(message, definition.channel, walk.now))
         walk.note(What.SENT, name, message, {"message_id": identity})
         walk.effects.messages.append(
             Message(
@@ -245,7 +254,7 @@ def _decision(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     step, question = compiled.definition, compiled.question
     assert isinstance(step, Decision)  # noqa: S101 (the table below pairs types and functions)
     assert question is not None  # noqa: S101 (compiled with every decision)
-    answer = question.ask(walk.contact, walk.run.facts, walk.now)
+    answer = ask_in_run(question, walk.contact, walk.run.facts, walk.run, walk.now)
     walk.note(What.BRANCHED, token.step, "then" if answer else "else", {"if": question.text})
     return step.then if answer else step.otherwise
 

@@ -64,6 +64,17 @@ class Membership(msgspec.Struct, array_like=True, gc=False):
     at: int
 
 
+class Sent(msgspec.Struct, array_like=True):
+    """A message that was sent to a contact, and what became of it."""
+
+    message: str
+    """The name of its definition."""
+    channel: str
+    at: int
+    reactions: dict[str, int] = msgspec.field(default_factory=dict)
+    """Kind of reaction to when it first occurred."""
+
+
 class Contact(msgspec.Struct, array_like=True):
     """A contact. The fold changes it in place: whoever calls the fold has given it away."""
 
@@ -96,6 +107,10 @@ class Contact(msgspec.Struct, array_like=True):
     """Every list the contact was put on or taken off, by name."""
     erased_at: int = 0
     """When everything about the contact was erased, 0 for never. Nothing else is left of it then."""
+    figures: dict[str, list[tuple[int, int, Any]]] = msgspec.field(default_factory=dict)
+    """Need id to entries of matching interactions: when it occurred, its place in the log, and a value. Sorted."""
+    messages: dict[str, Sent] = msgspec.field(default_factory=dict)
+    """Message id to the latest messages sent, oldest first, where some condition asks for messages."""
 
     @property
     def next_due(self) -> int | None:

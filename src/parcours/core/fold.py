@@ -19,15 +19,15 @@ its record in the log.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable
 
-from parcours.core.advance import Walk, end_run, enter, key_of, resume, time_is_up
+from parcours.core.advance import Walk, ask_in_run, end_run, enter, key_of, resume, time_is_up
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
+from parcours.core.memory import remember_reaction
 from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, enlist, erase, learn
-from parcours.core.plan import CompiledBranch, CompiledJourney, Counter, Plan, Route
+from parcours.core.plan import CompiledBranch, CompiledJourney, Plan, Route
 
 
 def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
@@ -90,9 +90,8 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
     if rule is not None and not rule.ask(contact, attributes, now):
         effects.trace.append(Trace(now, What.NOT_COUNTED, reason=item.name, detail={"rule": rule.text}))
         return
-    for counter in route.counters:
-        if counter.where is None or counter.where(contact, attributes, now):
-            _remember(contact, counter, item.occurred_at)
+    for memory in route.memories:
+        memory.take(contact, item)
     if item.backfill:
         return
     if contact.runs:
@@ -113,7 +112,7 @@ def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: R
     def fits(branch: CompiledBranch, run: Run) -> bool:
         if branch.key and (not run.key or key_of(attributes, branch.key) != run.key):
             return False
-        return branch.where is None or branch.where.ask(contact, attributes, now)
+        return branch.where is None or ask_in_run(branch.where, contact, attributes, run, now)
 
     for name in route.listeners:
         runs = contact.runs.get(name)
@@ -158,19 +157,6 @@ def _late(journey: CompiledJourney, now: int, age: int, run: str = "") -> Trace:
     return Trace(now, What.LATE, journey.name, journey.version, run, detail={"age": age, "max_age": journey.max_age})
 
 
-def _remember(contact: Contact, counter: Counter, occurred_at: int) -> None:
-    times = contact.counters.get(counter.id)
-    if times is None:
-        contact.counters[counter.id] = [occurred_at]
-        return
-    if occurred_at >= times[-1]:
-        times.append(occurred_at)
-    else:
-        insort(times, occurred_at)
-    if len(times) > counter.keep:
-        del times[0]
-
-
 def _update(contact: Contact, item: Update) -> None:
     at = item.occurred_at
     for name, value in item.attributes.items():
@@ -191,6 +177,9 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
         channel, topic = str(item.attributes.get("channel", "")), str(item.attributes.get("topic", ""))
         if channel:
             consent(contact, channel, topic, "opted_out", item.occurred_at)
+
+    if plan.remembers_messages:
+        remember_reaction(contact, item.message, item.reaction, item.occurred_at)
 
     def fits(branch: CompiledBranch, run: Run) -> bool:
         if branch.message is not None:

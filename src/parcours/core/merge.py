@@ -4,7 +4,9 @@
 |----------------------|------------------------------------------------------------------------------------------------|
 | identities           | become its own                                                                                 |
 | attributes, consent, lists | the one that occurred later counts; at the same instant, the one that stays has its way         |
-| counters             | times of both, as many of the latest as are kept                                               |
+| what is remembered   | interactions of both in the order they occurred, at one instant in that of the log; as many of |
+|                      | the latest as are kept; sums are added                                                         |
+| messages             | of both, with what became of them                                                              |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
 | entries              | whoever entered a journey that is entered once has entered it                                  |
 
@@ -13,6 +15,7 @@ The other is left empty, with nothing but where it went.
 
 from __future__ import annotations
 
+from parcours.core import memory
 from parcours.core.contact import Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
@@ -82,9 +85,7 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
     contact.merged.append(other.id)
     contact.identities += [identity for identity in other.identities if identity not in contact.identities]
     _absorb_knowledge(contact, other)
-    for counter, times in other.counters.items():
-        both = sorted(contact.counters.get(counter, []) + times)
-        contact.counters[counter] = both[-plan.kept.get(counter, len(both)) :]
+    memory.merge(plan.needs, contact, other, now)
     for journey, entries in other.past.items():
         own = contact.past.setdefault(journey, {})
         for key, at in entries.items():

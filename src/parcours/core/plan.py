@@ -8,7 +8,8 @@
 | which version do new entries take?           | `newest[name]`                                |
 | what is sent?                                | `messages[name]`, with its version            |
 | what did that version say?                   | `texts[name, version]`                        |
-| how much does a counter keep?                | `kept[id]`                                    |
+| what does a contact remember?                | `needs[id]`, a `Need`                         |
+| are messages remembered?                     | `remembers_messages`                          |
 
 A plan never changes. Publishing makes another, from the one before and the definitions published, so the log of
 publications makes the same plans again.
@@ -23,10 +24,19 @@ import msgspec
 from parcours.conditions import ast
 from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
-from parcours.conditions.needs import Need, merge_need, needs, trigger_attributes, walk
+from parcours.conditions.needs import (
+    Need,
+    asks_for_messages,
+    asks_since_entry,
+    merge_need,
+    needs,
+    trigger_attributes,
+    walk,
+)
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import Test, compile_condition
+from parcours.core.memory import Memory, memories_of
 from parcours.definitions.common import Condition
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import (
@@ -55,6 +65,8 @@ class Question(msgspec.Struct, frozen=True):
     ask: Test
     node: ast.Node
     text: str
+    of_run: bool = False
+    """Whether it looks at what happened since the start of the run."""
 
 
 class CompiledBranch(msgspec.Struct, frozen=True):
@@ -114,20 +126,13 @@ class CompiledMessage(msgspec.Struct, frozen=True):
     definition: MessageDefinition
 
 
-class Counter(msgspec.Struct, frozen=True):
-    """A need that an interaction may feed."""
-
-    id: str
-    keep: int
-    where: Test | None
-
-
 class Route(msgspec.Struct):
     """Everything one kind of interaction can touch."""
 
     definition: InteractionDefinition | None = None
     counts_when: Question | None = None
-    counters: list[Counter] = msgspec.field(default_factory=list)
+    memories: list[Memory] = msgspec.field(default_factory=list)
+    """What remembers it."""
     listeners: list[str] = msgspec.field(default_factory=list)
     """Journeys in which some step of some version waits for it."""
     entries: list[CompiledJourney] = msgspec.field(default_factory=list)
@@ -152,8 +157,10 @@ class Plan:
         self.segments = {name: _parse(definition.condition) for name, definition in workspace.segments.items()}
         self.reactions: dict[str, list[str]] = {}
         self.routes: dict[str, Route] = {}
-        self.kept: dict[str, int] = {}
-        """Counter to how many times it keeps."""
+        self.needs: dict[str, Need] = {}
+        """What a contact remembers, by id."""
+        self.remembers_messages = False
+        """Whether some condition asks for the messages sent to a contact."""
         self._index()
 
     @classmethod
@@ -204,31 +211,32 @@ class Plan:
         return self.routes.setdefault(name, Route())
 
     def _index(self) -> None:
-        wanted: dict[str, Need] = {}
         for name, definition in self.workspace.interactions.items():
             route = self.route(name)
             route.definition = definition
             if definition.counts_when is not None:
                 route.counts_when = _question(definition.counts_when, self.segments)
         for node in self.segments.values():
-            for need in needs(node).values():
-                merge_need(wanted, need)
+            self._index_condition(node)
         for versions in self.journeys.values():
             for compiled in versions.values():
-                self._index_journey(compiled, wanted)
+                self._index_journey(compiled)
         for compiled in self.newest.values():
             entry = compiled.definition.entry
             if compiled.definition.state == "live" and isinstance(entry, InteractionEntry):
                 self.route(match_name(entry.interaction)).entries.append(compiled)
-        for need in wanted.values():
-            where = compile_condition(need.where) if need.where is not None else None
-            self.route(need.interaction).counters.append(Counter(need.id, need.keep, where))
-            self.kept[need.id] = need.keep
+        for need in self.needs.values():
+            for name, memory in memories_of(need).items():
+                self.route(name).memories.append(memory)
 
-    def _index_journey(self, compiled: CompiledJourney, wanted: dict[str, Need]) -> None:
+    def _index_condition(self, node: ast.Node) -> None:
+        for need in needs(node).values():
+            merge_need(self.needs, need)
+        self.remembers_messages = self.remembers_messages or asks_for_messages(node)
+
+    def _index_journey(self, compiled: CompiledJourney) -> None:
         for question in _questions(compiled):
-            for need in needs(question.node).values():
-                merge_need(wanted, need)
+            self._index_condition(question.node)
         for step in compiled.steps.values():
             for name in step.interactions:
                 listeners = self.route(name).listeners
@@ -263,7 +271,7 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         max_age, key = parse_duration(entry.max_age), entry.key
     elif isinstance(entry, SegmentEntry):
         node = ast.InSegment(entry.segment)
-        segment = Question(compile_condition(node, segments), segments[entry.segment], describe(node))
+        segment = Question(compile_condition(node, segments), _with_segments(node, segments), describe(node))
     facts: set[str] = set()
     for step in steps.values():
         if step.question is not None:
@@ -341,7 +349,8 @@ def _parse(condition: Condition) -> ast.Node:
 
 def _question(condition: Condition, segments: Mapping[str, ast.Node]) -> Question:
     node = _parse(condition)
-    return Question(compile_condition(node, segments), _with_segments(node, segments), describe(node))
+    whole = _with_segments(node, segments)
+    return Question(compile_condition(node, segments), whole, describe(node), asks_since_entry(whole))
 
 
 def _with_segments(node: ast.Node, segments: Mapping[str, ast.Node]) -> ast.Node:

@@ -119,20 +119,20 @@ class _Checker:
                 pass
         for place in conditions_in(definition):
             trigger = _sees_an_interaction(definition, place.owner)
-            self.condition(place.condition, place.pointer, trigger=trigger)
+            self.condition(place.condition, place.pointer, trigger=trigger, run=_sees_a_run(definition, place.owner))
             if isinstance(definition, InteractionDefinition):
                 self.counts_when(place.condition, place.pointer)
 
-    def condition(self, data: Mapping[str, Any], pointer: str, *, trigger: bool) -> None:
+    def condition(self, data: Mapping[str, Any], pointer: str, *, trigger: bool, run: bool) -> None:
         node, problems = parse_condition(data, pointer)
         for problem in problems:
             self.error(problem.code, problem.message, problem.pointer, problem.hint)
-        for place, leaf in _leaves(data, node, pointer) if node is not None else ():
+        for place, written, leaf in _leaves(data, node, pointer) if node is not None else ():
             match leaf:
                 case ast.InSegment():
                     self.named("segment", leaf.name, self.workspace.segments, f"{place}/segment")
-                case ast.History():
-                    self.interaction(leaf.interaction, f"{place}/did")
+                case ast.InList():
+                    self.named("list", leaf.name, self.workspace.lists, f"{place}/list")
                 case ast.Consent() if leaf.channel not in CHANNELS:
                     hint = did_you_mean(leaf.channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
                     self.warn("unknown_channel", f"there is no channel {shown(leaf.channel)}", f"{place}/consent", hint)
@@ -143,6 +143,44 @@ class _Checker:
                         f"{place}/interaction",
                         "ask for an attribute of the contact, or for its history with 'did'",
                     )
+                case ast.History() | ast.Sequence() | ast.MessageHistory():
+                    self.past(written, leaf, place, run=run)
+
+    def past(
+        self,
+        written: Mapping[str, Any],
+        leaf: ast.History | ast.Sequence | ast.MessageHistory,
+        pointer: str,
+        *,
+        run: bool,
+    ) -> None:
+        """Look at what a question about the past names."""
+        if leaf.window.since and not run:
+            self.error(
+                "no_run",
+                "there is no run here whose entry could be meant",
+                f"{pointer}/since",
+                "say with 'within' or 'from' which past is meant",
+            )
+        match leaf:
+            case ast.MessageHistory():
+                for place, name in _names(written, "of", pointer):
+                    self.named("message", name, self.workspace.messages, place)
+                if leaf.channel and leaf.channel not in CHANNELS:
+                    hint = did_you_mean(leaf.channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
+                    self.warn(
+                        "unknown_channel", f"there is no channel {shown(leaf.channel)}", f"{pointer}/channel", hint
+                    )
+            case ast.Sequence():
+                for index, step in enumerate(written["sequence"]):
+                    self.interactions(step, f"{pointer}/sequence/{index}")
+            case ast.History():
+                self.interactions(written, pointer)
+
+    def interactions(self, written: Mapping[str, Any], pointer: str) -> None:
+        for head in ("did", "did_not"):
+            for place, name in _names(written, head, pointer):
+                self.interaction(name, place)
 
     def counts_when(self, data: object, pointer: str) -> None:
         node, _ = parse_condition(data, pointer)
@@ -374,17 +412,32 @@ def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct) -> bo
             return False
 
 
-def _leaves(data: Any, node: ast.Node, pointer: str) -> Iterator[tuple[str, ast.Node]]:
-    """Yield each leaf of a tree with its place, which what was written tells: a tree does not know places."""
+def _sees_a_run(definition: AnyDefinition, owner: msgspec.Struct) -> bool:
+    return isinstance(definition, JourneyDefinition) and not isinstance(owner, InteractionEntry)
+
+
+def _names(written: Mapping[str, Any], key: str, pointer: str) -> Iterator[tuple[str, str]]:
+    """Yield the names below a key, which takes one or a list of them, each with its place."""
+    value = written.get(key, [])
+    if isinstance(value, list):
+        yield from ((f"{pointer}/{key}/{index}", name) for index, name in enumerate(value))
+    else:
+        yield f"{pointer}/{key}", value
+
+
+def _leaves(data: Any, node: ast.Node, pointer: str) -> Iterator[tuple[str, Any, ast.Node]]:
+    """Yield each leaf of a tree with its place and how it is written: a tree does not know places."""
     match node:
         case ast.All() | ast.Any():
             head = "all" if isinstance(node, ast.All) else "any"
             for index, part in enumerate(node.parts):
                 yield from _leaves(data[head][index], part, f"{pointer}/{head}/{index}")
-        case ast.Not():
+        case ast.Not() if "not" in data:
             yield from _leaves(data["not"], node.part, f"{pointer}/not")
+        case ast.Not():
+            yield pointer, data, node.part  # `did_not`
         case _:
-            yield pointer, node
+            yield pointer, data, node
 
 
 def _with_depth(node: ast.Node) -> Iterator[tuple[ast.Node, int]]:

@@ -18,7 +18,7 @@ import pytest
 
 from parcours.core import ids
 from parcours.core.codec import encode
-from parcours.core.contact import Contact, Run, Timer, Token
+from parcours.core.contact import Contact, Run, Sent, Timer, Token
 from parcours.core.effects import Message, Trace, What
 from parcours.core.inputs import Erase, Erased, Interaction, Publish
 from parcours.errors import StoreError
@@ -72,6 +72,8 @@ def person(id_: str = ANN, *, due: int | None = None, **attributes: Any) -> Cont
         identities=[("user_id", id_)],
         counters={"abc": [1, 2, 3]},
         past={"j": {"": 4}},
+        figures={"def": [(1, 2, 3.5), (2, 1, ["a"])]},
+        messages={"m": Sent("hello", "email", 1, {"opened": 2})},
     )
     if due is not None:
         contact.runs = {

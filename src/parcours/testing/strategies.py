@@ -68,16 +68,57 @@ _histories = st.fixed_dictionaries(
     },
     optional={"within": st.sampled_from(["6h", "1d", "48h"]), "where": _of_interaction},
 )
+_some_interactions = st.lists(st.sampled_from(INTERACTIONS), min_size=1, max_size=2, unique=True)
+_windows = st.fixed_dictionaries(
+    {},
+    optional={
+        "within": st.sampled_from(["6h", "1d", "48h"]),
+        "from": st.sampled_from(["2026-03-01", "2026-03-02T15:00:00Z"]),
+        "until": st.sampled_from(["2026-03-03", "2026-03-03T09:00:00Z"]),
+    },
+)
+_totals = st.integers(0, 3).map(lambda total: {"of": "total", "at_least": total})
+_figures = st.tuples(
+    st.fixed_dictionaries({"did": _some_interactions}, optional={"where": _of_interaction}),
+    st.tuples(st.sampled_from(["sum", "min", "max", "first", "last"]), _totals).map(lambda pair: dict([pair])),
+    _windows,
+).map(lambda parts: parts[0] | parts[1] | parts[2])
+_sequences = st.tuples(
+    st.sampled_from(INTERACTIONS),
+    st.sampled_from(["did", "did_not"]),
+    st.sampled_from(INTERACTIONS),
+    st.sampled_from(WAITS),
+    _windows,
+).map(lambda parts: {"sequence": [{"did": parts[0]}, {parts[1]: parts[2], "within": parts[3]}]} | parts[4])
+_message_histories = st.tuples(
+    st.fixed_dictionaries(
+        {"messages": st.sampled_from(["sent", *REACTIONS])},
+        optional={
+            "of": st.sampled_from(MESSAGES),
+            "channel": st.sampled_from(["email", "push"]),
+            "times": st.integers(0, 3),
+        },
+    ),
+    _windows,
+).map(lambda parts: parts[0] | parts[1])
+_pasts = _histories | _figures | _sequences | _message_histories
 
 
-def conditions(*, trigger: bool = False, segments: Sequence[str] = ()) -> st.SearchStrategy[Data]:
+def _since_entry(condition: Data) -> Data:
+    return condition | {"since": "entry"}
+
+
+def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[str] = ()) -> st.SearchStrategy[Data]:
     """Return conditions, as they are written.
 
     Args:
         trigger: Whether there is an interaction to look at.
+        run: Whether there is a run, so that its entry can be meant.
         segments: The segments that may be named.
     """
-    leaves: st.SearchStrategy[Data] = _of_contact | _histories | _consents
+    leaves: st.SearchStrategy[Data] = _of_contact | _pasts | _consents
+    if run:
+        leaves |= _pasts.map(_since_entry)
     if trigger:
         leaves |= _of_interaction
     if segments:
@@ -131,7 +172,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     reached = _reached(plans, names[0])
     sends = {name: draw(_some_messages) for name in reached if plans[name]["type"] == "send"}
     sent = sorted({message for messages in sends.values() for message in messages})
-    conditional = conditions(trigger=not by_segment, segments=segments)
+    conditional = conditions(trigger=not by_segment, run=True, segments=segments)
     steps = {name: _step(draw, plans[name], sends.get(name, []), sent, entry, conditional) for name in reached}
     return {
         "kind": "journey",
@@ -207,7 +248,7 @@ def _branch(draw: st.DrawFn, sent: list[str], *, keyed: bool) -> Data:
         return branch
     branch = {"type": "interaction", "interaction": draw(st.sampled_from(INTERACTIONS))}
     if draw(st.integers(0, 2)) == 0:
-        branch["where"] = draw(conditions(trigger=True))
+        branch["where"] = draw(conditions(trigger=True, run=True))
     if keyed and draw(st.booleans()):
         branch["key"] = "order"
     return branch

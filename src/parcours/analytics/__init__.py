@@ -1,0 +1,1 @@
+"""Questions about all contacts at once, asked of columns."""
