@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -29,7 +28,7 @@ from parcours.sources.webhooks import BUILT_IN, Webhook, load_webhooks, missing_
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.web.app import create_app
-from parcours.web.auth import Keys, hash_key
+from parcours.web.auth import ALL, SEND, Key, Keys, Kind, hash_key, keys_in, make_key, marks_of
 
 ENVIRONMENT_PREFIX = "PARCOURS_"
 
@@ -212,22 +211,68 @@ def _smtp(settings: Settings) -> SmtpChannel:
 
 
 def _keys(store: Store, settings: Settings) -> tuple[Keys, dict[str, str]]:
-    """Return the keys in force: those given, else those made up at the first start, whose hashes are in the store."""
-    kept = store.marks()
-    hashes: dict[str, str] = {}
+    """Return the keys in force: those kept, and the two first ones; these are given, or made up at the first start."""
+    kept = _kept_keys(store)
+    known = {key.id for key in kept}
     new: dict[str, str] = {}
-    for kind, given in (("write", settings.write_key), ("secret", settings.secret_key)):
-        mark = f"key:{kind}"
-        if given:
-            hashes[kind] = hash_key(given)
-        elif mark in kept:
-            hashes[kind] = kept[mark]
-        else:
-            new[kind] = f"{kind[0]}k_{secrets.token_urlsafe(24)}"
-            hashes[kind] = hash_key(new[kind])
+    for kind, given in _first_keys(settings):
+        if given or kind in known:
+            continue
+        new[kind], hashed, ending = make_key(kind)
+        kept.append(
+            Key(
+                id=kind,
+                kind=kind,
+                hash=hashed,
+                name="made at the first start",
+                scopes=(SEND,) if kind == "write" else (ALL,),
+                created_at=wall_time(),
+                ending=ending,
+            )
+        )
     if new:
-        store.commit(Changes(marks={f"key:{kind}": hashes[kind] for kind in new}))
-    return Keys(**hashes), new
+        store.commit(
+            Changes(marks={name: mark for key in kept if key.id in new for name, mark in marks_of(key).items()})
+        )
+    write, secret = (hash_key(given) if given else "" for _, given in _first_keys(settings))
+    return Keys(write, secret, kept), new
+
+
+def _first_keys(settings: Settings) -> list[tuple[Kind, str]]:
+    return [("write", settings.write_key), ("secret", settings.secret_key)]
+
+
+def _kept_keys(store: Store) -> list[Key]:
+    try:
+        return keys_in(store.marks())
+    except msgspec.DecodeError as error:
+        raise SettingsError(
+            f"a key in the store cannot be read: {error}", hint="use the parcours that wrote it"
+        ) from None
+
+
+@contextlib.contextmanager
+def kept_keys(data: Path) -> Iterator[tuple[Keys, Callable[[Key], None]]]:
+    """Open the store of a service that does not run; yield its keys, and a function that keeps a change of one.
+
+    Raises:
+        SettingsError: There is no store.
+        StoreError: It cannot be opened: the service runs, for one.
+    """
+    database = data / "parcours.db"
+    if not database.is_file():
+        raise SettingsError(f"there is no store in {data}", hint="--data is the folder that parcours serve has")
+    store = SqliteStore(database)
+    try:
+        keys = Keys(kept=_kept_keys(store))
+
+        def keep(key: Key) -> None:
+            store.commit(Changes(marks=marks_of(key)))
+            keys.put(key)
+
+        yield keys, keep
+    finally:
+        store.close()
 
 
 def template_problems(sources: Iterable[Source]) -> list[Problem]:

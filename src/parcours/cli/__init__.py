@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import parcours
-from parcours.cli import definitions, serve, simulate
+from parcours.cli import definitions, keys, packs, serve, simulate
 from parcours.cli.console import ERR, OUT
 from parcours.errors import ParcoursError
 
@@ -31,6 +31,9 @@ COMMANDS = (
 )
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(definitions.app, name="definitions")
+app.add_typer(packs.app, name="packs")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

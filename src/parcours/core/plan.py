@@ -27,6 +27,7 @@ from parcours.conditions.needs import Need, merge_need, needs, trigger_attribute
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import Test, compile_condition
+from parcours.core.checks import Checks
 from parcours.definitions.common import Condition
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import (
@@ -126,6 +127,8 @@ class Route(msgspec.Struct):
     """Everything one kind of interaction can touch."""
 
     definition: InteractionDefinition | None = None
+    checks: Checks | None = None
+    """What its attributes must be, where anything is declared of them."""
     counts_when: Question | None = None
     counters: list[Counter] = msgspec.field(default_factory=list)
     listeners: list[str] = msgspec.field(default_factory=list)
@@ -154,6 +157,7 @@ class Plan:
         self.routes: dict[str, Route] = {}
         self.kept: dict[str, int] = {}
         """Counter to how many times it keeps."""
+        self.contact_checks = Checks(workspace.settings.contacts, "the workspace", "/traits")
         self._index()
 
     @classmethod
@@ -208,6 +212,8 @@ class Plan:
         for name, definition in self.workspace.interactions.items():
             route = self.route(name)
             route.definition = definition
+            if definition.attributes or definition.strict:
+                route.checks = Checks(definition, repr(definition.name), "/properties")
             if definition.counts_when is not None:
                 route.counts_when = _question(definition.counts_when, self.segments)
         for node in self.segments.values():
