@@ -76,6 +76,8 @@ class Arrival(msgspec.Struct):
     """It is history: it is kept and counts, and triggers nothing at all."""
     known_only: bool = False
     """An interaction whose name is neither defined nor learned is refused, as in a file with a typing mistake."""
+    key: bytes = b""
+    """`core.ids.message_key` of source and message id, from who worked it out before; empty when nobody did."""
 
 
 def admit(

@@ -14,6 +14,7 @@ from litestar.routes import HTTPRoute
 import parcours
 from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
+from parcours.runtimes.jobs import Jobs
 from parcours.sources.webhooks import Webhook
 from parcours.web.api import CONTROLLERS
 from parcours.web.api.common import guard, scope_in
@@ -43,7 +44,7 @@ def guarded(api: Litestar) -> Iterator[tuple[str, str, str]]:
                         yield method, route.path_format, scope_in(handler, route.path_format, method)
 
 
-def create_api(host: Embedded, keys: Keys, largest_body: int) -> Litestar:
+def create_api(host: Embedded, keys: Keys, largest_body: int, imports: Jobs | None = None) -> Litestar:
     """Return the part of the application behind the doors."""
     telemetry = Telemetry(host, keys)
 
@@ -59,7 +60,7 @@ def create_api(host: Embedded, keys: Keys, largest_body: int) -> Litestar:
         return Response(telemetry.text(), media_type=CONTENT_TYPE)
 
     def configure(config: AppConfig) -> AppConfig:
-        config.state = State({"host": host, "keys": keys})
+        config.state = State({"host": host, "keys": keys, "imports": imports})
         return config
 
     return Litestar(
@@ -79,9 +80,10 @@ def create_app(
     largest_body: int,
     webhooks: Mapping[str, Webhook] | None = None,
     webhook_secrets: Mapping[str, str] | None = None,
+    imports: Jobs | None = None,
 ) -> Any:
     """Return the ASGI application that serves a host. The caller starts and closes the host."""
-    api = create_api(host, keys, largest_body)
+    api = create_api(host, keys, largest_body, imports)
     keys.scopes = frozenset(SCOPES) | {scope for _, _, scope in guarded(api)}
     ingest = Ingest(host, keys, largest_body)
     doors = Doors(host, keys, largest_body, webhooks, webhook_secrets)

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
 from parcours.errors import Problem
 from parcours.sources.files.cells import plain_value
-from parcours.sources.files.reading import Reading
-from parcours.sources.files.rows import REJECTED_COLUMNS, CellError, Row
+from parcours.sources.files.rows import REJECTED_COLUMNS, CellError, Found, Row
 
 _MARK = "\ufeff"
+
+
+class Described(Protocol):
+    """A file of which it is known what it is: a `Reading`, for one."""
+
+    @property
+    def found(self) -> Found:
+        """What is known of it."""
+        ...
 
 
 class RejectWriter:
@@ -28,11 +37,13 @@ class RejectWriter:
     Args:
         path: Where to write; what is there is written over.
         reading: What the rows come from.
+        start: Bytes of what is there that stay, with more rows behind them.
     """
 
-    def __init__(self, path: str | Path, reading: Reading) -> None:
+    def __init__(self, path: str | Path, reading: Described, *, start: int = 0) -> None:
         self.path = Path(path)
         self.count = 0
+        self._start = start
         self._found = reading.found
         self._file: io.TextIOWrapper | None = None
         self._put: Callable[[Row, Problem], None] = self._put_csv if self._found.format == "csv" else self._put_json
@@ -60,16 +71,27 @@ class RejectWriter:
             self._file.close()
             self._file = None
 
+    def flush(self) -> int:
+        """Make what was written durable, and return how many bytes the file has."""
+        if self._file is None:
+            return self._start
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
+
     def _opened(self) -> io.TextIOWrapper:
         if self._file is None:
             # What could not be decoded goes back to the bytes it was, so that nobody takes it for mended.
-            self._file = self.path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+            raw = self.path.open("r+b" if self._start else "wb")
+            if self._start:
+                raw.truncate(self._start)
+                raw.seek(self._start)
+            self._file = io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
         return self._file
 
     def _put_csv(self, row: Row, problem: Problem) -> None:
         if self._csv is None:
             file = self._opened()
-            file.write(_MARK)
             self._csv = csv.writer(
                 file,
                 delimiter=self._found.delimiter,
@@ -77,7 +99,9 @@ class RejectWriter:
                 escapechar=self._found.escape or None,
                 lineterminator="\n",
             )
-            self._csv.writerow([*REJECTED_COLUMNS, *(name for _, name in self._own)])
+            if not self._start:
+                file.write(_MARK)
+                self._csv.writerow([*REJECTED_COLUMNS, *(name for _, name in self._own)])
         cells = row.raw if isinstance(row.raw, list) else []
         whole = row.raw if isinstance(row.raw, str) else ""
         if len(cells) != len(self._found.columns):

@@ -19,7 +19,7 @@ from parcours.definitions.message import CHANNELS
 from parcours.ports import Moment, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.sources.plain import learned_from, refuse_unstorable
-from parcours.sources.segment import MalformedError, read_evidence
+from parcours.sources.segment import MalformedError
 from parcours.web.api.common import as_object, guard, host_of
 from parcours.web.api.people import (
     FILTERS,
@@ -210,7 +210,7 @@ class ContactsApi(Controller):
     guards = [guard]  # noqa: RUF012 (the framework's form)
 
     @get("/", summary="Search contacts")
-    async def find(  # noqa: PLR0913, PLR0917 (each is a query parameter)
+    async def find(
         self,
         request: Request[Any, Any, Any],
         identity: FromQuery[str | None] = None,

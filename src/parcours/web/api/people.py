@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import heapq
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from litestar.exceptions import HTTPException, NotFoundException
@@ -37,11 +39,16 @@ PATIENCE = 2.0
 SOURCE = "api"
 """The source of what comes in by the API; message ids are told apart by it."""
 
-Place = tuple[int, int, str]
-"""Where a timeline goes on: position, row and contact of the moment before."""
-
 T = TypeVar("T")
 _START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Place(NamedTuple):
+    """Where a timeline goes on: behind this moment."""
+
+    position: int
+    row: int
+    contact: str
 
 
 def iso(instant: int) -> str:
@@ -109,11 +116,14 @@ def find(host: Embedded, reference: str) -> Contact:
     """Return who is meant by an id or an identity. Whoever calls holds the host's turn.
 
     Raises:
-        HTTPException: 404, there is no such contact, or it was erased; 400, the reference is of no form.
+        HTTPException: 404, there is no such contact, or it was erased.
     """
     host.engine.catch_up()
-    state = look_up(host, reference)
-    stone = host.engine.tombstone(identity_in(reference)) if state is None and ":" in reference else None
+    state = stone = None
+    with contextlib.suppress(HTTPException):  # what is no identity is nobody's
+        state = look_up(host, reference)
+        if state is None and ":" in reference:
+            stone = host.engine.tombstone(identity_in(reference))
     if stone is not None or (state is not None and state.erased_at):
         detail = f"the contact {shown(reference)} was erased"
         raise HTTPException(status_code=404, detail=detail, extra={"code": "erased"})
@@ -258,7 +268,7 @@ def entry_of(contact: str, moment: Moment, *, whole: bool = False) -> Entry:
     told = as_object(item)
     if isinstance(item, Absorb) and not whole:
         told["other"] = item.other.id
-    kind = _KINDS.get(type(item), "expired")  # type: ignore[call-overload]  # what concerns no contact has none
+    kind = _KINDS.get(type(item), "expired")
     at, occurred_at = item.received_at, item.occurred_at
     return Entry(kind, at, iso(at), contact, moment.position, occurred_at, iso(occurred_at), told, decisions, [])
 
@@ -307,7 +317,7 @@ async def moments(
             return
         yield found
         contact, moment = found[-1]
-        before = moment.position, moment.row, contact
+        before = Place(moment.position, moment.row, contact)
         await asyncio.sleep(0)
 
 
@@ -318,10 +328,12 @@ def _slice(store: Store, everyone: Sequence[str], before: Place | None) -> list[
             position, row, last = before
             # Two contacts may have moments of one place; they stand in the order of ids, the last first.
             limit = position, row + (contact < last)
-        return [((moment.position, moment.row, contact), moment) for moment in store.timeline(contact, SLICE, limit)]
+        return [
+            (Place(moment.position, moment.row, contact), moment) for moment in store.timeline(contact, SLICE, limit)
+        ]
 
     merged = heapq.merge(*map(of, everyone), key=lambda pair: pair[0], reverse=True)
-    return [(place[2], moment) for place, moment in merged][:SLICE]
+    return [(place.contact, moment) for place, moment in islice(merged, SLICE)]
 
 
 async def page(
@@ -343,9 +355,9 @@ async def page(
             if row is not None:
                 rows.append(row)
                 if len(rows) == limit:
-                    return rows, (moment.position, moment.row, contact)
+                    return rows, Place(moment.position, moment.row, contact)
         if time.monotonic() > end:
-            return rows, (moment.position, moment.row, contact)
+            return rows, Place(moment.position, moment.row, contact)
     return rows, None
 
 
