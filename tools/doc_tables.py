@@ -25,9 +25,12 @@ from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.core.memory import KEPT_MESSAGES
-from parcours.definitions import interaction, journey, message, segment
+from parcours.definitions import interaction, journey, lists, message, segment
+from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
+from parcours.definitions.packs import Pack
 from parcours.sources.segment import REACTIONS
+from parcours.web.api.packs import built_in
 from parcours.web.telemetry import Telemetry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,8 +38,12 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "workspace": workspace.WorkspaceDefinition,
+    "contacts": workspace.ContactSettings,
     "interaction": interaction.InteractionDefinition,
     "attribute": interaction.AttributeDefinition,
+    "list": lists.ListDefinition,
+    "catalogue": lists.CatalogueDefinition,
     "segment": segment.SegmentDefinition,
     "message": message.MessageDefinition,
     "journey": journey.JourneyDefinition,
@@ -133,6 +140,7 @@ PARTS = {
     "ReactionBranch": "branch",
     "Timeout": "timeout",
     "AttributeDefinition": "attribute",
+    "ContactSettings": "settings of contacts",
 }
 
 
@@ -253,6 +261,33 @@ def content() -> str:
     )
 
 
+def words(titles: dict[str, str]) -> str:
+    """Return the table of the usual channels or source types."""
+    return table(["name", "title"], [[f"`{name}`", title] for name, title in titles.items()])
+
+
+def packs() -> str:
+    """Return the table of packs."""
+    rows = [
+        [f"[`{pack.name}`](#{pack.name})", pack.title, pack.version, str(len(pack.definitions)), pack.description]
+        for pack in built_in().values()
+    ]
+    return table(["pack", "title", "version", "interactions", "what it is"], rows)
+
+
+def events(pack: Pack) -> str:
+    """Return the table of the interactions of a pack."""
+    rows = []
+    for one in pack.definitions:
+        if isinstance(one, interaction.InteractionDefinition):
+            attributes = ", ".join(
+                f"`{name}`" + ("" if attribute.type == "string" else f" ({attribute.type})")
+                for name, attribute in one.attributes.items()
+            )
+            rows.append([f"`{one.name}`", one.description, f"`{one.channel}`", f"`{one.source_type}`", attributes])
+    return table(["interaction", "when", "channel", "set off by", "attributes"], rows)
+
+
 def reactions() -> str:
     """Return the table of event names that are reactions."""
     rows = [[f"`{event}`", channel, f"`{kind}`"] for event, (channel, kind) in REACTIONS.items()]
@@ -318,6 +353,11 @@ def made() -> Iterator[tuple[str, str]]:
     """Yield name and text of each table."""
     for name, struct in STRUCTS.items():
         yield name, fields(struct)
+    yield "channels", words(workspace.CHANNELS)
+    yield "source-types", words(workspace.SOURCE_TYPES)
+    yield "packs", packs()
+    for pack in built_in().values():
+        yield f"pack-{pack.name}", events(pack)
     yield "operators", operators()
     yield "counts", counts()
     yield "kept", kept()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -19,17 +18,22 @@ from parcours.channels.push import HttpPushChannel
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
 from parcours.definitions.message import message_texts
+from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Changes, Channel, Clock, Store
 from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
+from parcours.runtimes.jobs import Jobs, Opened
 from parcours.runtimes.simulation import Simulation
+from parcours.runtimes.watch import Watch
+from parcours.sources.files import ImportSpec, Known, spec_from_data, spec_from_text
+from parcours.sources.slices import FileRows, Rejects, fingerprint
 from parcours.sources.webhooks import BUILT_IN, Webhook, load_webhooks, missing_secrets
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.web.app import create_app
-from parcours.web.auth import Keys, hash_key
+from parcours.web.auth import ALL, SEND, Key, Keys, Kind, hash_key, keys_in, make_key, marks_of
 
 ENVIRONMENT_PREFIX = "PARCOURS_"
 
@@ -67,6 +71,12 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """The key that may use the API; one is made up and shown at the first start when there is none."""
     largest_body: Annotated[int, msgspec.Meta(ge=1_024)] = 4 * 2**20
     """Bytes a request body may have, as sent and unpacked."""
+    largest_upload: Annotated[int, msgspec.Meta(ge=1_024)] = 2 * 2**30
+    """Bytes a file may have that is uploaded to be imported."""
+    watch: str = ""
+    """A folder whose files are imported: a path, or a URL such as `sftp://user@host/in` or `s3://bucket/in`."""
+    watch_seconds: Annotated[float, msgspec.Meta(ge=0.05)] = 60.0
+    """Seconds between looks into it."""
     webhook_secrets: dict[str, str] = {}
     """What webhooks are signed with, by their names; each is a variable, `PARCOURS_WEBHOOK_<NAME>_SECRET`."""
 
@@ -117,19 +127,10 @@ def build(settings: Settings) -> Service:
         SettingsError: A setting is of no use.
         StoreError: The store cannot be opened.
     """
-    try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"cannot make the data folder {settings.data}: {error.strerror}") from error
+    _make_folder(settings.data)
     channels = build_channels(settings)
     webhooks = _webhooks(settings)
-    database = settings.data / "parcours.db"
-    for file in (database, database.with_suffix(".lock")):
-        # Made here so that nobody else may read it; SQLite gives the files beside it the same mode.
-        if not file.exists():
-            with contextlib.suppress(OSError):
-                file.touch(mode=0o600)
-    store = SqliteStore(database)
+    store = _open_store(settings.data)
     keys, new_keys = _keys(store, settings)
     start = store.last_received_at()
     if settings.clock == "system" and (behind := start - wall_time()) > 0:
@@ -138,14 +139,105 @@ def build(settings: Settings) -> Service:
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
     renderer = Renderer()
     host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check)
+    jobs = Jobs(host, settings.data / "imports", open_import, settings.largest_upload)
+    host.companions.append(jobs)
+    if settings.watch:
+        host.companions.append(_watch(settings, jobs))
     app = create_app(
         host,
         keys,
+        imports=jobs,
         largest_body=settings.largest_body,
         webhooks=webhooks,
         webhook_secrets=settings.webhook_secrets,
     )
     return Service(host, app, new_keys)
+
+
+def _make_folder(data: Path) -> None:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot make the data folder {data}: {error.strerror}") from error
+
+
+def _open_store(data: Path) -> SqliteStore:
+    _make_folder(data)
+    database = data / "parcours.db"
+    for file in (database, database.with_suffix(".lock")):
+        # Made here so that nobody else may read it; SQLite gives the files beside it the same mode.
+        if not file.exists():
+            with contextlib.suppress(OSError):
+                file.touch(mode=0o600)
+    return SqliteStore(database)
+
+
+def _watch(settings: Settings, jobs: Jobs) -> Watch:
+    try:
+        return Watch(jobs, settings.watch, settings.watch_seconds, watch_spec)
+    except (ImportError, ValueError, OSError) as error:
+        # It may hold a password, which is not repeated.
+        scheme = settings.watch.partition("://")[0] if "://" in settings.watch else "file"
+        raise SettingsError(
+            f"the folder to watch cannot be used ({scheme}): {type(error).__name__}",
+            hint="docs/files.md names the package that each kind of URL needs",
+        ) from None
+
+
+def watch_spec(text: str) -> dict[str, Any]:
+    """Return the description of an import that stands beside a file, as plain data.
+
+    Raises:
+        ParcoursError: It is none.
+    """
+    return plain_spec(spec_from_text("import.yaml", text))
+
+
+def plain_spec(spec: ImportSpec) -> dict[str, Any]:
+    """Return a description of an import as plain data."""
+    found: dict[str, Any] = msgspec.to_builtins(spec)
+    return found
+
+
+def open_import(
+    path: Path,
+    spec: Mapping[str, Any],
+    workspace: Workspace,
+    *,
+    name: str = "",
+    rejects: Path | None = None,
+    rows: int = 1_000,
+) -> Opened:
+    """Return a file that is ready to be imported; the file of rejected rows gets the suffix that suits it.
+
+    Raises:
+        ParcoursError: It cannot be read as described.
+    """
+    described = spec_from_data(dict(spec))
+    opened = FileRows(path, described, name=name, known=Known.of(workspace), rows=rows)
+    suffix = ".csv" if opened.found.format == "csv" else ".jsonl"
+    file = None
+    if rejects is not None:
+        file = Rejects(
+            rejects if rejects.suffix in {".csv", ".jsonl"} else rejects.with_name(rejects.name + suffix), opened
+        )
+    found: dict[str, Any] = msgspec.to_builtins(opened.found)
+    return Opened(opened, file, fingerprint(path, described), found)
+
+
+@contextlib.contextmanager
+def kept_engine(data: Path) -> Iterator[Engine]:
+    """Open the store of a service that does not run, or a new one, and yield an engine for it.
+
+    Raises:
+        SettingsError: The folder cannot be made.
+        StoreError: It cannot be opened: the service runs, for one.
+    """
+    store = _open_store(data)
+    try:
+        yield Engine(store, SystemClock(store.last_received_at()))
+    finally:
+        store.close()
 
 
 def _webhooks(settings: Settings) -> dict[str, Webhook]:
@@ -212,22 +304,68 @@ def _smtp(settings: Settings) -> SmtpChannel:
 
 
 def _keys(store: Store, settings: Settings) -> tuple[Keys, dict[str, str]]:
-    """Return the keys in force: those given, else those made up at the first start, whose hashes are in the store."""
-    kept = store.marks()
-    hashes: dict[str, str] = {}
+    """Return the keys in force: those kept, and the two first ones; these are given, or made up at the first start."""
+    kept = _kept_keys(store)
+    known = {key.id for key in kept}
     new: dict[str, str] = {}
-    for kind, given in (("write", settings.write_key), ("secret", settings.secret_key)):
-        mark = f"key:{kind}"
-        if given:
-            hashes[kind] = hash_key(given)
-        elif mark in kept:
-            hashes[kind] = kept[mark]
-        else:
-            new[kind] = f"{kind[0]}k_{secrets.token_urlsafe(24)}"
-            hashes[kind] = hash_key(new[kind])
+    for kind, given in _first_keys(settings):
+        if given or kind in known:
+            continue
+        new[kind], hashed, ending = make_key(kind)
+        kept.append(
+            Key(
+                id=kind,
+                kind=kind,
+                hash=hashed,
+                name="made at the first start",
+                scopes=(SEND,) if kind == "write" else (ALL,),
+                created_at=wall_time(),
+                ending=ending,
+            )
+        )
     if new:
-        store.commit(Changes(marks={f"key:{kind}": hashes[kind] for kind in new}))
-    return Keys(**hashes), new
+        store.commit(
+            Changes(marks={name: mark for key in kept if key.id in new for name, mark in marks_of(key).items()})
+        )
+    write, secret = (hash_key(given) if given else "" for _, given in _first_keys(settings))
+    return Keys(write, secret, kept), new
+
+
+def _first_keys(settings: Settings) -> list[tuple[Kind, str]]:
+    return [("write", settings.write_key), ("secret", settings.secret_key)]
+
+
+def _kept_keys(store: Store) -> list[Key]:
+    try:
+        return keys_in(store.marks())
+    except msgspec.DecodeError as error:
+        raise SettingsError(
+            f"a key in the store cannot be read: {error}", hint="use the parcours that wrote it"
+        ) from None
+
+
+@contextlib.contextmanager
+def kept_keys(data: Path) -> Iterator[tuple[Keys, Callable[[Key], None]]]:
+    """Open the store of a service that does not run; yield its keys, and a function that keeps a change of one.
+
+    Raises:
+        SettingsError: There is no store.
+        StoreError: It cannot be opened: the service runs, for one.
+    """
+    database = data / "parcours.db"
+    if not database.is_file():
+        raise SettingsError(f"there is no store in {data}", hint="--data is the folder that parcours serve has")
+    store = SqliteStore(database)
+    try:
+        keys = Keys(kept=_kept_keys(store))
+
+        def keep(key: Key) -> None:
+            store.commit(Changes(marks=marks_of(key)))
+            keys.put(key)
+
+        yield keys, keep
+    finally:
+        store.close()
 
 
 def template_problems(sources: Iterable[Source]) -> list[Problem]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from parcours.analytics.compile import UnanswerableError, compile_sql
 from parcours.conditions import ast
-from parcours.conditions.needs import needs
+from parcours.conditions.needs import Need, merge_need, needs
 from parcours.conditions.operators import OPERATORS, Takes, end_of, to_instant
 from parcours.conditions.to_python import compile_condition
 from parcours.core.contact import Contact, Membership, Sent
@@ -52,8 +52,11 @@ def contact_of(person, node):
     """Return a contact that remembers what a condition needs of a past, as the fold hands it over."""
     contact = Contact(str(person.id), attributes=person.attributes, consent=person.consent)
     contact.lists = {name: Membership(member=True, at=0) for name in person.lists}
-    wanted = [needs(tree) for tree in (node, *SEGMENTS.values())]
-    memories = [memories_of(need) for need in {id_: need for found in wanted for id_, need in found.items()}.values()]
+    wanted: dict[str, Need] = {}
+    for tree in (node, *SEGMENTS.values()):
+        for need in needs(tree).values():
+            merge_need(wanted, need)
+    memories = [memories_of(need) for need in wanted.values()]
     for event in sorted(person.past, key=lambda event: event.position):
         item = Interaction(
             position=event.position,

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from parcours.cli import main
 from parcours.cli.definitions import file_names
 from parcours.cli.serve import _listen
-from parcours.definitions.load import Source, load
+from parcours.definitions.load import Source, dump_yaml, load
 from parcours.errors import ParcoursError
 from parcours.runtimes.clocks import wall_time
 from parcours.stores.sqlite import SqliteStore
@@ -80,7 +80,7 @@ def one_line(said: Said, *words: str) -> None:
 def test_help_names_every_command_and_a_way_to_begin():
     said = child("--help")
     assert said.code == 0
-    for command in ("serve", "check", "apply", "export", "simulate", "schema", "demo"):
+    for command in ("serve", "check", "apply", "export", "simulate", "schema", "demo", "definitions", "packs"):
         assert command in said.out
         assert parcours(command, "--help").code == 0
     assert "Start with" in said.out
@@ -263,6 +263,109 @@ def test_apply_may_refer_to_what_is_in_force(service: Service, tmp_path: Path):
     said = parcours("apply", second, *access)
     assert said.code == 0, said.err
     assert "1 definition in force" in said.out
+
+
+EVERY_KIND = """\
+kind: workspace
+channels: {kiosk: Kiosk}
+contacts: {attributes: {size: {type: number}}, namespaces: {card: Card number}}
+---
+kind: interaction
+name: "A/B [test]"
+title: "[bold]Odd[/bold]"
+channel: kiosk
+retention: 365d
+---
+{kind: list, name: vips, title: Friends}
+---
+{kind: catalogue, name: courses, attributes: {price: {type: number}}, archived: true}
+---
+{kind: segment, name: kiosk-goers, condition: {did: "a/b [TEST]"}}
+"""
+
+
+def test_every_kind_goes_there_and_back(service: Service, tmp_path: Path):
+    access = {"PARCOURS_URL": service.url, "PARCOURS_SECRET_KEY": SECRET_KEY}
+    file, out = tmp_path / "all.yaml", tmp_path / "out"
+    file.write_text(EVERY_KIND)
+    assert "5 definitions, no problems" in parcours("check", file).out
+    said = parcours("apply", file, **access)
+    assert (said.code, said.err) == (0, "")
+    assert "5 definitions in force" in said.out
+    assert parcours("export", "--out", out, **access).code == 0
+    assert (out / "workspace.yaml").exists()
+    wanted, _, _ = load([Source("all.yaml", EVERY_KIND)])
+    found, errors, _ = load([Source(str(path), path.read_text()) for path in sorted(out.iterdir())])
+    assert errors == []
+    assert {dump_yaml([one]) for one in wanted.all()} <= {dump_yaml([one]) for one in found.all()}
+    records = service.report()["records"]
+    assert parcours("apply", out, **access).code == 0
+    assert service.report()["records"] == records
+
+
+def test_definitions_are_listed_shown_archived_and_restored(service: Service, tmp_path: Path):
+    access = {"PARCOURS_URL": service.url, "PARCOURS_SECRET_KEY": SECRET_KEY}
+    file = tmp_path / "all.yaml"
+    file.write_text(EVERY_KIND)
+    assert parcours("apply", file, **access).code == 0
+
+    listed = parcours("definitions", "list", **access)
+    assert listed.code == 0
+    for word in ("A/B [test]", "[bold]Odd[/bold]", "kiosk", "vips", "kiosk-goers"):
+        assert word in listed.out
+    assert "courses" not in listed.out
+    assert "courses" in parcours("definitions", "list", "catalogue", "--archived", **access).out
+    assert "vips" not in parcours("definitions", "list", "interaction", **access).out
+    only = parcours("definitions", "list", "--channel", "kiosk", "--source-type", "customer", "--text", "odd", **access)
+    assert "A/B [test]" in only.out
+    assert "vips" not in only.out
+    one_line(parcours("definitions", "list", "intraction", **access), "did you mean 'interaction'?")
+
+    shown = parcours("definitions", "show", "interaction", "a/b [TEST]", **access)
+    assert shown.code == 0
+    assert "# used by the segment 'kiosk-goers' at /condition/did" in shown.out
+    again, errors, _ = load([Source("shown.yaml", "kind: workspace\nchannels: {kiosk: ''}\n" + shown.out)])
+    assert errors == []
+    assert again.interactions["a/b [test]"].retention == "365d"
+
+    one_line(parcours("definitions", "archive", "interaction", "A/B [test]", **access), "the segment 'kiosk-goers'")
+    assert "is archived" in parcours("definitions", "archive", "segment", "kiosk-goers", **access).out
+    assert "is archived" in parcours("definitions", "archive", "interaction", "A/B [test]", **access).out
+    assert "A/B [test]" not in parcours("definitions", "list", **access).out
+    said = parcours("definitions", "restore", "segment", "kiosk-goers", **access)
+    assert (said.code, "is archived" in said.err) == (2, True)
+    assert "is restored" in parcours("definitions", "restore", "interaction", "A/B [test]", **access).out
+    assert "is restored" in parcours("definitions", "restore", "segment", "kiosk-goers", **access).out
+    one_line(parcours("definitions", "show", "segment", "kiosk-goer", **access), "did you mean 'kiosk-goers'?")
+    one_line(parcours("definitions", "archive", "workspace", "workspace", **access), "cannot be archived")
+    one_line(parcours("definitions", "list", "--url", service.url, "--secret-key", "wrong"), "401")
+
+
+def test_packs_are_listed_shown_and_switched(service: Service, tmp_path: Path):
+    access = {"PARCOURS_URL": service.url, "PARCOURS_SECRET_KEY": SECRET_KEY}
+    listed = parcours("packs", "list", **access)
+    assert listed.code == 0
+    for name in ("segment-ecommerce", "mobile", "social-commerce", "loyalty-visits", "support"):
+        assert name in listed.out
+    shown = parcours("packs", "show", "support", **access)
+    assert shown.code == 0
+    assert "Customer service (support 1.0, off)" in shown.out
+    assert "Ticket Solved" in shown.out
+    said = parcours("packs", "enable", "support", **access)
+    assert (said.code, said.err) == (0, "")
+    assert "3 definitions added or restored; the pack support is on" in said.out
+    assert "0 definitions added or restored" in parcours("packs", "enable", "support", **access).out
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "{kind: segment, name: helped, condition: {did: ticket solved}}\n---\n"
+        "{kind: interaction, name: Complaint Made, title: Mine}\n"
+    )
+    assert parcours("apply", file, **access).code == 0
+    said = parcours("packs", "disable", "support", **access)
+    assert "left as it is: the interaction 'Ticket Solved', used by the segment 'helped'" in said.out
+    assert "left as it is: the interaction 'Complaint Made', changed" in said.out
+    assert "1 definition archived; the pack support is partly" in said.out
+    one_line(parcours("packs", "enable", "suport", **access), "did you mean 'support'?")
 
 
 def test_a_service_that_is_not_there_or_does_not_know_us(service: Service):

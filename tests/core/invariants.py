@@ -6,9 +6,11 @@ from collections import Counter
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Message, What
+from parcours.core.inputs import Erase, Erased
 from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
 from parcours.definitions.journey import Wait, WaitFor
+from parcours.ports import Statistic
 from parcours.testing.snapshot import Snapshot
 
 
@@ -126,6 +128,22 @@ def who_became_part_of_another_is_empty(found: Snapshot) -> None:
             assert not any(rest)
 
 
+def who_was_erased_is_empty(found: Snapshot) -> None:
+    for contact in erased(found):
+        assert contact == Contact(contact.id, contact.time, erased_at=contact.erased_at)
+        assert contact.id not in found.traces
+        assert contact.id not in found.messages
+        records = [record.input() for record in found.records if record.contact == contact.id]
+        assert [type(item) for item in records] == [Erased] * (len(records) - 1) + [Erase]
+        assert not any(item.identities for item in records if isinstance(item, Erased))
+
+
+def who_stays_has_what_they_did(found: Snapshot) -> None:
+    gone = {contact.id for contact in erased(found)}
+    for record in found.records:
+        assert record.contact in gone or not isinstance(record.input(), Erased | Erase)
+
+
 def traces_go_forward_in_time(found: Snapshot) -> None:
     for entries in found.traces.values():
         times = [entry.at for _, entry in entries]
@@ -142,17 +160,19 @@ def an_entry_is_laid_at_the_door_of_an_input_of_its_contact_and_instant(found: S
 
 
 def statistics_are_the_trace_counted(found: Snapshot) -> None:
-    counted = Counter(
-        (entry.journey, entry.version, entry.step, entry.what, entry.reason)
-        for entries in found.traces.values()
-        for _, entry in entries
-    )
-    assert dict(counted) == found.statistics
+    """And count what happened to contacts that were erased, whose trace is gone."""
+    counted = traces_counted(found)
+    if erased(found):
+        assert all(count <= found.statistics[place] for place, count in counted.items())
+    else:
+        assert counted == found.statistics
 
 
 def the_outbox_is_counted_right(found: Snapshot) -> None:
     counted = Counter((message.channel, message.message, "pending") for message in all_messages(found))
-    assert dict(counted) == found.outbox
+    assert dict(counted) == {place: count for place, count in found.outbox.items() if place[2] == "pending"}
+    others = {state for _, _, state in found.outbox} - {"pending"}
+    assert others <= ({"cancelled"} if erased(found) else set())
 
 
 def an_identity_belongs_to_one_contact(found: Snapshot) -> None:
@@ -179,6 +199,8 @@ OF_A_STORE = (
     nothing_is_sent_without_an_address,
     what_was_entered_has_ended_or_is_under_way,
     who_became_part_of_another_is_empty,
+    who_was_erased_is_empty,
+    who_stays_has_what_they_did,
     traces_go_forward_in_time,
     an_entry_is_laid_at_the_door_of_an_input_of_its_contact_and_instant,
     statistics_are_the_trace_counted,
@@ -200,6 +222,20 @@ def check_invariants(found: Snapshot, plan: Plan) -> None:
 
 def all_messages(found: Snapshot) -> list[Message]:
     return [message for messages in found.messages.values() for message in messages]
+
+
+def erased(found: Snapshot) -> list[Contact]:
+    return [contact for contact in found.contacts.values() if contact.erased_at]
+
+
+def traces_counted(found: Snapshot) -> dict[Statistic, int]:
+    return dict(
+        Counter(
+            (entry.journey, entry.version, entry.step, entry.what, entry.reason)
+            for entries in found.traces.values()
+            for _, entry in entries
+        )
+    )
 
 
 def who_is(found: Snapshot, id_: str) -> str:

@@ -10,28 +10,50 @@ names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True)
 step_names = st.sampled_from(["first", "Second", "3rd", "on", "a-b", "null", "1e3"])
 maybe = st.none() | step_names
 about = {"title": texts, "description": texts | st.just("several\nlines\n \ttabs: \u2028 # no comment\n")}
+kept = {**about, "archived": st.booleans()}
+attributes = st.dictionaries(
+    texts,
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["string", "number", "boolean", "datetime", "strings", "object"])},
+        optional={"title": texts, "required": st.booleans()},
+    ),
+    max_size=3,
+)
+words = st.dictionaries(names, texts, max_size=3)
+namespaces = st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True), texts, max_size=2)
+
+workspaces = st.fixed_dictionaries(
+    {"kind": st.just("workspace")},
+    optional={
+        **about,
+        "name": st.just("workspace"),
+        "strict": st.booleans(),
+        "channels": words,
+        "source_types": words,
+        "contacts": st.fixed_dictionaries(
+            {}, optional={"attributes": attributes, "strict": st.booleans(), "namespaces": namespaces}
+        ),
+    },
+)
+lists = st.fixed_dictionaries({"kind": st.just("list"), "name": names}, optional=kept)
+catalogues = st.fixed_dictionaries(
+    {"kind": st.just("catalogue"), "name": names},
+    optional={**kept, "attributes": attributes, "strict": st.booleans()},
+)
 
 interactions = st.fixed_dictionaries(
     {"kind": st.just("interaction"), "name": labels},
     optional={
-        **about,
+        **kept,
         "channel": texts,
         "source_type": texts,
-        "attributes": st.dictionaries(
-            texts,
-            st.fixed_dictionaries(
-                {"type": st.sampled_from(["string", "number", "boolean", "datetime", "strings", "object"])},
-                optional={"title": texts, "required": st.booleans()},
-            ),
-            max_size=3,
-        ),
+        "attributes": attributes,
         "strict": st.booleans(),
+        "retention": durations | st.none(),
         "counts_when": trigger_conditions | st.none(),
     },
 )
-segments = st.fixed_dictionaries(
-    {"kind": st.just("segment"), "name": names, "condition": conditions}, optional={**about}
-)
+segments = st.fixed_dictionaries({"kind": st.just("segment"), "name": names, "condition": conditions}, optional=kept)
 messages = st.fixed_dictionaries(
     {
         "kind": st.just("message"),
@@ -39,7 +61,7 @@ messages = st.fixed_dictionaries(
         "channel": texts,
         "content": st.dictionaries(texts, texts, max_size=3),
     },
-    optional={**about, "purpose": st.sampled_from(["marketing", "transactional"]), "topic": texts},
+    optional={**kept, "purpose": st.sampled_from(["marketing", "transactional"]), "topic": texts},
 )
 entries = st.fixed_dictionaries(
     {"type": st.just("interaction"), "interaction": texts},
@@ -77,10 +99,10 @@ journeys = st.fixed_dictionaries(
         "steps": st.dictionaries(step_names, steps, min_size=1, max_size=4),
     },
     optional={
-        **about,
+        **kept,
         "state": st.sampled_from(["draft", "live"]),
         "re_entry": st.sampled_from(["never", "after_end", "always"]),
         "max_duration": durations,
     },
 )
-definitions = st.one_of(interactions, segments, messages, journeys)
+definitions = st.one_of(workspaces, interactions, lists, catalogues, segments, messages, journeys)

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 SHOP = """\
+kind: workspace
+name: workspace
+channels: {kiosk: Kiosk}
+source_types: {till: ""}
+contacts:
+  attributes:
+    city: {type: string, title: City}
+  strict: true
+  namespaces: {card: Card number}
+---
 kind: interaction
 name: Order Completed
+channel: kiosk
+source_type: till
+retention: 730d
 attributes:
   total: {type: number, required: true}
   city: {type: string}
@@ -12,6 +25,18 @@ counts_when: {interaction: total, more_than: 0}
 ---
 - kind: interaction
   name: Checkout Started
+- kind: interaction
+  name: Leaflet Handed Out
+  source_type: staff
+  archived: true
+- kind: list
+  name: friends
+  title: Friends of the house
+- kind: catalogue
+  name: products
+  attributes:
+    price: {type: number, required: true}
+  strict: true
 - kind: segment
   name: regulars
   description: Three orders in a quarter.

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from parcours.conditions.parse import LARGEST
 from parcours.definitions import load as loading
 from parcours.definitions.load import LARGEST_SOURCE, Source, dump, dump_yaml, load, load_data, read
-from parcours.definitions.workspace import key_of
-from parcours.definitions.workspace import Workspace
+from parcours.definitions.workspace import Workspace, key_of, select
 from tests.conditions.condition_strategies import garbage
 from tests.definitions.definition_strategies import definitions
 from tests.definitions.examples import SHOP
@@ -48,7 +47,7 @@ def refused(text, name="a.yaml"):
 def test_the_shop_loads():
     workspace, errors, warnings = load([Source("shop.yaml", SHOP)])
     assert errors == warnings == []
-    assert list(workspace.interactions) == ["order completed", "checkout started"]
+    assert list(workspace.interactions) == ["order completed", "checkout started", "leaflet handed out"]
     assert list(workspace.segments) == ["regulars", "atlanta-regulars"]
     assert list(workspace.messages) == ["reminder", "nudge"]
     assert workspace.journeys["basket"].max_duration == "30d"
@@ -265,7 +264,7 @@ def test_dump_and_load_give_the_same(data):
     json.dumps(dump(definition))
 
 
-@given(st.lists(definitions, max_size=3, unique_by=lambda data: (data["kind"], data["name"].strip().lower())))
+@given(st.lists(definitions, max_size=3, unique_by=lambda data: (data["kind"], data.get("name", "").strip().lower())))
 @settings(max_examples=200, deadline=None)
 def test_yaml_and_json_text_give_the_same(items):
     workspace, errors, _ = load_data(items)
@@ -348,6 +347,43 @@ def test_what_could_not_be_read_is_not_missed(broken):
     sources = [Source("a.yaml", "{kind: segment, name: a, condition: {segment: b}}"), Source("b.yaml", broken)]
     _, errors, _ = load(sources)
     assert {error.file for error in errors} == {"b.yaml"}
+
+
+def test_settings_are_there_once_they_are_defined():
+    assert Workspace().all() == []
+    assert Workspace().get("workspace", "workspace") is None
+    usual, errors, _ = load_data([{"kind": "workspace"}])
+    assert errors == []
+    assert [dump(one) for one in usual.all()] == [{"kind": "workspace"}]
+    assert usual == Workspace()
+    own, errors, _ = load_data([{"kind": "workspace", "strict": True}], usual)
+    assert errors == []
+    back, errors, _ = load_data([{"kind": "workspace"}], own)
+    assert errors == []
+    assert back.all() == usual.all()
+    _, [twice], _ = load_data([{"kind": "workspace"}, {"kind": "workspace", "name": "workspace"}])
+    assert twice.code == "defined_twice"
+
+
+def test_settings_that_could_not_be_read_are_not_missed():
+    items = [{"kind": "interaction", "name": "a", "channel": "kiosk"}, {"kind": "workspace", "chanels": {}}]
+    _, [error], _ = load_data(items)
+    assert error.pointer == "/definitions/1/chanels"
+
+
+def test_definitions_are_selected():
+    everything = load([Source("shop.yaml", SHOP)])[0].all()
+
+    def names(**wanted):
+        return [one.name for one in select(everything, **wanted)]
+
+    assert "Leaflet Handed Out" not in names()
+    assert "Leaflet Handed Out" in names(archived=True)
+    assert names(channel="kiosk") == ["Order Completed"]
+    assert names(channel="push") == ["nudge"]
+    assert names(source_type="staff", archived=True) == ["Leaflet Handed Out"]
+    assert names(text="FRIENDS of") == ["friends"]
+    assert names(text="three orders") == ["regulars"]
 
 
 def test_a_workspace_is_known_by_its_keys():

@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.load import load_data
-from parcours.definitions.references import DEEPEST_SEGMENT, Finding, check, cycles
+from parcours.definitions.references import DEEPEST_SEGMENT, Finding, check, cycles, uses
 from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.workspace import Workspace
 from tests.definitions.examples import SHOP
@@ -60,6 +61,7 @@ def test_the_shop_is_whole():
 
 
 BASKET = "journey basket"
+SETTINGS = "workspace workspace"
 
 
 @pytest.mark.parametrize(
@@ -89,10 +91,25 @@ BASKET = "journey basket"
         ("segment regulars", "/condition", {"interaction": "a", "is": 1}, "/condition/interaction", "no interaction"),
         ("interaction Order Completed", "/counts_when", {"contact": "a", "is": 1}, "/counts_when", "may only look"),
         ("interaction Order Completed", "/counts_when", {"did": "Checkout Started"}, "/counts_when", "may only look"),
+        ("interaction Order Completed", "/channel", "kiosc", "/channel", "did you mean 'kiosk'"),
+        ("interaction Order Completed", "/channel", "Mars", "/channel", "a workspace adds its own in 'channels'"),
+        ("interaction Order Completed", "/source_type", "custmer", "/source_type", "did you mean 'customer'"),
+        ("interaction Order Completed", "/source_type", "x", "/source_type", "its own in 'source_types'"),
+        (SETTINGS, "/channels/web", "Site", "/channels/web", "one of the usual channels"),
+        (SETTINGS, "/source_types/staff", "", "/source_types/staff", "one of the usual source types"),
+        (SETTINGS, "/channels", {}, "", "no channel 'kiosk'"),
+        (BASKET, "/archived", True, "/archived", "state: draft"),
+        (BASKET, "/entry/interaction", "leaflet handed out", "/entry/interaction", "archived"),
+        ("segment regulars", "/condition/did", "Leaflet Handed Out", "/condition/did", "restore it"),
+        ("message nudge", "/archived", True, "", "message 'nudge' is archived"),
+        ("interaction Order Completed", "/archived", True, "", "interaction 'order completed' is archived"),
     ],
 )  # fmt: skip
 def test_one_error(definition, pointer, value, place, words):
     errors, warnings = damaged((definition, pointer, value))
+    if not place:  # somebody else's
+        assert any(words in said for said in errors.values())
+        return
     wanted = f"{definition} {place}"
     assert wanted in errors
     assert words in errors[wanted]
@@ -195,6 +212,61 @@ def test_a_cycle_needs_a_wait():
     errors, _ = damaged((BASKET, "/steps/push/next", "push"))
     assert "push → push" in errors["journey basket /steps/push"]
     assert damaged((BASKET, "/steps/push/next", "pause")) == ({}, {})
+
+
+# --- archiving --------------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_may_name_what_is_archived_and_is_warned():
+    archived = ("message nudge", "/archived", True)
+    errors, warnings = damaged(archived, (BASKET, "/state", "draft"))
+    assert errors == {}
+    assert list(warnings) == [f"{BASKET} /steps/push/messages/0"]
+    assert damaged(archived, (BASKET, "/state", "draft"), (BASKET, "/archived", True)) == ({}, {})
+    errors, _ = damaged(archived)
+    assert list(errors) == [f"{BASKET} /steps/push/messages/0"]
+
+
+def test_what_is_archived_may_name_what_is_archived():
+    regulars = ("segment regulars", "/archived", True)
+    errors, _ = damaged(regulars)
+    assert set(errors) == {
+        "segment atlanta-regulars /condition/all/0/segment",
+        f"{BASKET} /steps/listen/events/0/where/segment",
+    }
+    errors, _ = damaged(regulars, ("segment atlanta-regulars", "/archived", True))
+    assert set(errors) == {f"{BASKET} /steps/listen/events/0/where/segment"}
+
+
+def test_what_is_archived_may_stand_on_a_channel_that_is_gone():
+    assert damaged(("interaction Leaflet Handed Out", "/channel", "gone")) == ({}, {})
+    errors, _ = damaged(
+        ("interaction Leaflet Handed Out", "/channel", "gone"), ("interaction Leaflet Handed Out", "/archived", False)
+    )
+    assert list(errors) == ["interaction Leaflet Handed Out /channel"]
+
+
+def test_who_uses_whom():
+    workspace, _, _ = load_data(list(shop().values()))
+    found = {(use.user, use.used, use.pointer) for use in uses(workspace) if use.used[0] != "interaction"}
+    basket = ("journey", "basket")
+    assert found == {
+        (("segment", "atlanta-regulars"), ("segment", "regulars"), "/condition/all/0/segment"),
+        (basket, ("segment", "regulars"), "/steps/listen/events/0/where/segment"),
+        (basket, ("message", "reminder"), "/steps/remind/messages/0"),
+        (basket, ("message", "nudge"), "/steps/push/messages/0"),
+    }
+    of_orders = [use for use in uses(workspace) if use.used == ("interaction", "order completed")]
+    assert {(use.user, use.pointer, use.active) for use in of_orders} == {
+        (("segment", "regulars"), "/condition/did", True),
+        (basket, "/steps/listen/events/0/interaction", True),
+    }
+
+
+def test_settings_that_could_not_be_read_are_not_missed():
+    workspace = Workspace().with_definitions(InteractionDefinition(name="a", channel="kiosk"))
+    assert codes(workspace) == ["unknown_reference"]
+    assert check(workspace, {("workspace", "workspace")}) == []
 
 
 def workspace_of(**conditions: Any) -> Workspace:

@@ -100,7 +100,16 @@ def objects(*fields: str, **likely: st.SearchStrategy[Any]) -> st.SearchStrategy
 contacts = st.sampled_from([{"user_id": "1"}, {"email": "a@b.dev"}])
 ids = st.sampled_from(["a", "b", "c"])
 items = objects(
-    "occurred_at", "attributes", "consent", "backfill", "colour", name=st.just("a"), contact=contacts, id=ids
+    "occurred_at",
+    "attributes",
+    "consent",
+    "backfill",
+    "lists",
+    "evidence",
+    "colour",
+    name=st.just("a"),
+    contact=contacts,
+    id=ids,
 )
 events = objects(
     "data", "data_base64", "datacontenttype",

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.core.world import END, email, journey, send
 from tests.service import Answer, Service, basic
+
+HISTORY = journey({"tell": send("history", next="end"), "end": END}, on="Told", name="history")
 
 _numbers = itertools.count(1)
 
@@ -108,7 +111,7 @@ BAD = {
     "a namespace": (b'{"name": "a", "contact": {"User/Id": "1"}}', "invalid_item", "/contact/User~1Id"),
     "a list for an identity": (b'{"name": "a", "contact": {"user_id": []}}', "wrong_type", "/contact"),
     "an unknown field": (b'{"name": "a", "contact": {"user_id": "1"}, "atributes": {}}', "unknown_field", ""),
-    "backfill": (b'{"name": "a", "contact": {"user_id": "1"}, "backfill": true}', "not_supported", "/backfill"),
+    "backfill": (b'{"name": "a", "contact": {"user_id": "1"}, "backfill": 1}', "wrong_type", "/backfill"),
     "no offset": (
         b'{"name": "a", "contact": {"user_id": "1"}, "occurred_at": "2026-01-01T00:00:00"}', "naive_time", "/occurred_at"
     ),
@@ -195,3 +198,51 @@ def test_keys_methods_and_bodies(service: Service, path: str):
 def test_gzip(service: Service, who: str):
     body = gzip.compress(json.dumps(bought(who)).encode())
     assert statuses(service.post("/v1/interactions", body, headers={"Content-Encoding": "gzip"})) == ["accepted"]
+
+
+def test_history_is_kept_and_triggers_nothing(service: Service, who: str):
+    assert service.publish(email("history", purpose="transactional"), HISTORY).status == 200
+    for backfill in (True, False):
+        known = {"contact": {"user_id": who}, "attributes": {"email": "a@parcours.dev"}, "backfill": backfill}
+        assert service.post("/v1/contacts", known).status == 200
+        item = {"name": "Told", "contact": {"user_id": who}, "backfill": backfill}
+        assert service.post("/v1/interactions", item).status == 200
+        found = service.contact(who)
+        assert [row["input"]["backfill"] for row in found["inputs"][:2]] == [backfill, backfill]
+        assert bool(found["trace"]) is not backfill
+
+
+def test_a_contact_is_put_on_lists_with_evidence_of_its_consent(service: Service, who: str):
+    assert service.publish({"kind": "list", "name": "members"}).status == 200
+    item = {
+        "contact": {"user_id": who},
+        "lists": {"members": True},
+        "consent": {"push": True},
+        "evidence": {"by": "till 3", "how": "asked"},
+    }
+    assert service.post("/v1/contacts", item).status == 200
+    found = service.contact(who)
+    assert found["contact"]["lists"]["members"]["member"] is True
+    assert found["inputs"][0]["input"]["evidence"] == {"by": "till 3", "how": "asked"}
+
+
+@pytest.mark.parametrize(
+    "more, code, pointer",
+    [
+        ({"lists": {"membres": True}}, "unknown_list", "/lists/membres"),
+        ({"lists": {"members": 1}}, "wrong_type", "/lists"),
+        ({"lists": {f"l{number}": True for number in range(101)}}, "invalid_item", "/lists"),
+        ({"evidence": {"why": "x"}}, "invalid_message", "/evidence/why"),
+        ({"evidence": []}, "invalid_message", "/evidence"),
+        ({"evidence": {"by": "\0"}}, "nul_character", "/evidence/by"),
+    ],
+)
+def test_lists_and_evidence_that_are_of_no_use_are_told(
+    service: Service, who: str, more: dict[str, object], code: str, pointer: str
+):
+    assert service.publish({"kind": "list", "name": "members"}).status == 200
+    answer = service.post("/v1/contacts", {"contact": {"user_id": who}, **more})
+    assert answer.status == 400
+    error = answer.json["results"][0]["error"]
+    assert error["code"] == code
+    assert error["pointer"].startswith(pointer)

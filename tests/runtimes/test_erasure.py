@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from parcours.core.contact import Contact
 from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.core.inputs import Erase, Erased, Interaction, Stock
 from parcours.runtimes.clocks import VirtualClock
@@ -127,6 +128,30 @@ def test_an_erasure_survives_a_replay_and_a_restart(tmp_path: Path):
     assert values is not None
     assert "Unmistakable" not in str(values)
     store.close()
+
+
+def test_reactions_to_messages_of_an_erased_contact_are_refused(world: World):
+    world.knows("ann")
+    world.did("ann", "Go")
+    (message,) = world.messages("ann")
+    id_ = world.id_of("ann")
+    world.run.engine.erase(id_)
+    reaction = Reacted("unsubscribed", message.id, {"channel": "email", "ip": "203.0.113.7"})
+    assert refused(world, Arrival("test", "late", (), reaction)) == "unknown_message"
+    contact = world.store.contacts([id_])[id_]
+    assert contact == Contact(id_, contact.time, erased_at=START)
+    assert len(world.store.history(id_)) == 3
+
+
+def test_timers_that_fire_with_an_input_stand_before_it_in_the_timeline(world: World):
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.run.clock.set(world.now + ms("2d"))
+    world.run.engine.accept([world.arrival("ann", Happened("Go", {}))])  # without a tick before
+    newest, fired, _, _ = world.store.timeline(world.id_of("ann"))
+    assert (newest.record is None, fired.record is None) == (False, True)
+    at = [entry.at for _, entries in reversed(world.store.trace(world.id_of("ann"))) for entry in entries]
+    assert at == sorted(at)
 
 
 def test_interactions_are_blanked_when_their_time_is_over():

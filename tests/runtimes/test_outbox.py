@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from parcours.core.effects import What
 from parcours.core.gate import Arrival, Happened, Learned
@@ -496,3 +497,71 @@ async def test_what_a_message_said_when_it_was_decided_is_what_is_sent(start: St
     await start(store, email=mail)
     await until(lambda: states(store) == {"sent": 2})
     assert sorted(delivery.content["subject"] for delivery in mail.accepted) == ["new bob", "s ann"]
+
+
+# --- erasure ----------------------------------------------------------------------------------------------------------
+
+
+async def erase(host: Embedded, who: str) -> str:
+    id_ = host.store.resolve([("user_id", who)])["user_id", who]
+    await host.erase(id_)
+    return id_
+
+
+async def test_messages_of_an_erased_contact_that_wait_in_memory_are_not_sent(start: Start):
+    provider = Provider()
+    provider.gate.clear()
+    host = await start(MemoryStore(), email=provider)
+    people = [f"p{number}" for number in range(SENDERS + 10)]
+    await goes(host, *people)
+    await until(lambda: provider.under_way == SENDERS)
+    erased = await erase(host, people[-1])
+    assert not any(id_.startswith(erased) for id_ in provider.tried)
+    provider.gate.set()
+    await until(lambda: len(provider.accepted) == len(people) - 1)
+    await until(lambda: not host.outbox.busy)
+    assert not any(delivery.id.startswith(erased) for delivery in provider.accepted)
+
+
+async def test_messages_of_an_erased_contact_that_wait_to_be_tried_again_are_not_sent(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbox_module, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(outbox_module, "LONGEST_PAUSE", 0.2)
+    provider = Provider()
+    provider.always = TemporaryFailureError("later")
+    host = await start(MemoryStore(), email=provider)
+    await goes(host, "ann", "bob")
+    await until(lambda: len(provider.tried) == 2)
+    ann = await erase(host, "ann")
+    provider.always = None
+    await until(lambda: not host.outbox.busy)
+    assert [delivery.id.startswith(ann) for delivery in provider.accepted] == [False]
+
+
+@pytest.mark.parametrize("failure", [TemporaryFailureError("later"), PermanentFailureError("never")])
+async def test_what_a_channel_has_in_hand_of_an_erased_contact_is_not_tried_again(start: Start, failure: Exception):
+    provider = Provider()
+    provider.gate.clear()
+    provider.always = failure
+    host = await start(MemoryStore(), email=provider)
+    await goes(host, "ann")
+    await until(lambda: provider.under_way == 1)
+    id_ = await erase(host, "ann")
+    provider.gate.set()
+    await until(lambda: not host.outbox.busy)
+    assert len(provider.tried) == 1
+    assert states(host.store) == {"cancelled": 1}
+    assert not any(isinstance(record.input(), Reaction) for record in host.store.history(id_))
+
+
+@pytest.mark.parametrize("failure", [TemporaryFailureError, PermanentFailureError])
+async def test_the_log_does_not_repeat_an_address_that_a_provider_repeats(start: Start, failure: type[ParcoursError]):
+    provider = Provider()
+    provider.failures = [failure("550 <ANN@parcours.dev> unknown")]
+    with capture_logs() as logs:
+        host = await start(MemoryStore(), email=provider)
+        await goes(host, "ann")
+        await until(lambda: provider.tried and not host.outbox.busy)
+    assert [line["error"].count("(the address)") for line in logs if "error" in line] == [1]
+    assert "parcours.dev" not in str(logs).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ async def call(
     *,
     key: str | None = None,
     headers: dict[str, str] | None = None,
+    query: str = "",
 ) -> Answer:
     """Send one request; a body given in parts comes in parts."""
     parts = [body] if isinstance(body, bytes) else list(body) or [b""]
@@ -30,7 +32,7 @@ async def call(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [
             (name.lower().encode(), value.encode("latin-1"))
@@ -41,12 +43,18 @@ async def call(
         "state": {},
     }
     sent: list[dict[str, Any]] = []
+    answered = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        return events.pop(0) if events else {"type": "http.disconnect"}
+        if events:
+            return events.pop(0)
+        await answered.wait()
+        return {"type": "http.disconnect"}
 
     async def send(event: dict[str, Any]) -> None:
         sent.append(event)
+        if event["type"] == "http.response.body" and not event.get("more_body"):
+            answered.set()
 
     await app(scope, receive, send)
     start, *rest = sent

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import parcours
-from parcours.cli import definitions, serve, simulate
+from parcours.cli import catalogues, contacts, definitions, imports, interactions, keys, lists, packs, serve, simulate
 from parcours.cli.console import ERR, OUT
 from parcours.errors import ParcoursError
 
@@ -31,6 +31,14 @@ COMMANDS = (
 )
 for _command in COMMANDS:
     app.command()(_command)
+app.command("import")(imports.import_)
+app.add_typer(definitions.app, name="definitions")
+app.add_typer(packs.app, name="packs")
+app.add_typer(keys.app, name="keys")
+app.add_typer(contacts.app, name="contacts")
+app.add_typer(lists.app, name="lists")
+app.add_typer(catalogues.app, name="catalogues")
+app.add_typer(interactions.app, name="interactions")
 
 
 def main() -> None:

@@ -36,6 +36,11 @@ def serve(
     write_key: Annotated[str | None, typer.Option(help="The key that may send interactions.")] = None,
     secret_key: Annotated[str | None, typer.Option(help="The key that may use the API.")] = None,
     largest_body: Annotated[int | None, typer.Option(help="Bytes a request body may have. [4194304]")] = None,
+    largest_upload: Annotated[
+        int | None, typer.Option(help="Bytes a file may have that is uploaded to be imported. [2147483648]")
+    ] = None,
+    watch: Annotated[str | None, typer.Option(help="A folder, or its URL, whose files are imported.")] = None,
+    watch_seconds: Annotated[float | None, typer.Option(help="Seconds between looks into it. [60]")] = None,
 ) -> None:
     """Start the service. Every option is also an environment variable, such as PARCOURS_PORT."""
     settings = settings_from(locals())

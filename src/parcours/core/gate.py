@@ -14,24 +14,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Container
+from typing import Any
 
 import msgspec
 
 from parcours.conditions.names import match_name
-from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import escape
+from parcours.core.checks import Checks, nesting_problem
 from parcours.core.inputs import Input, Interaction, Reaction, Update
 from parcours.core.plan import Plan
-from parcours.definitions.interaction import AttributeDefinition
 from parcours.errors import Problem, did_you_mean
 
 DAY = 86_400_000
-
-DEEPEST = 32
-"""Objects and lists within one another in attributes: what is kept must be readable again from any depth of the stack."""
 
 LONGEST_ITEM_ID = 200
 
@@ -81,6 +76,8 @@ class Arrival(msgspec.Struct):
     """It is history: it is kept and counts, and triggers nothing at all."""
     known_only: bool = False
     """An interaction whose name is neither defined nor learned is refused, as in a file with a typing mistake."""
+    key: bytes = b""
+    """`core.ids.message_key` of source and message id, from who worked it out before; empty when nobody did."""
 
 
 def admit(
@@ -110,16 +107,15 @@ def admit(
             )
         occurred_at = received_at
     what = arrival.what
-    if _holds_containers(what.attributes) and too_deep(what.attributes):
-        return Problem(code="too_deep", message=f"the attributes are nested deeper than {DEEPEST}", hint="flatten them")
+    if (problem := nesting_problem(what.attributes)) is not None:
+        return problem
     if isinstance(what, Happened):
         name = match_name(what.name)
         route = plan.routes.get(name)
         spelling = ""
         if route is not None and route.definition is not None:
-            definition = route.definition
-            if definition.attributes or definition.strict:
-                problem = check_attributes(definition, what.attributes, repr(definition.name), "/properties")
+            if route.checks is not None:
+                problem = route.checks.problem(what.attributes)
                 if problem is not None:
                     return problem
         else:
@@ -172,75 +168,10 @@ def admit(
     )
 
 
-def _holds_containers(attributes: dict[str, Any]) -> bool:
-    """Return whether there is anything that could be nested: most attributes are flat, and this is quick."""
-    for value in attributes.values():
-        kind = type(value)
-        if kind is dict or kind is list:
-            return True
-    return False
-
-
-def too_deep(attributes: dict[str, Any]) -> bool:
-    """Return whether attributes hold objects and lists nested deeper than `DEEPEST`."""
-    level: list[Any] = [attributes]
-    for _ in range(DEEPEST):
-        level = [
-            value
-            for container in level
-            for value in (container.values() if type(container) is dict else container)
-            if type(value) is dict or type(value) is list
-        ]
-        if not level:
-            return False
-    return True
-
-
-class Declares(Protocol):
-    """What declares attributes: a kind of interaction, the settings for contacts, a catalogue."""
-
-    @property
-    def attributes(self) -> dict[str, AttributeDefinition]:
-        """The declared attributes, by name."""
-        ...
-
-    @property
-    def strict(self) -> bool:
-        """Whether others are refused."""
-        ...
-
-
-def check_attributes(declares: Declares, attributes: dict[str, Any], label: str, pointer: str) -> Problem | None:
-    """Check attributes against what is declared of them, and give datetimes their type, in place.
-
-    `label` says in a message what declares them; the pointer of a problem begins with `pointer`.
-    """
-    declared = declares.attributes
-    for name, attribute in declared.items():
-        value = attributes.get(name)
-        if value is None:
-            if attribute.required:
-                return _problem("missing_attribute", f"{label} requires {name!r}", pointer, name)
-            continue
-        if attribute.type == "datetime" and not isinstance(value, datetime):
-            value = attributes[name] = to_instant(value) or value
-        if not _TYPES[attribute.type](value):
-            hint = "write ISO 8601 with an offset" if attribute.type == "datetime" else ""
-            return _problem("wrong_type", f"{name!r} is not of the type {attribute.type}", pointer, name, hint)
-    if declares.strict:
-        for name in attributes:
-            if name not in declared:
-                hint = did_you_mean(name, declared)
-                return _problem("undeclared_attribute", f"{label} does not declare {name!r}", pointer, name, hint)
-    return None
-
-
 def _check_learned(plan: Plan, what: Learned) -> Problem | None:
-    contacts = plan.workspace.settings.contacts
-    if contacts.attributes or contacts.strict:
-        problem = check_attributes(contacts, what.attributes, "the workspace", "/traits")
-        if problem is not None:
-            return problem
+    problem = plan.contact_checks.problem(what.attributes)
+    if problem is not None:
+        return problem
     for name in what.lists:
         if name not in plan.workspace.lists:
             return Problem(
@@ -273,20 +204,5 @@ def admit_item(plan: Plan, catalogue: str, id_: str, attributes: dict[str, Any] 
         return Problem(code="invalid_value", message=message, pointer="/id")
     if attributes is None:
         return None
-    if _holds_containers(attributes) and too_deep(attributes):
-        return Problem(code="too_deep", message=f"the attributes are nested deeper than {DEEPEST}", hint="flatten them")
-    return check_attributes(definition, attributes, repr(catalogue), "/attributes")
-
-
-def _problem(code: str, message: str, pointer: str, attribute: str, hint: str = "") -> Problem:
-    return Problem(code=code, message=message, pointer=f"{pointer}/{escape(attribute)}", hint=hint)
-
-
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "string": lambda value: isinstance(value, str),
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "boolean": lambda value: isinstance(value, bool),
-    "datetime": lambda value: isinstance(value, datetime),
-    "strings": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
-    "object": lambda value: isinstance(value, dict | list),
-}
+    checks = Checks(definition, repr(catalogue), "/attributes")
+    return nesting_problem(attributes) or checks.problem(attributes)

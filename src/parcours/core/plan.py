@@ -36,6 +36,7 @@ from parcours.conditions.needs import (
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import Test, compile_condition
+from parcours.core.checks import Checks
 from parcours.core.memory import Memory, memories_of
 from parcours.definitions.common import Condition
 from parcours.definitions.interaction import InteractionDefinition
@@ -130,6 +131,8 @@ class Route(msgspec.Struct):
     """Everything one kind of interaction can touch."""
 
     definition: InteractionDefinition | None = None
+    checks: Checks | None = None
+    """What its attributes must be, where anything is declared of them."""
     counts_when: Question | None = None
     memories: list[Memory] = msgspec.field(default_factory=list)
     """What remembers it."""
@@ -161,6 +164,7 @@ class Plan:
         """What a contact remembers, by id."""
         self.remembers_messages = False
         """Whether some condition asks for the messages sent to a contact."""
+        self.contact_checks = Checks(workspace.settings.contacts, "the workspace", "/traits")
         self._index()
 
     @classmethod
@@ -214,6 +218,8 @@ class Plan:
         for name, definition in self.workspace.interactions.items():
             route = self.route(name)
             route.definition = definition
+            if definition.attributes or definition.strict:
+                route.checks = Checks(definition, repr(definition.name), "/properties")
             if definition.counts_when is not None:
                 route.counts_when = _question(definition.counts_when, self.segments)
         for node in self.segments.values():

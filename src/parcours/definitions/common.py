@@ -31,3 +31,11 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Annotated[str, msgspec.Meta(description="What the definition is referred to by.")]
     title: Annotated[str, msgspec.Meta(description="What people see; the name when there is none.")] = ""
     description: Annotated[str, msgspec.Meta(description="What it is for, in a sentence or two.")] = ""
+
+
+class Archivable(Definition, frozen=True, kw_only=True):
+    """A definition that can be put away: it is kept, and nothing in use may refer to it."""
+
+    archived: Annotated[bool, msgspec.Meta(description="Put away: it is kept, and nothing in use may refer to it.")] = (
+        False
+    )

@@ -6,21 +6,21 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Condition, Definition
+from parcours.definitions.common import Archivable, Condition, Duration
 
 AttributeType = Literal["string", "number", "boolean", "datetime", "strings", "object"]
 """`strings` is a list of strings; `object` is anything nested (an order's lines), kept and not looked into."""
 
 
 class AttributeDefinition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One declared attribute of an interaction."""
+    """One declared attribute: of an interaction, of contacts, of the items of a catalogue."""
 
     type: Annotated[AttributeType, msgspec.Meta(description="What its values are.")]
     title: Annotated[str, msgspec.Meta(description="What people see; the name when there is none.")] = ""
-    required: Annotated[bool, msgspec.Meta(description="An interaction without it is refused.")] = False
+    required: Annotated[bool, msgspec.Meta(description="What comes without it is refused.")] = False
 
 
-class InteractionDefinition(Definition, frozen=True, kw_only=True, tag="interaction"):
+class InteractionDefinition(Archivable, frozen=True, kw_only=True, tag="interaction"):
     """A kind of interaction. Its name matches without regard to case: `Store_Visit` is `store_visit`."""
 
     name: Annotated[
@@ -35,6 +35,10 @@ class InteractionDefinition(Definition, frozen=True, kw_only=True, tag="interact
         bool,
         msgspec.Meta(description="Refuse attributes that are not declared. Declared ones are checked either way."),
     ] = False
+    retention: Annotated[
+        Duration | None,
+        msgspec.Meta(description="How long interactions of this kind are kept; for ever when there is none."),
+    ] = None
     counts_when: Annotated[
         Condition | None,
         msgspec.Meta(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Condition, Definition, Duration, Name
+from parcours.definitions.common import Archivable, Condition, Duration, Name
 
 _STEP_NAME = "1 to 64 of letters, digits, - and _, beginning with a letter or digit"
 StepName = Annotated[
@@ -151,7 +151,7 @@ class End(_Part, frozen=True, kw_only=True, tag="end"):
 Step = Send | Wait | WaitFor | Decision | End
 
 
-class JourneyDefinition(Definition, frozen=True, kw_only=True, tag="journey"):
+class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
     """A journey: who enters, and the graph of steps they walk."""
 
     name: Name

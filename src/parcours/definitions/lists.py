@@ -6,17 +6,17 @@ from typing import Annotated
 
 import msgspec
 
-from parcours.definitions.common import Definition, Name
+from parcours.definitions.common import Archivable, Name
 from parcours.definitions.interaction import AttributeDefinition
 
 
-class ListDefinition(Definition, frozen=True, kw_only=True, tag="list"):
+class ListDefinition(Archivable, frozen=True, kw_only=True, tag="list"):
     """A list of contacts: whoever was put on it and not taken off again."""
 
     name: Name
 
 
-class CatalogueDefinition(Definition, frozen=True, kw_only=True, tag="catalogue"):
+class CatalogueDefinition(Archivable, frozen=True, kw_only=True, tag="catalogue"):
     """A catalogue of items: products, shops, courses. Each item has an `id` and attributes."""
 
     name: Name

@@ -217,7 +217,8 @@ def _key_of_data(data: object) -> Key | None:
     """Return what a definition that cannot be read would be kept under, when that much of it can be told."""
     if not isinstance(data, Mapping):
         return None
-    kind, name = data.get("kind"), data.get("name")
+    kind = data.get("kind")
+    name = data.get("name", "workspace" if kind == "workspace" else None)
     if not isinstance(kind, str) or not isinstance(name, str):
         return None
     return kind, key_name(kind, name)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Definition, Name
+from parcours.definitions.common import Archivable, Name
 
 
 class ChannelFields(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ CHANNELS: dict[str, ChannelFields] = {
 """Every channel a message can be written for, one row each."""
 
 
-class MessageDefinition(Definition, frozen=True, kw_only=True, tag="message"):
+class MessageDefinition(Archivable, frozen=True, kw_only=True, tag="message"):
     """One message. Marketing needs the contact's consent for the channel and topic; transactional does not."""
 
     name: Name

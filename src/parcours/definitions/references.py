@@ -16,6 +16,7 @@ from parcours.conditions import ast
 from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
+from parcours.definitions import settings as words
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import (
     InteractionBranch,
@@ -30,7 +31,7 @@ from parcours.definitions.journey import (
 )
 from parcours.definitions.message import CHANNELS, MessageDefinition
 from parcours.definitions.validate import conditions_in
-from parcours.definitions.workspace import AnyDefinition, Key, Workspace, key_of
+from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
 from parcours.errors import Problem, did_you_mean
 
 LARGEST_SEGMENT = 10_000
@@ -50,6 +51,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     warning: bool = False
 
 
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """One definition refers to another; the pointer is within the one that does."""
+
+    user: Key
+    used: Key
+    pointer: str
+    active: bool
+    """Whether the user is in use itself: no draft, and not archived. What it refers to must stay, then."""
+
+
 def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
     """Return everything that is wrong with a workspace as a whole.
 
@@ -65,12 +76,22 @@ def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
     return checker.findings
 
 
+def uses(workspace: Workspace) -> list[Use]:
+    """Return who refers to whom in a workspace, also to what is not defined."""
+    checker = _Checker(workspace, ())
+    for definition in workspace.all():
+        checker.look_at(definition)
+    return checker.uses
+
+
 class _Checker:
     def __init__(self, workspace: Workspace, unread: Collection[Key]) -> None:
         self.workspace = workspace
         self.unread = frozenset(unread)
         self.findings: list[Finding] = []
+        self.uses: list[Use] = []
         self.key: Key = ("", "")
+        self.active = self.archived = False
         self.guesses = _MOST_GUESSES
 
     # --- reporting ----------------------------------------------------------------------------------------------------
@@ -89,13 +110,15 @@ class _Checker:
         return did_you_mean(name, known) if self.guesses >= 0 else ""
 
     def named(self, kind: str, name: str, known: Collection[str], pointer: str) -> None:
-        """Require that a definition of this kind is there."""
+        """Require that a definition of this kind is there, and in use if the one that refers to it is."""
+        self.use(kind, name, pointer)
         if name not in known and (kind, name) not in self.unread:
             hint = self.guess(name, known) or f"define a {kind} of this name"
             self.error("unknown_reference", f"there is no {kind} {shown(name)}", pointer, hint)
 
     def interaction(self, name: str, pointer: str) -> None:
         """Warn of an interaction that nobody defined: it is learned when it first arrives."""
+        self.use("interaction", name, pointer)
         known = self.workspace.interactions
         folded = match_name(name)
         if folded not in known and ("interaction", folded) not in self.unread:
@@ -106,11 +129,35 @@ class _Checker:
                 self.guess(folded, known),
             )
 
+    def use(self, kind: str, name: str, pointer: str) -> None:
+        """Note a reference, and refuse one to what was put away."""
+        used = (kind, key_name(kind, name))
+        self.uses.append(Use(user=self.key, used=used, pointer=pointer, active=self.active))
+        definition = self.workspace.get(*used)
+        if definition is None or self.archived or not is_archived(definition):
+            return
+        say = self.error if self.active else self.warn
+        say("archived_reference", f"the {kind} {shown(name)} is archived", pointer, "restore it, or name another")
+
+    def word(self, what: str, name: str, known: Mapping[str, str], pointer: str) -> None:
+        """Require that a channel or source type is a usual one or the workspace's own."""
+        if name not in known and ("workspace", "workspace") not in self.unread:
+            own = f"{what.replace(' ', '_')}s"
+            hint = self.guess(name, known) or f"{what}s are {', '.join(known)}; a workspace adds its own in '{own}'"
+            self.error("unknown_reference", f"there is no {what} {shown(name)}", pointer, hint)
+
     # --- one definition -----------------------------------------------------------------------------------------------
 
     def look_at(self, definition: AnyDefinition) -> None:
         self.key = key_of(definition)
+        self.active, self.archived = in_use(definition), is_archived(definition)
         match definition:
+            case words.WorkspaceDefinition():
+                self.settings(definition)
+            case InteractionDefinition() if not self.archived:
+                settings = self.workspace.settings
+                self.word("channel", definition.channel, words.channels_of(settings), "/channel")
+                self.word("source type", definition.source_type, words.source_types_of(settings), "/source_type")
             case MessageDefinition():
                 self.message(definition)
             case JourneyDefinition():
@@ -192,6 +239,16 @@ class _Checker:
                 "for example {interaction: total, more_than: 0}",
             )
 
+    def settings(self, settings: words.WorkspaceDefinition) -> None:
+        for field, own, usual in (
+            ("channel", settings.channels, words.CHANNELS),
+            ("source_type", settings.source_types, words.SOURCE_TYPES),
+        ):
+            for name in own:
+                if name in usual:
+                    message = f"{shown(name)} is one of the usual {field.replace('_', ' ')}s"
+                    self.error("already_there", message, f"/{field}s/{escape(name)}", "leave it out")
+
     def message(self, message: MessageDefinition) -> None:
         fields = CHANNELS.get(message.channel)
         if fields is None:
@@ -215,6 +272,9 @@ class _Checker:
     # --- a journey ----------------------------------------------------------------------------------------------------
 
     def journey(self, journey: JourneyDefinition) -> None:
+        if journey.archived and journey.state == "live":
+            hint = "close it first: write 'state: draft'"
+            self.error("archived_live", "a live journey cannot be archived", "/archived", hint)
         match journey.entry:
             case InteractionEntry():
                 self.interaction(journey.entry.interaction, "/entry/interaction")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import msgspec
 
-from parcours.definitions.common import Condition, Definition, Name
+from parcours.definitions.common import Archivable, Condition, Name
 
 
-class SegmentDefinition(Definition, frozen=True, kw_only=True, tag="segment"):
+class SegmentDefinition(Archivable, frozen=True, kw_only=True, tag="segment"):
     """Everyone of whom `condition` is true."""
 
     name: Name

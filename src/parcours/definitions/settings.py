@@ -39,6 +39,20 @@ Namespace = Annotated[
 ]
 
 
+def channels_of(settings: WorkspaceDefinition) -> dict[str, str]:
+    """Return where interactions may happen in a workspace, with the titles shown: the usual channels, then its own."""
+    return CHANNELS | _titled(settings.channels)
+
+
+def source_types_of(settings: WorkspaceDefinition) -> dict[str, str]:
+    """Return what may set interactions off in a workspace, with the titles shown: the usual ones, then its own."""
+    return SOURCE_TYPES | _titled(settings.source_types)
+
+
+def _titled(words: dict[str, str]) -> dict[str, str]:
+    return {name: title or name for name, title in words.items()}
+
+
 class ContactSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of contacts."""
 
@@ -58,7 +72,7 @@ class ContactSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class WorkspaceDefinition(Definition, frozen=True, kw_only=True, tag="workspace"):
     """The settings of the workspace. There is one; its name is always `workspace`."""
 
-    name: Literal["workspace"] = "workspace"
+    name: Annotated[Literal["workspace"], msgspec.Meta(description="Always this; it may be left out.")] = "workspace"
     strict: Annotated[
         bool,
         msgspec.Meta(description="Refuse interactions that nobody defined, instead of learning them."),

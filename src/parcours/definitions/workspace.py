@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from parcours.conditions.names import match_name
+from parcours.definitions.common import Archivable
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.lists import CatalogueDefinition, ListDefinition
@@ -50,10 +52,18 @@ def key_name(kind: str, name: str) -> str:
     return match_name(name) if kind == "interaction" else name
 
 
+_USUAL = WorkspaceDefinition()
+
+
+def _usual() -> WorkspaceDefinition:
+    return _USUAL
+
+
 class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     """Definitions by name: interactions by the folded form of theirs."""
 
-    settings: WorkspaceDefinition = msgspec.field(default_factory=WorkspaceDefinition)
+    settings: WorkspaceDefinition = msgspec.field(default_factory=_usual)
+    """The usual ones until somebody defined them."""
     interactions: dict[str, InteractionDefinition] = msgspec.field(default_factory=dict)
     lists: dict[str, ListDefinition] = msgspec.field(default_factory=dict)
     catalogues: dict[str, CatalogueDefinition] = msgspec.field(default_factory=dict)
@@ -78,13 +88,13 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     def get(self, kind: str, name: str) -> AnyDefinition | None:
         """Return the definition of a kind and name (an interaction's in any spelling), or None."""
         if kind == "workspace":
-            return self.settings
+            return self.settings if self.settings is not _USUAL and name == self.settings.name else None
         found: AnyDefinition | None = getattr(self, _FIELDS[kind]).get(key_name(kind, name))
         return found
 
     def all(self) -> list[AnyDefinition]:
         """Return every definition, in the order in which they may refer to each other."""
-        settings: list[AnyDefinition] = [self.settings] if self.settings != WorkspaceDefinition() else []
+        settings: list[AnyDefinition] = [self.settings] if self.settings is not _USUAL else []
         return settings + [definition for field in _FIELDS.values() for definition in getattr(self, field).values()]
 
 
@@ -96,3 +106,43 @@ _FIELDS = {
     "message": "messages",
     "journey": "journeys",
 }
+
+
+def is_archived(definition: AnyDefinition) -> bool:
+    """Return whether a definition was put away."""
+    return isinstance(definition, Archivable) and definition.archived
+
+
+def in_use(definition: AnyDefinition) -> bool:
+    """Return whether what a definition refers to must be there for it: not of a draft, nor of what is archived."""
+    return not is_archived(definition) and not (
+        isinstance(definition, JourneyDefinition) and definition.state == "draft"
+    )
+
+
+def select(
+    definitions: Iterable[AnyDefinition],
+    *,
+    archived: bool = False,
+    channel: str | None = None,
+    source_type: str | None = None,
+    text: str = "",
+) -> list[AnyDefinition]:
+    """Return the definitions that somebody looks for.
+
+    Args:
+        definitions: The ones there are.
+        archived: Also those that were put away.
+        channel: Only interactions that happen there, and messages that are sent through it.
+        source_type: Only interactions that this sets off.
+        text: Only those with it in name, title or description, without regard to case.
+    """
+    wanted = text.casefold()
+    return [
+        definition
+        for definition in definitions
+        if (archived or not is_archived(definition))
+        and (channel is None or getattr(definition, "channel", None) == channel)
+        and (source_type is None or getattr(definition, "source_type", None) == source_type)
+        and any(wanted in said.casefold() for said in (definition.name, definition.title, definition.description))
+    ]

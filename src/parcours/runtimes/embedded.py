@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -21,7 +21,7 @@ from parcours.core.gate import Arrival
 from parcours.definitions.message import message_texts
 from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.ports import Channel, Settlement, Store
-from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
+from parcours.runtimes.engine import Accepted, Duplicate, Engine, Marking, Outcome
 from parcours.runtimes.outbox import Outbox, Render
 
 LARGEST_BATCH = 1_000
@@ -56,6 +56,50 @@ class OverloadedError(ParcoursError):
     code = "overloaded"
 
 
+class Companion(Protocol):
+    """Something that runs as long as the host does."""
+
+    async def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self) -> None:
+        """End."""
+        ...
+
+
+class _Group(NamedTuple):
+    """Arrivals that were submitted together."""
+
+    arrivals: Sequence[Arrival]
+    future: asyncio.Future[list[Outcome]]
+    marking: Marking | None
+
+
+def _parted(groups: Iterable[_Group], outcomes: Sequence[Outcome]) -> Iterator[tuple[_Group, list[Outcome]]]:
+    """Yield each group with the outcomes of its own arrivals."""
+    start = 0
+    for group in groups:
+        end = start + len(group.arrivals)
+        yield group, list(outcomes[start:end])
+        start = end
+
+
+def _marking_of(groups: Sequence[_Group]) -> Marking | None:
+    """Return what asks each group for its marks, or None when none has any."""
+    if all(group.marking is None for group in groups):
+        return None
+
+    def marking(outcomes: Sequence[Outcome]) -> dict[str, str]:
+        marks: dict[str, str] = {}
+        for group, found in _parted(groups, outcomes):
+            if group.marking is not None:
+                marks.update(group.marking(found))
+        return marks
+
+    return marking
+
+
 class Embedded:
     """Runs an engine and its outbox in the event loop it is started in."""
 
@@ -75,6 +119,8 @@ class Embedded:
             settled=self._settled,
             bounce=lambda arrival: self.submit([arrival]),
         )
+        self.companions: list[Companion] = []
+        """What starts after the host, and is closed before it."""
         self._check = check
         self.accepted = self.duplicates = self.refused = self.batches = 0
         self.sent = self.failed = self.retried = 0
@@ -82,7 +128,7 @@ class Embedded:
         self.turn = asyncio.Lock()
         """Held by whoever uses the engine or its store; what is read under it is committed."""
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="parcours-commit")
-        self._queue: deque[tuple[Sequence[Arrival], asyncio.Future[list[Outcome]]]] = deque()
+        self._queue: deque[_Group] = deque()
         self._queued = 0
         self._settlements: list[Settlement] = []
         self._settle_at = 0.0
@@ -114,9 +160,14 @@ class Embedded:
         """Begin: fire what came due meanwhile, send what is pending, take arrivals."""
         self._task = asyncio.create_task(self._run(), name="engine")
         self.outbox.start()
+        for companion in self.companions:
+            await companion.start()
 
     async def close(self) -> None:
         """Finish what was submitted, stop sending, close the store."""
+        for companion in reversed(self.companions):
+            with contextlib.suppress(Exception):
+                await companion.close()
         self._closing = True
         self._wake.set()
         if self._task is not None:
@@ -129,19 +180,21 @@ class Embedded:
         self._committer.shutdown()
         self.store.close()
 
-    async def submit(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+    async def submit(self, arrivals: Sequence[Arrival], marking: Marking | None = None) -> list[Outcome]:
         """Fold arrivals in their order; when this returns, what was accepted is durable.
+
+        The marks that `marking` returns are kept in the same transaction.
 
         Raises:
             OverloadedError: Too much is waiting; nothing was taken.
             StoreError: The store failed, now or a moment ago; nothing was kept, sending again is safe.
         """
-        if not arrivals:
+        if not arrivals and marking is None:
             return []
         if self._queued > MOST_QUEUED or self._closing:
             raise OverloadedError("too much is waiting to be processed", hint="send it again in a second")
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._queue.append((arrivals, future))
+        self._queue.append(_Group(arrivals, future, marking))
         self._queued += len(arrivals)
         self._wake.set()
         return await future
@@ -162,14 +215,21 @@ class Embedded:
         return result
 
     async def erase(self, contact: str, *, suppress: bool = False) -> list[str]:
-        """Erase a contact. See `Engine.erase`."""
+        """Erase a contact, and send it nothing more. See `Engine.erase`."""
         async with self.turn:
-            return self.engine.erase(contact, suppress=suppress)
+            erased = self.engine.erase(contact, suppress=suppress)
+            self.outbox.drop(erased)
+        return erased
 
-    async def stock(self, catalogue: str, items: Mapping[str, dict[str, Any] | None]) -> list[Problem | None]:
+    async def stock(
+        self,
+        catalogue: str,
+        items: Mapping[str, dict[str, Any] | None],
+        marking: Callable[[Sequence[Problem | None]], Mapping[str, str]] | None = None,
+    ) -> list[Problem | None]:
         """Put items into a catalogue or take them out. See `Engine.stock`."""
         async with self.turn:
-            return self.engine.stock(catalogue, items)
+            return self.engine.stock(catalogue, items, marking)
 
     def _settled(self, settlement: Settlement) -> None:
         if settlement.state == "pending":
@@ -272,7 +332,7 @@ class Embedded:
     def _refuse(self) -> bool:
         """Tell those who wait what the store failed with; return whether anybody waited."""
         waiting, self._queue, self._queued = self._queue, deque(), 0
-        self._tell(future for _, future in waiting)
+        self._tell(group.future for group in waiting)
         return bool(waiting)
 
     def _tell(self, futures: Iterable[asyncio.Future[list[Outcome]]]) -> None:
@@ -282,15 +342,15 @@ class Embedded:
 
     async def _accept(self) -> None:
         arrivals: list[Arrival] = []
-        parts: list[tuple[int, asyncio.Future[list[Outcome]]]] = []
+        groups: list[_Group] = []
         while self._queue and len(arrivals) < LARGEST_BATCH:
-            group, future = self._queue.popleft()
-            arrivals.extend(group)
-            parts.append((len(group), future))
+            group = self._queue.popleft()
+            arrivals.extend(group.arrivals)
+            groups.append(group)
         self._queued -= len(arrivals)
         settlements = self._take_settlements()
         try:
-            outcomes = self.engine.begin(arrivals, settlements)
+            outcomes = self.engine.begin(arrivals, settlements, _marking_of(groups))
             if len(arrivals) < SMALL_BATCH:
                 self.engine.finish()
             else:
@@ -298,15 +358,13 @@ class Embedded:
                 await asyncio.get_running_loop().run_in_executor(self._committer, self.engine.finish)
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told and the host goes on)
             self._settlements = settlements + self._settlements
-            self._failed(error, [future for _, future in parts])
+            self._failed(error, [group.future for group in groups])
             return
         self._failing_until = 0.0
         self._count(outcomes)
-        start = 0
-        for size, future in parts:
-            if not future.done():
-                future.set_result(outcomes[start : start + size])
-            start += size
+        for group, found in _parted(groups, outcomes):
+            if not group.future.done():
+                group.future.set_result(found)
 
     def _failed(self, error: Exception, waiting: Iterable[asyncio.Future[list[Outcome]]] = ()) -> None:
         """Note a failure of the store, and tell those who wait."""

@@ -13,7 +13,7 @@ clock, so no timer fires ahead of an input that was received before it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -64,6 +64,10 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 Outcome = Accepted | Duplicate | Refused
+
+Marking = Callable[[Sequence[Outcome]], Mapping[str, str]]
+"""Returns the marks to be kept with a batch, once its outcomes are known; may be asked again, with others, when the
+batch has to be folded anew."""
 
 
 class _Batch:
@@ -189,18 +193,24 @@ class Engine:
 
     # --- arrivals -----------------------------------------------------------------------------------------------------
 
-    def accept(self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = ()) -> list[Outcome]:
+    def accept(
+        self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = (), marking: Marking | None = None
+    ) -> list[Outcome]:
         """Fold a micro-batch and commit it: `begin` and `finish`. When this returns, what was accepted is durable.
 
         Raises:
             StoreError: Nothing of the batch was kept.
         """
-        outcomes = self.begin(arrivals, settlements)
+        outcomes = self.begin(arrivals, settlements, marking)
         self.finish()
         return outcomes
 
-    def begin(self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = ()) -> list[Outcome]:
+    def begin(
+        self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = (), marking: Marking | None = None
+    ) -> list[Outcome]:
         """Fold a micro-batch and write it. It is durable, and may be acknowledged, only after `finish`.
+
+        The marks that `marking` returns are kept with it.
 
         An arrival that cannot be folded (a defect of ours) is refused by itself; its neighbours are not.
 
@@ -210,18 +220,21 @@ class Engine:
         settled = list(settlements)
         self.catch_up()
         try:
-            return self._begin(arrivals, settled)
+            return self._begin(arrivals, settled, marking)
         except _DEFECTS as error:
             self.store.forget()
             if len(arrivals) != 1:
                 if settled:
                     self.store.commit(Changes(settlements=settled))
-                return [outcome for arrival in arrivals for outcome in self.accept([arrival])]
-            if settled:
-                self.store.commit(Changes(settlements=settled))
+                outcomes = [outcome for arrival in arrivals for outcome in self.accept([arrival])]
+                if marking is not None:
+                    self.store.commit(Changes(marks=dict(marking(outcomes))))
+                return outcomes
+            if settled or marking is not None:
+                marks = {} if marking is None else dict(marking([_failed(error)]))
+                self.store.commit(Changes(settlements=settled, marks=marks))
             _log.exception("input_failed", message_id=arrivals[0].message_id)
-            problem = Problem(code="internal_error", message=f"could not be processed: {type(error).__name__}")
-            return [Refused(problem)]
+            return [_failed(error)]
 
     def finish(self) -> None:
         """Make what was begun durable. May run in another thread while nothing else is asked of the engine.
@@ -238,9 +251,11 @@ class Engine:
         for item in batch.inputs:
             self.learner.observe(item)
 
-    def _begin(self, arrivals: Sequence[Arrival], settlements: list[Settlement]) -> list[Outcome]:
+    def _begin(
+        self, arrivals: Sequence[Arrival], settlements: list[Settlement], marking: Marking | None
+    ) -> list[Outcome]:
         clock, plan = self.clock, self.plan
-        keys = [ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]
+        keys = [arrival.key or ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]
         repeated = self.store.seen(keys)
         batch = _Batch(self.store.last_position())
         people = _People(self.store, arrivals)
@@ -253,7 +268,12 @@ class Engine:
             if key in repeated:
                 outcomes.append(Duplicate())
                 continue
-            owner = people.owner(arrival)
+            identities = arrival.identities
+            owner = people.known(identities[0]) if len(identities) == 1 else None
+            if owner is not None and type(arrival.what) is not Reacted:
+                new = _NOTHING_NEW
+            else:
+                owner, new = people.owner(arrival), people.unknown(arrival)
             if owner is None:
                 outcomes.append(Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY))
                 continue
@@ -261,11 +281,10 @@ class Engine:
                 if arrival.occurred_at <= horizon + DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
-            new = people.unknown(arrival)
             if new and self._tombstones and (problem := self._buried(new, arrival, now)) is not None:
                 outcomes.append(Refused(problem))
                 continue
-            others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
+            others = people.others(arrival, owner) if len(identities) > 1 else []
             position = batch.position + 1 + 2 * len(others)
             item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=position, learned=self.learner)
             if isinstance(item, Problem):
@@ -291,14 +310,20 @@ class Engine:
             outcomes.append(Accepted(batch.position, contact.id))
         if self.store.last_position() - self._whole >= LEARNED_BEHIND:
             self._keep_knowledge(batch)
+        if marking is not None:
+            batch.changes.marks.update(marking(outcomes))
         self._write(batch)
         return outcomes
+
+    def tombstone(self, identity: Identity) -> Tombstone | None:
+        """Return what is kept of an identity whose contact was erased."""
+        return self._tombstones.get(ids.identity_key(*identity))
 
     def _buried(self, identities: list[Identity], arrival: Arrival, now: int) -> Problem | None:
         """Return why nothing is taken under identities of which one was an erased contact's, or None."""
         occurred_at = now if arrival.occurred_at is None else arrival.occurred_at
         for identity in identities:
-            stone = self._tombstones.get(ids.identity_key(*identity))
+            stone = self.tombstone(identity)
             if stone is not None and (stone.suppressed or occurred_at <= stone.erased_at):
                 return Problem(
                     code="erased",
@@ -312,7 +337,7 @@ class Engine:
         contact = people.contact(into)
         for id_ in others:
             other = people.contact(id_)
-            self._fire(batch, other, now)
+            self._fire(batch, other, now, batch.position)
             state = decode_contact(encode(other))
             dissolve = Dissolve(position=batch.position + 1, received_at=now, occurred_at=now, into=into)
             absorb = Absorb(position=batch.position + 2, received_at=now, occurred_at=now, other=state)
@@ -326,18 +351,21 @@ class Engine:
                 batch.changes.identities[identity] = into
             people.moved(state.identities, into)
 
-    def _fire(self, batch: _Batch, contact: Contact, now: int) -> None:
-        """Fire what is due, apart from any input, so that the trace does not lay at its door what a timer did."""
+    def _fire(self, batch: _Batch, contact: Contact, now: int, before: int) -> None:
+        """Fire what is due, apart from any input, so that the trace does not lay at its door what a timer did.
+
+        `before` is the position of the newest record so far.
+        """
         timers = contact.timers
         if timers and timers[0].due <= now:
             effects = Effects()
             wake(self.plan, contact, now, effects)
-            batch.keep(contact, -batch.position, effects, None)
+            batch.keep(contact, -before, effects, None)
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
         timers = contact.timers
         if timers and timers[0].due <= item.received_at:
-            self._fire(batch, contact, item.received_at)
+            self._fire(batch, contact, item.received_at, item.position - 1)
             timers = contact.timers
         before = timers[0].due if timers else None
         batch.keep(contact, item.position, fold(self.plan, contact, item), before)
@@ -560,10 +588,16 @@ class Engine:
 
     # --- catalogues ---------------------------------------------------------------------------------------------------
 
-    def stock(self, catalogue: str, items: Mapping[str, dict[str, Any] | None]) -> list[Problem | None]:
+    def stock(
+        self,
+        catalogue: str,
+        items: Mapping[str, dict[str, Any] | None],
+        marking: Callable[[Sequence[Problem | None]], Mapping[str, str]] | None = None,
+    ) -> list[Problem | None]:
         """Put items into a catalogue, replacing those of the same id, or with None take them out.
 
-        Returns for each item what is wrong with it, or None: then it is kept, durably.
+        Returns for each item what is wrong with it, or None: then it is kept, durably. The marks that `marking` returns
+        are kept with them.
 
         Raises:
             StoreError: None was kept.
@@ -576,14 +610,16 @@ class Engine:
             except UNENCODABLE as error:
                 chosen.pop(id_, None)
                 problems[place] = Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")
+        self.catch_up()
+        batch = _Batch(self.store.last_position())
         if chosen:
-            self.catch_up()
-            batch = _Batch(self.store.last_position())
             position, now = batch.position + 1, self.clock.now()
             item = Stock(position=position, received_at=now, occurred_at=now, catalogue=catalogue, items=chosen)
             batch.changes.records.append(Record(position, "", ids.message_key("", f"stock:{position}"), encode(item)))
             batch.changes.items = {(catalogue, id_): attributes for id_, attributes in chosen.items()}
-            self._commit(batch)
+        if marking is not None:
+            batch.changes.marks.update(marking(problems))
+        self._commit(batch)
         return problems
 
     # --- segments -----------------------------------------------------------------------------------------------------
@@ -676,6 +712,10 @@ class _People:
         self._owners = store.resolve(asked)
         self._contacts = store.contacts(told.union(self._owners.values()))
 
+    def known(self, identity: Identity) -> str | None:
+        """Return the id of the contact who has an identity."""
+        return self._owners.get(identity)
+
     def owner(self, arrival: Arrival) -> str | Identity | None:
         """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""
         if type(arrival.what) is Reacted:
@@ -694,6 +734,8 @@ class _People:
             if contact is None:
                 return None
             self._contacts[id_] = contact
+            if contact.erased_at:
+                return None
             if not contact.merged_into:
                 return id_
             id_ = contact.merged_into
@@ -750,6 +792,11 @@ class _People:
         return contact
 
 
+def _failed(error: Exception) -> Refused:
+    problem = Problem(code="internal_error", message=f"could not be processed: {type(error).__name__}")
+    return Refused(problem)
+
+
 def _changed(new: list[AnyDefinition], old: list[AnyDefinition]) -> list[AnyDefinition]:
     before = {key_of(definition): definition for definition in old}
     return [definition for definition in new if before.get(key_of(definition)) != definition]
@@ -763,6 +810,9 @@ _DEFECTS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, UnstorableError, ValueError
 )  # fmt: skip
 """What a mistake of ours in the fold looks like: it concerns one contact, not the store."""
+
+_NOTHING_NEW: list[Identity] = []
+"""Identities of an arrival that are nobody's yet, where there are none: not to be changed."""
 
 _DONE = "done"
 _LEARNED = "learned"

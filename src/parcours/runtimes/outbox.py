@@ -17,7 +17,8 @@ import asyncio
 import contextlib
 import heapq
 import random
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import structlog
@@ -109,6 +110,11 @@ class Outbox:
         for line in self._lines.values():
             line.wake.set()
 
+    def drop(self, contacts: Collection[str]) -> None:
+        """Let go of the messages of contacts that were erased; what a channel has in hand is not tried again."""
+        for line in self._lines.values():
+            line.drop(contacts)
+
     @property
     def busy(self) -> int:
         """How many messages are under way or wait to be tried again."""
@@ -158,12 +164,15 @@ class _Line:
         self._ready: asyncio.Queue[Pending] = asyncio.Queue()
         self._waiting: list[tuple[int, int, Pending]] = []
         self._read = 0
-        self._sending = 0
+        self._sending: list[Pending] = []
+        """What the channel has in hand."""
+        self._dropped: set[int] = set()
+        """The sequences of what it had in hand when its contact was erased."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def busy(self) -> int:
-        return self._ready.qsize() + self._sending + len(self._waiting)
+        return self._ready.qsize() + len(self._sending) + len(self._waiting)
 
     @property
     def running(self) -> bool:
@@ -177,6 +186,16 @@ class _Line:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def drop(self, contacts: Collection[str]) -> None:
+        ready = [self._ready.get_nowait() for _ in range(self._ready.qsize())]
+        for item in ready:
+            if item.message.contact not in contacts:
+                self._ready.put_nowait(item)
+        self._waiting = [one for one in self._waiting if one[2].message.contact not in contacts]
+        heapq.heapify(self._waiting)
+        self._dropped.update(item.sequence for item in self._sending if item.message.contact in contacts)
+        self.wake.set()
 
     async def _feed(self) -> None:
         """Keep the queue filled from the store and from those whose pause is over."""
@@ -222,13 +241,13 @@ class _Line:
     async def _send_all(self) -> None:
         while True:
             item = await self._ready.get()
-            self._sending += 1
+            self._sending.append(item)
             try:
                 await self._send(item)
             except Exception:  # noqa: BLE001 (whatever it is, the line goes on)
                 await self._rest("outbox_failed")
             finally:
-                self._sending -= 1
+                self._sending.remove(item)
             if self._ready.qsize() < LOOK_AHEAD // 2:
                 self.wake.set()
 
@@ -257,15 +276,20 @@ class _Line:
             _log.error("channel_failed", channel=self._name, message_id=item.message.id, exc_info=defect)
 
     def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
+        if item.sequence in self._dropped:
+            return
         seconds = pause(attempts, error.retry_after, random.random())  # noqa: S311 (spreads tries; not a secret)
         due = wall_time() + int(seconds * 1000)
         again = Pending(item.sequence, item.message, attempts, due, str(error))
         heapq.heappush(self._waiting, (due, item.sequence, again))
         self._outbox.settled(Settlement(item.sequence, "pending", attempts, due, str(error)))
         self.wake.set()
-        _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=str(error))
+        said = _told(item, str(error))
+        _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=said)
 
     async def _give_up(self, item: Pending, attempts: int, error: str) -> None:
+        if item.sequence in self._dropped:
+            return
         message = item.message
         reaction = Reacted("bounced", message.id, {"channel": self._name, "error": error})
         try:
@@ -275,4 +299,9 @@ class _Line:
             self._again(item, attempts, TemporaryFailureError(f"{error} (and that cannot be kept now: {unkept})"))
             return
         self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))
-        _log.warning("message_failed", channel=self._name, message_id=message.id, error=error)
+        _log.warning("message_failed", channel=self._name, message_id=message.id, error=_told(item, error))
+
+
+def _told(item: Pending, error: str) -> str:
+    """Return an error as it is logged: providers repeat the address, and a log is not erased."""
+    return re.sub(re.escape(item.message.address), "(the address)", error, flags=re.IGNORECASE)

@@ -9,10 +9,11 @@ An interaction:
 | `contact`     | object of identities, `{"user_id": "42"}`: namespaces are `user_id`, `anonymous_id` and any of your own |
 | `occurred_at` | ISO 8601 with an offset; now when it is missing                                                         |
 | `attributes`  | object                                                                                                  |
+| `backfill`    | true for history, which counts and triggers nothing                                                     |
 
-A contact has `id`, `contact`, `occurred_at` and `attributes` (null removes one), and `consent` in the form of
-`parcours.sources.segment.read_consent`. An attribute that a channel knows as an address (`email`, `push_token`) becomes
-one, as with Segment's `identify`.
+A contact has `id`, `contact`, `occurred_at`, `attributes` (null removes one) and `backfill`, and `consent` in the form
+of `parcours.sources.segment.read_consent`, the `evidence` of it, and `lists`, such as `{"vip": true}`. An attribute
+that a channel knows as an address (`email`, `push_token`) becomes one, as with Segment's `identify`.
 
 The protocol is ours: docs/doors.md describes it. This module also has what the other doors share: `Item`, `split`,
 `identity_of`, `instant_of` and `refuse_unstorable`.
@@ -35,7 +36,15 @@ from parcours.core.gate import Arrival, Happened, Learned
 from parcours.definitions.message import CHANNELS
 from parcours.errors import Problem, did_you_mean
 from parcours.sources.addresses import address_of
-from parcours.sources.segment import EARLIEST, LARGEST_BATCH, LONGEST_ID, LONGEST_NAME, MalformedError, read_consent
+from parcours.sources.segment import (
+    EARLIEST,
+    LARGEST_BATCH,
+    LONGEST_ID,
+    LONGEST_NAME,
+    MalformedError,
+    read_consent,
+    read_evidence,
+)
 
 INTERACTIONS = "api.interactions"
 CONTACTS = "api.contacts"
@@ -46,6 +55,9 @@ NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 MOST_IDENTITIES = 16
 """Identities that one item may carry."""
+
+MOST_LISTS = 100
+"""Lists that one item may name."""
 
 _USUAL = {"user_id": 0, "anonymous_id": 2}
 """The usual namespaces, whose values are taken as they are; the number says how strong they are, others are 1."""
@@ -81,6 +93,8 @@ class ContactItem(msgspec.Struct, forbid_unknown_fields=True):
     occurred_at: datetime | None = None
     attributes: dict[str, Any] | None = None
     consent: Any = None
+    evidence: Any = None
+    lists: dict[str, bool] | None = None
     backfill: bool = False
 
 
@@ -158,7 +172,6 @@ class _Reader(Generic[_Element]):
 
 
 def _interaction(item: InteractionItem, id_: str) -> Arrival:
-    _refuse_backfill(backfill=item.backfill)
     name = checked_name(item.name, "name")
     return Arrival(
         INTERACTIONS,
@@ -166,16 +179,23 @@ def _interaction(item: InteractionItem, id_: str) -> Arrival:
         identities_in(item.contact),
         Happened(name, item.attributes if item.attributes is not None else {}),
         instant_of(item.occurred_at, "/occurred_at"),
+        item.backfill,
     )
 
 
 def _contact(item: ContactItem, id_: str) -> Arrival:
-    _refuse_backfill(backfill=item.backfill)
     learned = learned_from(item.attributes if item.attributes is not None else {})
     if item.consent is not None:
         learned.consent = read_consent(item.consent, "/consent")
+    if item.evidence is not None:
+        learned.evidence = read_evidence(item.evidence, "/evidence")
+    if item.lists:
+        if len(item.lists) > MOST_LISTS:
+            raise bad(f"there are more than {MOST_LISTS} lists", "/lists", "send them in parts")
+        learned.lists = item.lists
     identities = identities_in(item.contact)
-    return Arrival(CONTACTS, checked_id(id_), identities, learned, instant_of(item.occurred_at, "/occurred_at"))
+    occurred_at = instant_of(item.occurred_at, "/occurred_at")
+    return Arrival(CONTACTS, checked_id(id_), identities, learned, occurred_at, item.backfill)
 
 
 _interactions = _Reader(_InteractionBody, InteractionItem, _interaction)
@@ -198,11 +218,6 @@ def read_contacts(body: bytes) -> list[Item]:
         MalformedError: The body as a whole cannot be read.
     """
     return _contacts.read(body)
-
-
-def _refuse_backfill(*, backfill: bool) -> None:
-    if backfill:
-        raise bad("'backfill' is not supported yet", "/backfill", "leave it out", code="not_supported")
 
 
 # --- shared by the doors ----------------------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ REACTIONS: dict[str, tuple[str, str]] = {
 
 LONGEST_NAME = 200
 LONGEST_ID = 512
+EVIDENCE = ("by", "how")
+"""What is kept of a consent beside the consent: who recorded it, and in what way."""
 """Characters of an event's name, and of a user's or message's id."""
 
 LARGEST_BATCH = 10_000
@@ -279,6 +281,9 @@ def _identify(message: SegmentMessage) -> Learned:
     consent = attributes.pop("consent", None)
     if consent is not None:
         learned.consent = read_consent(consent, "/traits/consent")
+        evidence = attributes.pop("consent_evidence", None)
+        if evidence is not None:
+            learned.evidence = read_evidence(evidence, "/traits/consent_evidence")
     if b'"token"' in bytes(message.context):
         context = _decode(_contexts, message.context, "/context")
         if context.device is not None and context.device.token:
@@ -307,6 +312,26 @@ def read_consent(data: object, pointer: str) -> dict[str, dict[str, str]]:
             topic: _consent_state(state, f"{place}/{escape(str(topic))}" if topic else place)
             for topic, state in topics.items()
         }
+    return found
+
+
+def read_evidence(data: object, pointer: str) -> dict[str, str]:
+    """Read who recorded a consent and in what way: `{by: Ann of the shop, how: a signed form}`, each a text or left out.
+
+    Raises:
+        MalformedError: It is something else.
+    """
+    if not isinstance(data, dict):
+        raise _bad("evidence is an object", pointer, '{"by": "the shop in Lyon", "how": "a signed form"}')
+    found: dict[str, str] = {}
+    for name, text in data.items():
+        place = f"{pointer}/{escape(str(name))}"
+        if name not in EVIDENCE:
+            raise _bad(f"{name!r} is no part of evidence", place, f"its parts are {', '.join(EVIDENCE)}")
+        if not isinstance(text, str) or len(text) > LONGEST_NAME:
+            raise _bad(f"{name!r} is no text of up to {LONGEST_NAME} characters", place)
+        if text:
+            found[name] = text
     return found
 
 

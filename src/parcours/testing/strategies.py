@@ -35,6 +35,7 @@ DEVICES = ("x", "y")
 INTERACTIONS = ("Go", "Paid", "Seen")
 MESSAGES = ("news", "offer", "receipt", "ping", "nudge")
 SEGMENTS = ("locals", "regulars")
+LISTS = ("vip", "friends")
 CITIES = ("Atlanta", "Boston")
 ORDERS = ("a", "b")
 WAITS = ("6h", "12h", "1d", "36h")
@@ -281,13 +282,14 @@ _rules: st.SearchStrategy[Data] = st.sampled_from(
 
 @st.composite
 def definitions(draw: st.DrawFn) -> list[Data]:
-    """Return a whole workspace: interactions (some with rules), segments, messages and up to three journeys."""
+    """Return a whole workspace: interactions (some with rules), lists, segments, messages and up to three journeys."""
     return [
         *(
             {"kind": "interaction", "name": name, **draw(_rules)}
             for name in INTERACTIONS
             if draw(st.integers(0, 2)) == 0
         ),
+        *({"kind": "list", "name": name} for name in LISTS),
         {"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact)},
         {"kind": "segment", "name": SEGMENTS[1], "condition": draw(conditions(segments=SEGMENTS[:1]))},
         *messages(),
@@ -316,10 +318,15 @@ class Comes(msgspec.Struct, frozen=True):
     identities: Identities
     age: int
     """How long ago it occurred, in milliseconds; less than 0 is in the future."""
+    backfill: bool = False
+    """Whether it is history, which triggers nothing."""
 
 
 class Reacts(msgspec.Struct, frozen=True):
-    """Somebody reacts to a message that was sent by then: to the `choice`-th, counted round and round."""
+    """Somebody reacts to a message that was sent by then: to the `choice`-th, counted round and round.
+
+    It may be one of somebody who was erased since.
+    """
 
     choice: int
     reaction: str
@@ -330,6 +337,13 @@ class Repeats(msgspec.Struct, frozen=True):
     """The `choice`-th arrival so far comes again."""
 
     choice: int
+
+
+class Erases(msgspec.Struct, frozen=True):
+    """The `choice`-th contact there is, counted round and round, is erased."""
+
+    choice: int
+    suppress: bool
 
 
 class Passes(msgspec.Struct, frozen=True):
@@ -344,7 +358,7 @@ class Publishes(msgspec.Struct, frozen=True):
     definitions: list[Data]
 
 
-Move = Comes | Reacts | Repeats | Passes | Publishes
+Move = Comes | Reacts | Repeats | Erases | Passes | Publishes
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -390,7 +404,9 @@ def _learned(draw: st.DrawFn) -> Learned:
     if "push_token" in attributes:
         addresses["push"] = attributes["push_token"]
     consent = draw(st.dictionaries(st.sampled_from(["email", "push"]), _topics, max_size=2))
-    return Learned(attributes, addresses, consent, same=draw(st.integers(0, 4)) == 0)
+    lists = draw(st.dictionaries(st.sampled_from(LISTS), st.booleans(), max_size=2))
+    evidence = draw(st.sampled_from([{}, {"by": "till 3", "how": "asked"}])) if consent else {}
+    return Learned(attributes, addresses, consent, lists, evidence, same=draw(st.integers(0, 4)) == 0)
 
 
 _comes: st.SearchStrategy[Comes] = st.builds(
@@ -398,6 +414,7 @@ _comes: st.SearchStrategy[Comes] = st.builds(
     st.builds(Happened, st.sampled_from([*INTERACTIONS, " go "]), _attributes) | _learned(),
     _identities,
     _ages,
+    st.sampled_from([False, False, True]),
 )
 _reachable = Learned(
     {"email": "a@parcours.dev", "push_token": "token", "city": "Atlanta"},
@@ -426,39 +443,49 @@ _moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Reacts, st.integers(0, 20), st.sampled_from(REACTIONS), st.sampled_from([{}, {"channel": "email"}])),
     st.builds(Repeats, st.integers(0, 20)),
 )
+_erases: st.SearchStrategy[Move] = st.builds(Erases, st.integers(0, 5), st.booleans())
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, *, longest: int = 30, publishing: bool = True) -> Scenario:
+def scenarios(draw: st.DrawFn, *, longest: int = 30, publishing: bool = True, erasing: bool = True) -> Scenario:
     """Return a workspace and what happens in it.
 
     Args:
         draw: Given by Hypothesis.
         longest: How many moves there may be.
         publishing: Whether definitions may be published later, too.
+        erasing: Whether contacts may be erased.
     """
     known = [Comes(_reachable, (("user_id", name),), 0) for name in PEOPLE if draw(st.integers(0, 3))]
     moves = _moves | st.builds(Publishes, changes()) if publishing and draw(st.booleans()) else _moves
+    if erasing and draw(st.booleans()):
+        moves |= _erases
     # A length that is drawn by itself is often large; that of a plain list hardly ever is.
     length = draw(st.integers(3, longest))
     return Scenario(draw(definitions()), known, draw(st.lists(moves, min_size=length, max_size=length)))
 
 
+_MANY = 1_000_000
+
 # --- playing ----------------------------------------------------------------------------------------------------------
 
 
 class Step(msgspec.Struct):
-    """One thing that happened, with nothing left to be chosen: at an instant, arrivals or a publication."""
+    """One thing that happened, with nothing left to be chosen: at an instant, arrivals, a publication or an erasure."""
 
     at: int
     arrivals: list[Arrival]
     definitions: list[Data] = msgspec.field(default_factory=list)
+    erased: str = ""
+    """A contact."""
+    suppress: bool = False
 
 
 def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
     """Let a scenario happen in a new simulation that stands at `START`, and return the script of what happened."""
     script: list[Step] = []
     so_far: list[Arrival] = []
+    messages: set[str] = set()
 
     def happen(step: Step) -> None:
         script.append(step)
@@ -467,9 +494,16 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
     def come(move: Comes) -> None:
         now = simulation.clock.now()
         age = move.age or None
-        arrival = Arrival("test", f"m{len(so_far)}", move.identities, _copy(move.what), age and now - age)
+        occurred_at = age and now - age
+        arrival = Arrival("test", f"m{len(so_far)}", move.identities, _copy(move.what), occurred_at, move.backfill)
         so_far.append(arrival)
         happen(Step(now, [arrival]))
+
+    def erase(move: Erases) -> None:
+        there = [contact.id for contact in simulation.store.scan(limit=_MANY) if not contact.erased_at]
+        if there:
+            messages.update(message.id for message in simulation.messages())
+            happen(Step(simulation.clock.now(), [], [], there[move.choice % len(there)], move.suppress))
 
     for known in scenario.known:
         come(known)
@@ -484,9 +518,11 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
                 happen(Step(simulation.clock.now(), [], move.definitions))
             case Repeats() if so_far:
                 happen(Step(simulation.clock.now(), [so_far[move.choice % len(so_far)]]))
-            case Reacts() if sent := simulation.messages():
+            case Erases():
+                erase(move)
+            case Reacts() if sent := messages.union(message.id for message in simulation.messages()):
                 # Messages of different contacts are in no order that matters.
-                message = sorted(message.id for message in sent)[move.choice % len(sent)]
+                message = sorted(sent)[move.choice % len(sent)]
                 reaction = Reacted(move.reaction, message, move.attributes)
                 so_far.append(Arrival("test", f"m{len(so_far)}", (), reaction))
                 happen(Step(simulation.clock.now(), [so_far[-1]]))
@@ -501,13 +537,15 @@ def perform(simulation: Simulation, script: Iterable[Step]) -> None:
         simulation.advance(step.at)
         if step.definitions:
             simulation.publish(step.definitions)
+        if step.erased:
+            simulation.engine.erase(step.erased, suppress=step.suppress)
         if step.arrivals:
             simulation.send(*[copy_of(arrival) for arrival in step.arrivals])
 
 
 def copy_of(arrival: Arrival) -> Arrival:
     """Return an arrival that shares nothing with the given one, for an engine may keep what it is handed."""
-    return Arrival(arrival.source, arrival.message_id, arrival.identities, _copy(arrival.what), arrival.occurred_at)
+    return msgspec.structs.replace(arrival, what=_copy(arrival.what))
 
 
 def _copy(what: Any) -> Any:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from litestar import Litestar, Request, Response, get
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.openapi import OpenAPIConfig
+from litestar.routes import HTTPRoute
 
 import parcours
 from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
+from parcours.runtimes.jobs import Jobs
 from parcours.sources.webhooks import Webhook
 from parcours.web.api import CONTROLLERS
-from parcours.web.auth import Keys
+from parcours.web.api.common import guard, scope_in
+from parcours.web.auth import SCOPES, Keys
 from parcours.web.bodies import Receive, Scope, Send
 from parcours.web.doors import Doors, serves
 from parcours.web.ingest import Ingest, is_ingest
@@ -31,16 +34,19 @@ def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Respo
     return Response({"status_code": 400, "detail": "the body is nested too deeply"}, status_code=400)
 
 
-def create_app(
-    host: Embedded,
-    keys: Keys,
-    *,
-    largest_body: int,
-    webhooks: Mapping[str, Webhook] | None = None,
-    webhook_secrets: Mapping[str, str] | None = None,
-) -> Any:
-    """Return the ASGI application that serves a host. The caller starts and closes the host."""
-    telemetry = Telemetry(host)
+def guarded(api: Litestar) -> Iterator[tuple[str, str, str]]:
+    """Yield method, path and scope of everything in the API that needs a key."""
+    for route in api.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if guard in handler.resolve_guards():
+                    for method in sorted(handler.http_methods - {"OPTIONS"}):
+                        yield method, route.path_format, scope_in(handler, route.path_format, method)
+
+
+def create_api(host: Embedded, keys: Keys, largest_body: int, imports: Jobs | None = None) -> Litestar:
+    """Return the part of the application behind the doors."""
+    telemetry = Telemetry(host, keys)
 
     @get("/healthz", summary="Is it up?", include_in_schema=True)
     async def healthz() -> Response[dict[str, str]]:
@@ -54,10 +60,10 @@ def create_app(
         return Response(telemetry.text(), media_type=CONTENT_TYPE)
 
     def configure(config: AppConfig) -> AppConfig:
-        config.state = State({"host": host, "keys": keys})
+        config.state = State({"host": host, "keys": keys, "imports": imports})
         return config
 
-    api = Litestar(
+    return Litestar(
         route_handlers=[*CONTROLLERS, healthz, metrics],
         on_app_init=[configure],
         openapi_config=OpenAPIConfig(title="parcours", version=parcours.__version__, path="/schema"),
@@ -65,6 +71,20 @@ def create_app(
         exception_handlers={StoreError: _store_failed, RecursionError: _too_deep},
         logging_config=None,
     )
+
+
+def create_app(
+    host: Embedded,
+    keys: Keys,
+    *,
+    largest_body: int,
+    webhooks: Mapping[str, Webhook] | None = None,
+    webhook_secrets: Mapping[str, str] | None = None,
+    imports: Jobs | None = None,
+) -> Any:
+    """Return the ASGI application that serves a host. The caller starts and closes the host."""
+    api = create_api(host, keys, largest_body, imports)
+    keys.scopes = frozenset(SCOPES) | {scope for _, _, scope in guarded(api)}
     ingest = Ingest(host, keys, largest_body)
     doors = Doors(host, keys, largest_body, webhooks, webhook_secrets)
 

@@ -14,11 +14,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class StatusError(ParcoursError):
-    """The request is answered with this status and nothing is kept of it."""
+    """The request is answered with this status and nothing is kept of it; it may come again after some seconds."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str = "", retry_after: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.retry_after = retry_after
         self.problem = Problem(code=code, message=message, hint=hint)
 
 
@@ -50,7 +51,7 @@ async def _receive(headers: Mapping[bytes, bytes], receive: Receive, largest: in
     """Return a body as it was sent, and whether it is said or seen to be gzip."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > largest:
-        raise _too_large(largest)
+        raise too_large(largest)
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in {b"identity", b"gzip", b""}:
         raise StatusError(415, "unknown_encoding", "the body is neither plain nor gzip")
@@ -63,7 +64,7 @@ async def _receive(headers: Mapping[bytes, bytes], receive: Receive, largest: in
         part = event.get("body", b"")
         size += len(part)
         if size > largest:
-            raise _too_large(largest)
+            raise too_large(largest)
         parts.append(part)
         if not event.get("more_body"):
             break
@@ -80,7 +81,7 @@ def _unpack(body: bytes, packed: bool, largest: int) -> bytes:  # noqa: FBT001 (
     except zlib.error as error:
         raise StatusError(400, "invalid_gzip", f"the body is not gzip: {error}") from None
     if len(plain) > largest:
-        raise _too_large(largest)
+        raise too_large(largest)
     if not unpacker.eof:
         raise StatusError(400, "invalid_gzip", "the body is not complete gzip")
     if unpacker.unused_data:
@@ -88,7 +89,8 @@ def _unpack(body: bytes, packed: bool, largest: int) -> bytes:  # noqa: FBT001 (
     return plain
 
 
-def _too_large(largest: int) -> StatusError:
+def too_large(largest: int) -> StatusError:
+    """Return the answer to a body of more bytes than that."""
     return StatusError(413, "body_too_large", f"the body is larger than {largest} bytes", "send it in smaller parts")
 
 

@@ -18,8 +18,10 @@ Every item gets a result of its own, `{index, id, status, error?}`, its status b
 | 200 of a webhook | the delivery was understood, whatever became of its items: vendors leave addresses that refuse    |
 | 400    | the body cannot be read, or some items were rejected; the others were accepted                              |
 | 401    | no key or a wrong one; no signature or a wrong one                                                          |
+| 403    | the key may not send what came                                                                              |
 | 404    | there is no such webhook, or no secret is set for it                                                        |
 | 405, 413, 415 | not POST, too large, an encoding or media type we do not read                                        |
+| 429    | nothing was kept, for it is more than the key may send; send it again after `Retry-After` seconds           |
 | 503    | nothing was kept; send it again after `Retry-After` seconds                                                 |
 """
 
@@ -32,7 +34,7 @@ from urllib.parse import parse_qs
 import msgspec
 import structlog
 
-from parcours.core.gate import Arrival, Happened, admit
+from parcours.core.gate import Arrival, Happened, Learned, admit
 from parcours.errors import Problem, StoreError
 from parcours.runtimes.clocks import wall_time
 from parcours.runtimes.embedded import Embedded, OverloadedError
@@ -41,7 +43,7 @@ from parcours.sources import cloudevents
 from parcours.sources.plain import Item, read_contacts, read_interactions
 from parcours.sources.segment import MalformedError
 from parcours.sources.webhooks import Webhook, read_json
-from parcours.web.auth import Keys
+from parcours.web.auth import DEFAULT_SOURCE, NOT_ALLOWED, Holder, Keys, covers, not_allowed
 from parcours.web.bodies import Receive, Scope, Send, StatusError, read_body, read_raw_body, respond
 
 INTERACTIONS = "/v1/interactions"
@@ -49,13 +51,15 @@ CONTACTS = "/v1/contacts"
 CLOUDEVENTS = "/v1/cloudevents"
 WEBHOOKS = "/v1/webhooks/"
 TRY = "/try"
+TRY_SCOPE = "definitions:read"
+"""What a secret key needs to try a webhook."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 _READERS: dict[str, Callable[[bytes], list[Item]]] = {INTERACTIONS: read_interactions, CONTACTS: read_contacts}
-_PLACES = {"/timestamp": "/occurred_at", "/properties": "/attributes"}
-_EVENT_PLACES = {"/timestamp": "/time", "/properties": "/data"}
+_PLACES = {"/timestamp": "/occurred_at", "/properties": "/attributes", "/traits": "/attributes", "/event": "/name"}
+_EVENT_PLACES = {"/timestamp": "/time", "/properties": "/data", "/event": "/type"}
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -101,10 +105,10 @@ class Trial(msgspec.Struct):
 
 
 def serves(path: str, method: str) -> bool:
-    """Return whether a request is for one of these doors. `GET /v1/contacts` is the API's."""
-    if path.startswith(WEBHOOKS) or path in {INTERACTIONS, CLOUDEVENTS}:
+    """Return whether a request is for one of these doors. `GET /v1/contacts` and `GET /v1/interactions` are the API's."""
+    if path.startswith(WEBHOOKS) or path == CLOUDEVENTS:
         return True
-    return path == CONTACTS and method == "POST"
+    return path in {INTERACTIONS, CONTACTS} and method == "POST"
 
 
 class Doors:
@@ -138,7 +142,7 @@ class Doors:
         try:
             status, answer = await self._answer(scope, receive)
         except StatusError as error:
-            status, answer = error.status, _failure(error.problem)
+            status, answer, retry_after = error.status, _failure(error.problem), error.retry_after
         except MalformedError as error:
             status, answer = 400, _failure(error.problem)
         except (OverloadedError, StoreError) as error:
@@ -153,24 +157,43 @@ class Doors:
         if path.startswith(WEBHOOKS):
             return await self._webhook(path.removeprefix(WEBHOOKS), scope, headers, receive)
         _only_post(scope)
-        if not self._keys.may_send(_text(headers, b"authorization")):
-            raise StatusError(
-                401,
-                "wrong_key",
-                "no write key, or a wrong one",
-                "send it as a Bearer token, or as the user name of HTTP Basic authentication",
-            )
-        body = await read_body(headers, receive, self._largest)
-        if path != CLOUDEVENTS:
-            answer = await self._submit(_READERS[path](body), _PLACES)
-        else:
-            try:
-                items = cloudevents.read(_texts(headers), body)
-            except cloudevents.UnsupportedMediaError:
-                hint = f"send {cloudevents.STRUCTURED}, {cloudevents.BATCHED}, or headers that begin with ce-"
-                raise StatusError(415, "unknown_media_type", "this is no CloudEvent in JSON", hint) from None
-            answer = await self._submit(items, _EVENT_PLACES)
+        holder = self._sender(headers, path)
+        body = await read_body(headers, receive, holder.largest(self._largest))
+        if holder.revoked:
+            raise self._wrong_key()
+        try:
+            items = self._items(path, headers, body)
+        except (MalformedError, StatusError):
+            self._keys.charge(holder, 1)
+            raise
+        self._keys.charge(holder, len(items))
+        _restrict(items, path, holder)
+        answer = await self._submit(items, _EVENT_PLACES if path == CLOUDEVENTS else _PLACES)
         return (400 if answer.rejected else 200), answer
+
+    def _sender(self, headers: Mapping[bytes, bytes], path: str) -> Holder:
+        """Return who sends, if the key is right and something may be sent with it at this path."""
+        holder = self._keys.sender(_text(headers, b"authorization"))
+        if holder is None:
+            raise self._wrong_key()
+        if not ((holder.interactions and path != CONTACTS) or (holder.contacts and path != INTERACTIONS)):
+            raise not_allowed()
+        return holder
+
+    def _wrong_key(self) -> StatusError:
+        return self._keys.wrong_key(
+            "no write key, or a wrong one",
+            "send it as a Bearer token, or as the user name of HTTP Basic authentication",
+        )
+
+    def _items(self, path: str, headers: Mapping[bytes, bytes], body: bytes) -> list[Item]:
+        if path != CLOUDEVENTS:
+            return _READERS[path](body)
+        try:
+            return cloudevents.read(_texts(headers), body)
+        except cloudevents.UnsupportedMediaError:
+            hint = f"send {cloudevents.STRUCTURED}, {cloudevents.BATCHED}, or headers that begin with ce-"
+            raise StatusError(415, "unknown_media_type", "this is no CloudEvent in JSON", hint) from None
 
     async def _submit(self, items: list[Item], places: Mapping[str, str]) -> Answer:
         """Hand on what could be read, and return what became of each item.
@@ -206,8 +229,8 @@ class Doors:
     ) -> tuple[int, object]:
         name, trial, rest = path.partition(TRY)
         webhook = None if rest else self._webhooks.get(name)
-        if trial and not self._keys.may_manage(_text(headers, b"authorization")):
-            raise StatusError(401, "wrong_key", "no secret key, or a wrong one", "send it as a Bearer token")
+        if trial:
+            self._check_trial(headers)
         secret = self._secrets.get(name, "")
         if webhook is None or not (secret or trial):
             hint = f"set PARCOURS_WEBHOOK_{name.upper().replace('-', '_')}_SECRET" if webhook is not None else ""
@@ -228,6 +251,14 @@ class Doors:
                 _log.warning("webhook_item_rejected", webhook=name, id=result.id, problem=str(result.error))
         return 200, answer
 
+    def _check_trial(self, headers: Mapping[bytes, bytes]) -> None:
+        holder = self._keys.manager(_text(headers, b"authorization"))
+        if holder is None:
+            raise self._keys.wrong_key("no secret key, or a wrong one", "send it as a Bearer token")
+        self._keys.charge(holder, 1)
+        if not covers(holder.key.scopes, TRY_SCOPE):
+            raise StatusError(403, "not_allowed", f"the key lacks the scope {TRY_SCOPE}")
+
     def _try(self, webhook: Webhook, headers: Mapping[str, str], body: bytes, refusal: str) -> Trial:
         payload = read_json(body)
         items = webhook.items(headers, payload, body)
@@ -245,6 +276,25 @@ class Doors:
         admitted = admit(self._host.engine.plan, arrival, [], received_at=now, horizon=now, position=0)
         problem = _placed(admitted, _PLACES) if isinstance(admitted, Problem) else None
         return _shown(arrival, problem)
+
+
+def _restrict(items: list[Item], path: str, holder: Holder) -> None:
+    """Tell ids of one key's source from those of another's, and refuse what the key may not send.
+
+    The source of a CloudEvent is in the event.
+    """
+    source = holder.key.source
+    if source != DEFAULT_SOURCE and path != CLOUDEVENTS:
+        for item in items:
+            if item.arrival is not None:
+                item.arrival.source += f".{source}"
+    if holder.interactions and holder.contacts:
+        return
+    for item in items:
+        if item.arrival is None:
+            continue
+        if not (holder.contacts if isinstance(item.arrival.what, Learned) else holder.interactions):
+            item.arrival, item.problem = None, NOT_ALLOWED
 
 
 def _shown(arrival: Arrival, problem: Problem | None) -> Preview:

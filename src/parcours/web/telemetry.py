@@ -9,13 +9,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from parcours.runtimes.embedded import Embedded
+from parcours.web.auth import Keys
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Figures(Collector):
-    def __init__(self, host: Embedded) -> None:
+    def __init__(self, host: Embedded, keys: Keys) -> None:
         self._host = host
+        self._keys = keys
 
     def collect(self) -> Iterator[Metric]:
         host = self._host
@@ -39,17 +41,23 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "parcours_busy_messages", "Messages being sent or waiting to be retried.", host.outbox.busy
         )
+        refused = CounterMetricFamily(
+            "parcours_refused_requests", "Requests that were refused because of their key.", labels=["reason"]
+        )
+        refused.add_metric(["wrong_key"], self._keys.wrong)
+        refused.add_metric(["rate_limited"], self._keys.limited)
+        yield refused
         counts = host.store.counts()
         yield GaugeMetricFamily("parcours_log_records", "Records in the log.", counts["records"])
         yield GaugeMetricFamily("parcours_contacts", "Contacts.", counts["contacts"])
 
 
 class Telemetry:
-    """The figures of one host."""
+    """The figures of one host and of the keys it is asked with."""
 
-    def __init__(self, host: Embedded) -> None:
+    def __init__(self, host: Embedded, keys: Keys | None = None) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Figures(host))
+        self._registry.register(_Figures(host, keys or Keys()))
 
     def text(self) -> bytes:
         """Return all figures in Prometheus' text format."""

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from litestar import Controller
 
+from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.contacts import ContactsApi
-from parcours.web.api.definitions import DefinitionsApi
+from parcours.web.api.definitions import DefinitionsApi, WordsApi
+from parcours.web.api.imports import ImportsApi
+from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
+from parcours.web.api.keys import KeysApi
+from parcours.web.api.lists import ListsApi
+from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
 
-CONTROLLERS: list[type[Controller]] = [DefinitionsApi, ReportApi, ContactsApi]
+CONTROLLERS: list[type[Controller]] = [
+    DefinitionsApi,
+    WordsApi,
+    PacksApi,
+    ReportApi,
+    ContactsApi,
+    ContactAttributesApi,
+    ListsApi,
+    CataloguesApi,
+    InteractionsApi,
+    KeysApi,
+    ImportsApi,
+]

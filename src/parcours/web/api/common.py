@@ -7,26 +7,69 @@ from typing import Any
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
 from parcours.core.inputs import Input, WorkspaceInput
 from parcours.runtimes.embedded import Embedded
-from parcours.web.auth import Keys
+from parcours.web.auth import Holder, Keys, covers, scope_of
+from parcours.web.bodies import StatusError
 
 DEEPEST = 100
 """How deep the values of a contact are shown; what is nested deeper stands as "…"."""
 
 
-def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """Let only a secret key pass."""
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let only a secret key pass that has the scope of the path.
+
+    A handler states its scope with `opt={"scope": "contacts:read"}`; one that does not has the one that
+    `parcours.web.auth.scope_of` makes of its path.
+    """
+    # Asynchronous, though nothing is awaited: the framework would run it in a thread, beside the doors.
     keys: Keys = connection.app.state["keys"]
-    if not keys.may_manage(connection.headers.get("authorization")):
+    holder = keys.manager(connection.headers.get("authorization"))
+    if holder is None:
+        refusal = keys.wrong_key("no secret key, or a wrong one", "send it as a Bearer token")
         raise NotAuthorizedException(
-            detail="no secret key, or a wrong one: send it as a Bearer token", headers={"WWW-Authenticate": "Bearer"}
+            detail=f"{refusal.message}: {refusal.hint}", headers={"WWW-Authenticate": "Bearer"}
         )
+    try:
+        keys.charge(holder, 1)
+    except StatusError as error:
+        raise HTTPException(
+            status_code=error.status, detail=str(error), headers={"Retry-After": str(error.retry_after)}
+        ) from None
+    scope = scope_in(handler, connection.scope["path_template"], str(connection.scope.get("method")))
+    if not covers(holder.key.scopes, scope):
+        raise PermissionDeniedException(detail=f"the key lacks the scope {scope}")
+    _check_size(connection, holder)
+    connection.scope["auth"] = holder
+
+
+def scope_in(handler: BaseRouteHandler, path: str, method: str) -> str:
+    """Return the scope that a key needs for a handler: the one it states, or that of its path and method."""
+    stated = handler.opt.get("scope")
+    return stated if isinstance(stated, str) else scope_of(path, method)
+
+
+def _check_size(connection: ASGIConnection[Any, Any, Any, Any], holder: Holder) -> None:
+    """Refuse a body that is larger than the key may send; the limit of the service is the framework's to keep."""
+    largest = holder.key.largest_body
+    if largest is None:
+        return
+    length = connection.headers.get("content-length", "")
+    if length.isdigit() and int(length) > largest:
+        raise HTTPException(status_code=413, detail=f"the body is larger than {largest} bytes, as the key has it")
+    if not length and "transfer-encoding" in connection.headers:
+        raise HTTPException(status_code=411, detail="the size of bodies with this key is limited: send content-length")
+
+
+def caller_of(request: Request[Any, Any, Any]) -> Holder:
+    """Return with whose key a request came."""
+    holder: Holder = request.scope["auth"]
+    return holder
 
 
 def host_of(request: Request[Any, Any, Any]) -> Embedded:

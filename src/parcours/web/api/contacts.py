@@ -1,18 +1,63 @@
-"""Contacts over the API."""
+"""Contacts over the API: found, shown, changed, exported, erased."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Controller, Request, get
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, FromQuery
+from litestar import Controller, Request, delete, get, patch, post, put
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.response import Stream
 
+from parcours.conditions.parse import shown
 from parcours.core.contact import Contact
-from parcours.core.ids import is_contact_id
-from parcours.ports import Store
+from parcours.core.gate import Learned
+from parcours.core.inputs import Reaction, Update
+from parcours.definitions.message import CHANNELS
+from parcours.ports import Moment, Store
+from parcours.runtimes.embedded import Embedded
+from parcours.sources.plain import learned_from, refuse_unstorable
+from parcours.sources.segment import MalformedError
 from parcours.web.api.common import as_object, guard, host_of
+from parcours.web.api.people import (
+    FILTERS,
+    Entry,
+    MessageRow,
+    Place,
+    add_messages,
+    arrival_of,
+    cursor_of,
+    entry_of,
+    find,
+    identity_in,
+    is_of,
+    iso,
+    look_up,
+    message_row,
+    moments,
+    page,
+    parts_of,
+    place_in,
+    problem_of,
+    refusal,
+    submit,
+)
+from parcours.web.api.search import (
+    MOST_FOUND,
+    Filter,
+    in_segment,
+    is_there,
+    on_list,
+    search,
+    that_satisfy,
+    with_attribute,
+    with_text,
+)
+
+EXPORT_VERSION = 1
+"""Of the shape of an export; it goes up when something is taken away or means something else."""
 
 
 class TimelineRow(msgspec.Struct):
@@ -37,13 +82,180 @@ class ContactView(msgspec.Struct):
     trace: list[TraceRow]
 
 
-class ContactsApi(Controller):
-    """Contacts, one by one."""
+class ContactRow(msgspec.Struct):
+    """A contact that was found."""
 
-    path = "/v1"
+    id: str
+    identities: list[tuple[str, str]]
+    attributes: dict[str, Any]
+    lists: list[str]
+    """Those it is on."""
+    last_at: int
+    """When something happened to it last, or to its runs."""
+    last_time: str
+
+
+class Found(msgspec.Struct):
+    """Contacts in the order of ids. `next` goes on behind them; it is null at the end."""
+
+    contacts: list[ContactRow]
+    next: str | None
+    complete: bool
+    """Whether the page is full or the last. If not, it took too long: ask again with `next`."""
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Who is looked for."""
+
+    condition: dict[str, Any]
+    limit: int = 50
+    after: str = ""
+
+
+class Timeline(msgspec.Struct):
+    """What happened to a contact, newest first. `next` is `before` of the next page; null at the end."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+class ConsentRow(msgspec.Struct):
+    """The consent for a channel, or for a topic of it."""
+
+    channel: str
+    topic: str
+    """Empty for the channel as a whole."""
+    state: str
+    at: int | None
+    """When it was given or withdrawn."""
+    time: str | None
+
+
+class ConsentChange(msgspec.Struct):
+    """What was said of a consent, once."""
+
+    channel: str
+    topic: str
+    state: str
+    at: int
+    """When it was said."""
+    time: str
+    received_at: int
+    received_time: str
+    by: str
+    """Who recorded it, if that was told."""
+    how: str
+    """In what way, if that was told."""
+    source: str
+    """The door and the sender it came from."""
+    reaction: str
+    """`unsubscribed` or `complained`, if it was said in a reaction to a message."""
+    message: str
+    """The message it was a reaction to."""
+    position: int
+    contact: str
+
+
+class Consents(msgspec.Struct):
+    """The consent of a contact as it is, and what was said of it, newest first. `next` is `before` of the next page."""
+
+    consent: list[ConsentRow]
+    history: list[ConsentChange]
+    next: str | None
+
+
+class Evidence(msgspec.Struct, forbid_unknown_fields=True):
+    """Who recorded a consent, and in what way."""
+
+    by: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    how: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class NewConsent(msgspec.Struct, forbid_unknown_fields=True):
+    """A consent that is given or withdrawn."""
+
+    channel: str
+    state: Literal["opted_in", "opted_out", "unknown"]
+    topic: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    evidence: Evidence = msgspec.field(default_factory=Evidence)
+
+
+class ContactChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What is known of a contact from now on. An attribute that is null is removed, others stay."""
+
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    lists: dict[str, bool] = msgspec.field(default_factory=dict)
+
+
+class Erasure(msgspec.Struct):
+    """What was erased."""
+
+    contact: str
+    erased: list[str]
+    """The contact, and everyone who had become part of it."""
+    suppressed: bool
+    """Whether nothing more is taken under their identities."""
+    records: int
+    """Inputs of which nothing is left but that they were."""
+    messages: int
+    """Messages that are gone."""
+    cancelled: int
+    """Of these, messages that had not been sent yet."""
+
+
+class ContactsApi(Controller):
+    """Contacts."""
+
+    path = "/v1/contacts"
     guards = [guard]  # noqa: RUF012 (the framework's form)
 
-    @get("/contacts/{contact:str}", summary="One contact")
+    @get("/", summary="Search contacts")
+    async def find(
+        self,
+        request: Request[Any, Any, Any],
+        identity: FromQuery[str | None] = None,
+        text: FromQuery[str] = "",
+        attribute: FromQuery[list[str] | None] = None,
+        on: Annotated[str | None, QueryParameter(name="list")] = None,
+        segment: FromQuery[str | None] = None,
+        limit: FromQuery[int] = 50,
+        after: FromQuery[str] = "",
+    ) -> Found:
+        """Return the contacts that pass every filter given, in the order of ids.
+
+        `identity` is `namespace:value`; `text` is looked for in identities and in attributes that are text, without
+        regard to case; `attribute` is `name:value`, more than once for several.
+        """
+        host = host_of(request)
+        plan, now = host.engine.plan, host.engine.clock.now()
+        filters: list[Filter] = [with_attribute(one) for one in attribute or ()]
+        if text:
+            filters.append(with_text(text))
+        if on is not None:
+            filters.append(on_list(plan, on))
+        if segment is not None:
+            filters.append(in_segment(plan, segment, now))
+        if identity is None:
+            return await _found(host, filters, limit, after)
+        identity_in(identity)
+        async with host.turn:
+            host.engine.catch_up()
+            state = look_up(host, identity)
+        fits = state is not None and is_there(state) and all(test(state) for test in filters)
+        return Found([_row(state)] if state is not None and fits else [], None, complete=True)
+
+    @post("/search", summary="Search contacts by a condition", status_code=200, opt={"scope": "contacts:read"})
+    async def search(self, request: Request[Any, Any, Any], data: JSONBody[Wanted]) -> Found:
+        """Return the contacts for whom a condition is true now.
+
+        It may ask for attributes, consent, segments in force, and for interactions that a definition in force counts in
+        the same way; others nobody counted.
+        """
+        host = host_of(request)
+        test = that_satisfy(host.engine.plan, data.condition, host.engine.clock.now())
+        return await _found(host, [test], data.limit, data.after)
+
+    @get("/{contact:str}", summary="One contact")
     async def contact(
         self, request: Request[Any, Any, Any], contact: FromPath[str], limit: FromQuery[int] = 100
     ) -> ContactView:
@@ -54,39 +266,170 @@ class ContactsApi(Controller):
         """
         host = host_of(request)
         async with host.turn:
+            return _view(host.store, find(host, contact), max(1, min(limit, MOST_FOUND)))
+
+    @patch("/{contact:str}", summary="Change a contact")
+    async def change(
+        self, request: Request[Any, Any, Any], contact: FromPath[str], data: JSONBody[ContactChange]
+    ) -> ContactRow:
+        """Set attributes and lists. What is left out stays; an attribute that is null is removed."""
+        learned = learned_from(data.attributes)
+        learned.lists = data.lists
+        return _row(await _learn(host_of(request), contact, learned, {"attributes": data.attributes}))
+
+    @delete("/{contact:str}", summary="Erase a contact", status_code=200)
+    async def erase(
+        self,
+        request: Request[Any, Any, Any],
+        contact: FromPath[str],
+        suppress: FromQuery[bool] = False,  # noqa: FBT002 (a query parameter)
+    ) -> Erasure:
+        """Erase everything about a contact and those who became part of it; nothing brings it back.
+
+        With `suppress=true`, nothing more is taken under any of its identities.
+        """
+        host = host_of(request)
+        async with host.turn:
+            state = find(host, contact)
+            everyone = parts_of(host.store, state)
+            records = sum(len(host.store.history(id_, _EVERYTHING)) for id_ in everyone)
+            messages = [posted.state for id_ in everyone for posted in host.store.posted(id_, _EVERYTHING)]
+        try:
+            erased = await host.erase(state.id, suppress=suppress)
+        except KeyError:  # by somebody else, meanwhile
+            detail = f"the contact {shown(contact)} was erased"
+            raise HTTPException(status_code=404, detail=detail, extra={"code": "erased"}) from None
+        return Erasure(state.id, erased, suppress, records, len(messages), messages.count("pending"))
+
+    @get("/{contact:str}/timeline", summary="What happened to a contact")
+    async def timeline(
+        self,
+        request: Request[Any, Any, Any],
+        contact: FromPath[str],
+        kind: FromQuery[list[str] | None] = None,
+        limit: FromQuery[int] = 50,
+        before: FromQuery[str] = "",
+    ) -> Timeline:
+        """Return inputs with what was decided at them, and what timers decided, newest first, page by page.
+
+        `kind` narrows it, more than once for several: `interaction`, `update`, `reaction`, `merge`, `enter`, `timer`;
+        `message` for what sent a message or did not, `step` for what moved somebody in a journey.
+        """
+        host, kinds = host_of(request), kind or []
+        for one in kinds:
+            if one not in FILTERS:
+                raise HTTPException(status_code=400, detail=f"kind: {shown(one)} is none of {', '.join(FILTERS)}")
+        place = place_in(before, Place) if before else None
+        async with host.turn:
+            everyone = parts_of(host.store, find(host, contact))
+
+        def pick(id_: str, moment: Moment) -> Entry | None:
+            entry = entry_of(id_, moment)
+            return entry if is_of(entry, kinds) else None
+
+        entries, after = await page(host, everyone, _limited(limit), place, pick)
+        async with host.turn:
             host.engine.catch_up()
-            return _view(host.store, contact, max(1, min(limit, 1_000)))
+            add_messages(host.store, entries)
+        return Timeline(entries, cursor_of(after) if after is not None else None)
+
+    @get("/{contact:str}/consent", summary="The consent of a contact")
+    async def consent(
+        self,
+        request: Request[Any, Any, Any],
+        contact: FromPath[str],
+        limit: FromQuery[int] = 50,
+        before: FromQuery[str] = "",
+    ) -> Consents:
+        """Return the consent as it is, and what was said of it: when, by whom and in what way, newest first."""
+        host = host_of(request)
+        place = place_in(before, Place) if before else None
+        async with host.turn:
+            state = find(host, contact)
+            everyone = parts_of(host.store, state)
+        rows, after = await page(host, everyone, _limited(limit), place, lambda *moment: _changes(*moment) or None)
+        history = [change for changes in rows for change in changes]
+        return Consents(_consent(state), history, cursor_of(after) if after is not None else None)
+
+    @put("/{contact:str}/consent", summary="Set a consent", status_code=200)
+    async def set_consent(
+        self, request: Request[Any, Any, Any], contact: FromPath[str], data: JSONBody[NewConsent]
+    ) -> list[ConsentRow]:
+        """Give or withdraw the consent for a channel, or for a topic of it, and return all as it is then."""
+        if data.channel not in CHANNELS:
+            detail = f"channel: {shown(data.channel)} is none of {', '.join(CHANNELS)}"
+            raise HTTPException(status_code=400, detail=detail)
+        evidence = {"by": data.evidence.by, "how": data.evidence.how}
+        learned = Learned(
+            consent={data.channel: {data.topic: data.state}},
+            evidence={name: text for name, text in evidence.items() if text},
+        )
+        fields = {"topic": data.topic, "evidence": evidence}
+        return _consent(await _learn(host_of(request), contact, learned, fields))
+
+    @get("/{contact:str}/export", summary="Everything about a contact")
+    async def export(self, request: Request[Any, Any, Any], contact: FromPath[str]) -> Stream:
+        """Return everything that is kept of a contact and of those who became part of it, as one JSON document."""
+        host = host_of(request)
+        async with host.turn:
+            state = find(host, contact)
+            everyone = parts_of(host.store, state)
+        name = f'attachment; filename="contact-{state.id}.json"'
+        return Stream(
+            _exported(host, state, everyone),
+            media_type="application/json",
+            headers={"Content-Disposition": name, "Cache-Control": "no-store"},
+        )
 
 
-def _view(store: Store, contact: str, limit: int) -> ContactView:
-    found = contact
-    if ":" in contact:
-        namespace, _, value = contact.partition(":")
-        found = store.resolve([(namespace, value)]).get((namespace, value), "")
-    state = store.contacts([found]).get(found) if is_contact_id(found) else None
-    while state is not None and state.merged_into:
-        state = store.contacts([state.merged_into]).get(state.merged_into)
-    if state is None:
-        raise NotFoundException(detail=f"there is no contact {contact!r}: give an id, or user_id:VALUE")
-    everyone = _parts(store, state)
+_EVERYTHING = 10**9
+_encode = msgspec.json.Encoder().encode
+
+
+def _limited(limit: int) -> int:
+    return max(1, min(limit, MOST_FOUND))
+
+
+async def _found(host: Embedded, filters: Sequence[Filter], limit: int, after: str) -> Found:
+    behind = place_in(after, tuple[str])[0] if after else ""
+    rows, last, complete = await search(host, filters, _limited(limit), behind)
+    return Found([_row(contact) for contact in rows], cursor_of([last]) if last is not None else None, complete)
+
+
+def _row(contact: Contact) -> ContactRow:
+    shown_as = as_object(contact)
+    lists = [name for name, membership in contact.lists.items() if membership.member]
+    return ContactRow(
+        contact.id, contact.identities, shown_as["attributes"], lists, contact.time, iso(contact.time)
+    )  # fmt: skip
+
+
+async def _learn(host: Embedded, reference: str, learned: Learned, fields: dict[str, Any]) -> Contact:
+    """Let something become known of a contact, and return it as it is then. `fields` hold what the caller wrote."""
+    try:
+        refuse_unstorable(fields)
+    except MalformedError as error:
+        raise refusal(error.problem) from None
+    async with host.turn:
+        arrival = arrival_of(host, find(host, reference), learned)
+    (outcome,) = await submit(host, [arrival])
+    problem = problem_of(outcome)
+    if problem is not None:
+        raise refusal(problem)
+    async with host.turn:
+        return find(host, reference)
+
+
+# --- one contact ------------------------------------------------------------------------------------------------------
+
+
+def _view(store: Store, state: Contact, limit: int) -> ContactView:
+    everyone = parts_of(store, state)
     return ContactView(
         contact=as_object(state),
         inputs=_newest_inputs(store, everyone, limit),
         trace=_newest_traces(store, everyone, limit),
     )
-
-
-def _parts(store: Store, contact: Contact) -> list[str]:
-    """Return the ids of a contact and of everyone who became part of it, and of them."""
-    found = [contact.id]
-    waiting = list(contact.merged)
-    while waiting:
-        id_ = waiting.pop()
-        if id_ not in found:
-            found.append(id_)
-            part = store.contacts([id_]).get(id_)
-            waiting += part.merged if part is not None else []
-    return found
 
 
 def _newest_inputs(store: Store, contacts: list[str], limit: int) -> list[TimelineRow]:
@@ -100,3 +443,130 @@ def _newest_traces(store: Store, contacts: list[str], limit: int) -> list[TraceR
     if len(contacts) > 1:
         rows.sort(key=lambda row: -row[1][-1].at)
     return [TraceRow(position, [as_object(entry) for entry in entries]) for position, entries in rows[:limit]]
+
+
+# --- consent ----------------------------------------------------------------------------------------------------------
+
+
+def _consent(contact: Contact) -> list[ConsentRow]:
+    rows = []
+    for channel, topics in contact.consent.items():
+        for topic, state in topics.items():
+            at = contact.consented.get(channel, {}).get(topic)
+            rows.append(ConsentRow(channel, topic, state, at, iso(at) if at is not None else None))
+    return sorted(rows, key=lambda row: (row.channel, row.topic))
+
+
+def _changes(contact: str, moment: Moment) -> list[ConsentChange]:
+    """Return what was said of consent at a moment."""
+    item = moment.record.input() if moment.record is not None else None
+    said: dict[str, dict[str, str]] = {}
+    by = how = reaction = message = ""
+    if isinstance(item, Update):
+        said, by, how = item.consent, item.evidence.get("by", ""), item.evidence.get("how", "")
+    elif (
+        isinstance(item, Reaction) and item.reaction in {"unsubscribed", "complained"} and "channel" in item.attributes
+    ):
+        said = {str(item.attributes["channel"]): {str(item.attributes.get("topic", "")): "opted_out"}}
+        reaction, message = item.reaction, item.message
+    else:
+        return []
+    at, received_at = item.occurred_at, item.received_at
+    return [
+        ConsentChange(
+            channel=channel,
+            topic=topic,
+            state=state,
+            at=at,
+            time=iso(at),
+            received_at=received_at,
+            received_time=iso(received_at),
+            by=by,
+            how=how,
+            source=item.source,
+            reaction=reaction,
+            message=message,
+            position=moment.position,
+            contact=contact,
+        )
+        for channel, topics in said.items()
+        for topic, state in topics.items()
+    ]
+
+
+# --- everything -------------------------------------------------------------------------------------------------------
+
+
+async def _exported(host: Embedded, state: Contact, everyone: Sequence[str]) -> AsyncIterator[bytes]:
+    """Yield an export, part by part; it ends with whether it is complete, which it is unless somebody erased."""
+    yield _encode(_head(host, state, everyone))[:-1] + b',"timeline":['
+    history: list[ConsentChange] = []
+    complete, between = True, b""
+    async for found in moments(host, everyone):
+        if not (complete := await _stays(host, state.id)):
+            break
+        for contact, moment in found:
+            history += _changes(contact, moment)
+            yield between + _encode(entry_of(contact, moment, whole=True))
+            between = b","
+    yield b'],"consent_history":' + _encode(history) + b',"messages":['
+    between = b""
+    for contact in everyone if complete else ():
+        before = 0
+        while complete:
+            async with host.turn:
+                host.engine.catch_up()
+                posted = host.store.posted(contact, _MESSAGES, before)
+            if not posted:
+                break
+            for one in posted:
+                row = _encode(_exported_message(message_row(one), one.message.attributes))
+                yield between + row
+                between = b","
+            before = posted[-1].sequence
+            complete = await _stays(host, state.id)
+    yield b'],"complete":' + _encode(complete) + b"}"
+
+
+_MESSAGES = 500
+"""Messages that are read in one turn."""
+
+
+async def _stays(host: Embedded, contact: str) -> bool:
+    """Return whether a contact has not been erased meanwhile."""
+    async with host.turn:
+        host.engine.catch_up()
+        state = host.store.contacts([contact]).get(contact)
+    return state is not None and not state.erased_at
+
+
+def _exported_message(row: MessageRow, attributes: dict[str, Any]) -> dict[str, Any]:
+    return msgspec.structs.asdict(row) | {"attributes": attributes}
+
+
+def _head(host: Embedded, state: Contact, everyone: Sequence[str]) -> dict[str, Any]:
+    now = host.engine.clock.now()
+    known = as_object(state)
+
+    def since(at: int | None) -> dict[str, Any]:
+        return {"at": at, "time": iso(at) if at is not None else None}
+
+    return {
+        "export": EXPORT_VERSION,
+        "exported_at": now,
+        "exported_time": iso(now),
+        "contact": state.id,
+        "parts": [id_ for id_ in everyone if id_ != state.id],
+        "identities": [{"namespace": namespace, "value": value} for namespace, value in state.identities],
+        "attributes": [
+            {"name": name, "value": value, **since(state.changed.get(name))}
+            for name, value in known["attributes"].items()
+        ],
+        "addresses": state.addresses,
+        "consent": _consent(state),
+        "lists": [
+            {"name": name, "member": membership.member, **since(membership.at)}
+            for name, membership in state.lists.items()
+        ],
+        "state": known,
+    }

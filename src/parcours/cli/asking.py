@@ -1,0 +1,98 @@
+"""What the commands share that ask a running service about its data: the question, the answer, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from parcours.cli.client import call, refused
+from parcours.cli.console import OUT, write
+from parcours.errors import ParcoursError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the service answered, as JSON.")]
+Contact = Annotated[
+    str, typer.Argument(metavar="CONTACT", help="An identity such as user_id:42, or the id of a contact.")
+]
+
+_WRONG_KEY = (401, 403)
+
+
+def ask(
+    method: str,
+    url: str,
+    path: Sequence[str],
+    secret_key: str,
+    body: dict[str, Any] | None = None,
+    pairs: Iterable[tuple[str, object]] = (),
+) -> dict[str, Any]:
+    """Return what a service answered; a body that was accepted in part is an answer, too.
+
+    Args:
+        method: Of HTTP.
+        url: Of the service.
+        path: The parts of the path below `/v1`, not yet quoted.
+        secret_key: The key that may use the API.
+        body: What is sent along.
+        pairs: Of the query; those with an empty value are left out.
+
+    Raises:
+        ParcoursError: It refuses.
+    """
+    place = "/".join(quote(part, safe="") for part in path)
+    query = urlencode([(name, value) for name, value in pairs if value not in {"", None}])
+    status, answer = call(method, f"{url}/v1/{place}{'?' if query else ''}{query}", secret_key, body)
+    if status < 400 or "results" in answer:  # noqa: PLR2004 (HTTP)
+        return answer
+    if status in _WRONG_KEY:
+        raise refused(status, answer)
+    raise ParcoursError(" ".join(str(answer.get("detail", answer)).split())[:_SHOWN])
+
+
+_SHOWN = 1_000
+"""Characters of an answer that an error repeats."""
+
+
+def as_json(value: Any) -> None:
+    """Print a value as JSON for machines."""
+    write(None, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as a table."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(text(cell)) for cell in row))  # as text: a value may look like markup
+    OUT.print(table)
+
+
+def text(value: object) -> str:
+    """Return a value as people read it in a cell."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def attributes_in(given: Iterable[str]) -> dict[str, Any]:
+    """Return attributes written `name=value`: a value that is JSON is that, any other is text.
+
+    Raises:
+        ParcoursError: One is not written so.
+    """
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise ParcoursError(f"{one!r} is no attribute with a value", hint="write for example price=59.90")
+        try:
+            found[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            found[name] = value
+    return found

@@ -1,0 +1,379 @@
+"""What the API says of people, shared by its controllers: who is meant, their timeline, and times people can read."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import heapq
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from litestar.exceptions import HTTPException, NotFoundException
+
+from parcours.conditions.parse import shown
+from parcours.core.contact import Contact
+from parcours.core.effects import Trace, What
+from parcours.core.gate import Arrival, Learned
+from parcours.core.ids import is_contact_id
+from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Interaction, Reaction, Update
+from parcours.errors import Problem, StoreError
+from parcours.ports import Identity, Moment, Posted, Store
+from parcours.runtimes.embedded import Embedded, OverloadedError
+from parcours.runtimes.engine import Outcome, Refused
+from parcours.sources.plain import identity_of
+from parcours.sources.segment import MalformedError
+from parcours.web.api.common import as_object
+
+SLICE = 200
+"""Moments of a timeline that are read in one turn."""
+
+PATIENCE = 2.0
+"""Seconds after which what goes through many contacts or moments answers with what it has."""
+
+SOURCE = "api"
+"""The source of what comes in by the API; message ids are told apart by it."""
+
+T = TypeVar("T")
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Place(NamedTuple):
+    """Where a timeline goes on: behind this moment."""
+
+    position: int
+    row: int
+    contact: str
+
+
+def iso(instant: int) -> str:
+    """Return an instant as ISO 8601 in UTC; nothing for one beyond the calendar."""
+    try:
+        text = (_START + timedelta(milliseconds=instant)).isoformat(timespec="milliseconds")
+    except OverflowError:
+        return ""
+    return text.replace(".000+00:00", "Z").replace("+00:00", "Z")
+
+
+def cursor_of(place: Sequence[int | str]) -> str:
+    """Return a place as the text that a caller hands back to go on there."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def place_in(cursor: str, form: type[T]) -> T:
+    """Return the place that a cursor stands for.
+
+    Raises:
+        HTTPException: It is none of ours.
+    """
+    try:
+        found = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return msgspec.json.decode(found, type=form)
+    except (ValueError, msgspec.DecodeError):
+        raise HTTPException(status_code=400, detail="the cursor is none that was answered as 'next'") from None
+
+
+# --- who is meant -----------------------------------------------------------------------------------------------------
+
+
+def identity_in(reference: str) -> Identity:
+    """Return the identity written `namespace:value`.
+
+    Raises:
+        HTTPException: It is none.
+    """
+    namespace, colon, value = reference.partition(":")
+    try:
+        if not colon:
+            raise HTTPException(status_code=400, detail=f"{shown(reference)} is no identity: write user_id:VALUE")
+        return identity_of(namespace, value, "")
+    except MalformedError as error:
+        raise HTTPException(status_code=400, detail=f"{shown(reference)}: {error.problem}") from None
+
+
+def look_up(host: Embedded, reference: str) -> Contact | None:
+    """Return who is meant by an id or an identity, or None; for one who became part of another, the other.
+
+    Whoever was erased is returned as they are: empty. Whoever calls holds the host's turn.
+    """
+    store = host.store
+    id_ = reference
+    if ":" in reference:
+        identity = identity_in(reference)
+        id_ = store.resolve([identity]).get(identity, "")
+    state = store.contacts([id_]).get(id_) if is_contact_id(id_) else None
+    while state is not None and state.merged_into:
+        state = store.contacts([state.merged_into]).get(state.merged_into)
+    return state
+
+
+def find(host: Embedded, reference: str) -> Contact:
+    """Return who is meant by an id or an identity. Whoever calls holds the host's turn.
+
+    Raises:
+        HTTPException: 404, there is no such contact, or it was erased.
+    """
+    host.engine.catch_up()
+    state = stone = None
+    with contextlib.suppress(HTTPException):  # what is no identity is nobody's
+        state = look_up(host, reference)
+        if state is None and ":" in reference:
+            stone = host.engine.tombstone(identity_in(reference))
+    if stone is not None or (state is not None and state.erased_at):
+        detail = f"the contact {shown(reference)} was erased"
+        raise HTTPException(status_code=404, detail=detail, extra={"code": "erased"})
+    if state is None:
+        raise NotFoundException(detail=f"there is no contact {shown(reference)}: give an id, or user_id:VALUE")
+    return state
+
+
+def parts_of(store: Store, contact: Contact) -> list[str]:
+    """Return the ids of a contact and of everyone who became part of it, and of them."""
+    found: dict[str, None] = {}
+    waiting = [contact.id]
+    while waiting:
+        id_ = waiting.pop()
+        if id_ not in found:
+            found[id_] = None
+            part = store.contacts([id_]).get(id_)
+            waiting += part.merged if part is not None else []
+    return list(found)
+
+
+# --- what is said of them ---------------------------------------------------------------------------------------------
+
+
+def arrival_of(host: Embedded, contact: Contact, learned: Learned) -> Arrival:
+    """Return what makes something known of a contact, now. Whoever calls holds the host's turn.
+
+    It occurs at the present instant, so that it is refused, and makes nobody new, when the contact is erased meanwhile.
+    """
+    identities = tuple(contact.identities[:1])
+    return Arrival(SOURCE, str(uuid.uuid4()), identities, learned, host.engine.clock.now())
+
+
+async def submit(host: Embedded, arrivals: Sequence[Arrival]) -> list[Outcome]:
+    """Let arrivals come in.
+
+    Raises:
+        HTTPException: 503, nothing was kept.
+    """
+    try:
+        return await host.submit(arrivals)
+    except (OverloadedError, StoreError) as error:
+        raise HTTPException(status_code=503, detail=str(error), headers={"Retry-After": "1"}) from None
+
+
+def problem_of(outcome: Outcome) -> Problem | None:
+    """Return why an arrival was refused, with its pointer in the words of the API; None when it was not."""
+    if not isinstance(outcome, Refused):
+        return None
+    pointer = outcome.problem.pointer
+    if pointer == "/traits" or pointer.startswith("/traits/"):
+        pointer = "/attributes" + pointer.removeprefix("/traits")
+    return msgspec.structs.replace(outcome.problem, pointer=pointer)
+
+
+def refusal(problem: Problem) -> HTTPException:
+    """Return the answer that tells what is wrong with a request."""
+    return HTTPException(status_code=400, detail=str(problem), extra=msgspec.to_builtins(problem))
+
+
+# --- their timeline ---------------------------------------------------------------------------------------------------
+
+
+class Decision(msgspec.Struct):
+    """One decision."""
+
+    at: int
+    time: str
+    what: str
+    journey: str
+    version: int
+    run: str
+    step: str
+    reason: str
+    detail: dict[str, Any] | None
+
+
+class MessageRow(msgspec.Struct):
+    """A message, and what has become of it."""
+
+    id: str
+    message: str
+    version: int
+    channel: str
+    address: str
+    journey: str
+    run: str
+    decided_at: int
+    decided_time: str
+    state: str
+    """`pending`, `sent` or `failed`."""
+    attempts: int
+    error: str
+
+
+class Entry(msgspec.Struct):
+    """Something in somebody's life: an input with what was decided at it, or what timers decided after it."""
+
+    kind: str
+    """`interaction`, `update`, `reaction`, `merge`, `enter`, `expired`, or `timer`."""
+    at: int
+    """When it was received, or the timer fired."""
+    time: str
+    contact: str
+    """Whose it is: the contact's, or that of somebody who became part of it."""
+    position: int
+    """The place of the input in the log; of the one before, for a timer."""
+    occurred_at: int | None
+    occurred_time: str | None
+    input: dict[str, Any] | None
+    decisions: list[Decision]
+    messages: list[MessageRow]
+    """Those that were decided here."""
+
+
+_KINDS = {
+    Interaction: "interaction",
+    Update: "update",
+    Reaction: "reaction",
+    Absorb: "merge",
+    Dissolve: "merge",
+    Enter: "enter",
+    Erase: "erase",
+}
+OF_DECISIONS = {
+    "message": (What.SENT, What.SUPPRESSED),
+    "step": (What.ENTERED, What.ARRIVED, What.BRANCHED, What.ENDED),
+}
+"""Kinds of moments that are told by what was decided at them."""
+
+FILTERS = (*dict.fromkeys([*_KINDS.values(), "expired", "timer"]), *OF_DECISIONS)
+"""The kinds by which a timeline can be narrowed."""
+
+
+def entry_of(contact: str, moment: Moment, *, whole: bool = False) -> Entry:
+    """Return a moment for people. With `whole`, a merge shows the other as it was then; else its id alone."""
+    decisions = [decision_of(entry) for entry in moment.trace]
+    if moment.record is None:
+        at = decisions[0].at if decisions else 0
+        return Entry("timer", at, iso(at), contact, moment.position, None, None, None, decisions, [])
+    item = moment.record.input()
+    told = as_object(item)
+    if isinstance(item, Absorb) and not whole:
+        told["other"] = item.other.id
+    kind = _KINDS.get(type(item), "expired")
+    at, occurred_at = item.received_at, item.occurred_at
+    return Entry(kind, at, iso(at), contact, moment.position, occurred_at, iso(occurred_at), told, decisions, [])
+
+
+def decision_of(entry: Trace) -> Decision:
+    """Return an entry of the trace for people."""
+    return Decision(time=iso(entry.at), **{name: getattr(entry, name) for name in entry.__struct_fields__})
+
+
+def message_row(posted: Posted) -> MessageRow:
+    """Return a message for people."""
+    message = posted.message
+    return MessageRow(
+        message.id,
+        message.message,
+        message.version,
+        message.channel,
+        message.address,
+        message.journey,
+        message.run,
+        message.decided_at,
+        iso(message.decided_at),
+        posted.state,
+        posted.attempts,
+        posted.error,
+    )
+
+
+def is_of(entry: Entry, kinds: Sequence[str]) -> bool:
+    """Return whether an entry is of one of the kinds; of any, when there is none."""
+    if not kinds or entry.kind in kinds:
+        return True
+    wanted = {what for kind in kinds for what in OF_DECISIONS.get(kind, ())}
+    return any(decision.what in wanted for decision in entry.decisions)
+
+
+async def moments(
+    host: Embedded, everyone: Sequence[str], before: Place | None = None
+) -> AsyncIterator[list[tuple[str, Moment]]]:
+    """Yield the moments of several contacts in slices, newest first; the engine works on between two slices."""
+    while True:
+        async with host.turn:
+            host.engine.catch_up()
+            found = _slice(host.store, everyone, before)
+        if not found:
+            return
+        yield found
+        contact, moment = found[-1]
+        before = Place(moment.position, moment.row, contact)
+        await asyncio.sleep(0)
+
+
+def _slice(store: Store, everyone: Sequence[str], before: Place | None) -> list[tuple[str, Moment]]:
+    def of(contact: str) -> list[tuple[Place, Moment]]:
+        limit = None
+        if before is not None:
+            position, row, last = before
+            # Two contacts may have moments of one place; they stand in the order of ids, the last first.
+            limit = position, row + (contact < last)
+        return [
+            (Place(moment.position, moment.row, contact), moment) for moment in store.timeline(contact, SLICE, limit)
+        ]
+
+    merged = heapq.merge(*map(of, everyone), key=lambda pair: pair[0], reverse=True)
+    return [(place.contact, moment) for place, moment in islice(merged, SLICE)]
+
+
+async def page(
+    host: Embedded,
+    everyone: Sequence[str],
+    limit: int,
+    before: Place | None,
+    pick: Callable[[str, Moment], T | None],
+) -> tuple[list[T], Place | None]:
+    """Return up to `limit` of what is picked from moments, newest first, and where to go on; None at the end.
+
+    It stops after a while with what there is.
+    """
+    end = time.monotonic() + PATIENCE
+    rows: list[T] = []
+    async for found in moments(host, everyone, before):
+        for contact, moment in found:
+            row = pick(contact, moment)
+            if row is not None:
+                rows.append(row)
+                if len(rows) == limit:
+                    return rows, Place(moment.position, moment.row, contact)
+        if time.monotonic() > end:
+            return rows, Place(moment.position, moment.row, contact)
+    return rows, None
+
+
+def add_messages(store: Store, entries: Sequence[Entry]) -> None:
+    """Put beside each decision to send the message it came to. Whoever calls holds the host's turn."""
+    wanted: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        for decision in entry.decisions:
+            if decision.what == What.SENT and decision.detail is not None:
+                wanted.setdefault(entry.contact, {})[decision.detail["message_id"]] = entry
+    for contact, places in wanted.items():
+        before = 0
+        while places and (found := store.posted(contact, SLICE, before)):
+            for posted in found:
+                if (place := places.pop(posted.message.id, None)) is not None:
+                    place.messages.append(message_row(posted))
+            before = found[-1].sequence
+    for entry in entries:
+        entry.messages.reverse()
