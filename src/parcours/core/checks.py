@@ -58,7 +58,7 @@ class Checks:
     def __init__(self, declares: Declares, label: str, pointer: str) -> None:
         self._label = label
         self._pointer = pointer
-        self._known = declares.attributes.keys()
+        self._known = frozenset(declares.attributes)
         self._strict = declares.strict
         self._checks = [
             _Check(name, attribute.type, _KINDS[attribute.type], attribute.required)
