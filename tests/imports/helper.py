@@ -41,9 +41,7 @@ def sales(path: Path, rows: int, *, wrong: int = 0) -> Path:
     return path
 
 
-def importer(
-    engine: Engine, path: Path, *options: str, rows: int = 100, apart: bool = False, **more: Any
-) -> Importer:
+def importer(engine: Engine, path: Path, *options: str, rows: int = 100, apart: bool = False, **more: Any) -> Importer:
     opened = open_import(
         path,
         plain_spec(spec_from_options(options)),

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 import parcours
-from parcours.cli import catalogues, contacts, definitions, imports, interactions, keys, lists, packs, serve, simulate
+from parcours.cli import (
+    catalogues,
+    contacts,
+    definitions,
+    dumps,
+    imports,
+    interactions,
+    keys,
+    lists,
+    packs,
+    serve,
+    simulate,
+)
 from parcours.cli.console import ERR, OUT
 from parcours.errors import ParcoursError
 
@@ -32,6 +44,7 @@ COMMANDS = (
 for _command in COMMANDS:
     app.command()(_command)
 app.command("import")(imports.import_)
+app.command()(dumps.dump)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")

@@ -143,7 +143,7 @@ class _Work:
             # What was loaded until now stays; what comes and goes holds no circles to look for.
             gc.collect()
             gc.freeze()
-            gc.set_threshold(200_000, 20, 50)
+            gc.set_threshold(2_000_000, 20, 50)
             if self._dry_run:
                 rehearsal = Rehearsal(opened.rows, engine, file=self._file.name, learn=self._learn, create=self._create)
                 return self._rehearse(rehearsal, opened.found)
@@ -254,11 +254,12 @@ def _bar(file: Path) -> Iterator[Callable[[int, Tally], None]]:
     with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bar:
         task = bar.add_task(file.name, total=file.stat().st_size, rows=0, speed=0.0, rejected=0)
         started = time.perf_counter()
-        first: list[int] = []
+        before = -1
 
         def tell(place: int, tally: Tally) -> None:
-            first.append(tally.rows) if not first else None
-            speed = (tally.rows - first[0]) / max(time.perf_counter() - started, 1e-9)
+            nonlocal before
+            before = tally.rows if before < 0 else before
+            speed = (tally.rows - before) / max(time.perf_counter() - started, 1e-9)
             bar.update(task, completed=place, rows=tally.rows, speed=speed, rejected=tally.rejected)
 
         yield tell

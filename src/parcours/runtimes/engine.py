@@ -235,6 +235,10 @@ class Engine:
                 self.store.commit(Changes(settlements=settled, marks=marks))
             _log.exception("input_failed", message_id=arrivals[0].message_id)
             return [_failed(error)]
+        except BaseException:
+            # What was folded is not kept, and must not be written with a later batch.
+            self.store.forget()
+            raise
 
     def finish(self) -> None:
         """Make what was begun durable. May run in another thread while nothing else is asked of the engine.
@@ -268,12 +272,7 @@ class Engine:
             if key in repeated:
                 outcomes.append(Duplicate())
                 continue
-            identities = arrival.identities
-            owner = people.known(identities[0]) if len(identities) == 1 else None
-            if owner is not None and type(arrival.what) is not Reacted:
-                new = _NOTHING_NEW
-            else:
-                owner, new = people.owner(arrival), people.unknown(arrival)
+            owner, new = people.whose(arrival)
             if owner is None:
                 outcomes.append(Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY))
                 continue
@@ -284,7 +283,7 @@ class Engine:
             if new and self._tombstones and (problem := self._buried(new, arrival, now)) is not None:
                 outcomes.append(Refused(problem))
                 continue
-            others = people.others(arrival, owner) if len(identities) > 1 else []
+            others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
             position = batch.position + 1 + 2 * len(others)
             item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=position, learned=self.learner)
             if isinstance(item, Problem):
@@ -712,9 +711,14 @@ class _People:
         self._owners = store.resolve(asked)
         self._contacts = store.contacts(told.union(self._owners.values()))
 
-    def known(self, identity: Identity) -> str | None:
-        """Return the id of the contact who has an identity."""
-        return self._owners.get(identity)
+    def whose(self, arrival: Arrival) -> tuple[str | Identity | None, list[Identity]]:
+        """Return what `owner` and `unknown` do, quickly for the usual: one identity, of somebody known."""
+        identities = arrival.identities
+        if len(identities) == 1 and type(arrival.what) is not Reacted:
+            known = self._owners.get(identities[0])
+            if known is not None:
+                return known, _NOTHING_NEW
+        return self.owner(arrival), self.unknown(arrival)
 
     def owner(self, arrival: Arrival) -> str | Identity | None:
         """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""

@@ -18,7 +18,7 @@ import msgspec
 
 from parcours.core import ids
 from parcours.core.gate import Arrival, Learned, admit, admit_item
-from parcours.errors import Problem, StoreError
+from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.runtimes.embedded import Embedded, OverloadedError
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
 
@@ -241,7 +241,12 @@ class _Batch:
             tally.reject(problem)
         length = self._before.rejects
         if job.rejects is not None:
-            length = job.rejects.write(length, rejected)
+            try:
+                length = job.rejects.write(length, rejected)
+            except ParcoursError as error:
+                # The rows are taken, without a mark: who goes on finds them known, and these rejected once more.
+                job.broken = error
+                return {}
         last = self._parts[-1]
         job.begun = Progress(checkpoint=last.checkpoint, rejects=length, at=job.now(), place=last.place, tally=tally)
         return job.mark(job.begun)
@@ -298,6 +303,8 @@ class Importer:
         self._fingerprint = fingerprint
         self._engine = engine
         self._tell = tell
+        self.broken: ParcoursError | None = None
+        """Why rejected rows could not be written."""
         self.resumed = 0
         """Rows that an import before, which was cut off, had taken."""
         before = progress_in(engine.store.marks(), fingerprint)
@@ -326,6 +333,10 @@ class Importer:
                 gathered, count = [], 0
         if gathered:
             yield _Batch(self, gathered)
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
 
     def _missing_lists(self, batch: _Batch) -> list[dict[str, Any]]:
         if not self._create:
@@ -359,6 +370,7 @@ class Importer:
                     # Meanwhile the batch before was written to the disk, which needs no interpreter.
                     if kept is not None:
                         kept.result()
+                        self._check()
                         self._tell(self.begun)
                     if batch.catalogue:
                         batch.leave_out(engine.store.items(batch.catalogue, list(batch.items)))
@@ -370,6 +382,7 @@ class Importer:
                     kept = committer.submit(engine.finish)
                 if kept is not None:
                     kept.result()
+                    self._check()
                 done = self._end()
                 engine.accept([], marking=lambda _: self._last_mark(done))
                 engine.flush()
@@ -401,6 +414,7 @@ class Importer:
         try:
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 await self._keep(host, batch)
+                self._check()
                 self._tell(self.begun)
             done = self._end()
             await _again(lambda: host.submit([], lambda _: self._last_mark(done)))

@@ -7,6 +7,7 @@ from litestar import Controller
 from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.contacts import ContactsApi
 from parcours.web.api.definitions import DefinitionsApi, WordsApi
+from parcours.web.api.dump import DumpApi
 from parcours.web.api.imports import ImportsApi
 from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
 from parcours.web.api.keys import KeysApi
@@ -26,4 +27,5 @@ CONTROLLERS: list[type[Controller]] = [
     InteractionsApi,
     KeysApi,
     ImportsApi,
+    DumpApi,
 ]

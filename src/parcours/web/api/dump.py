@@ -1,0 +1,45 @@
+"""Everything that is kept, over the API, page by page, in the shapes that an import reads."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from litestar import Controller, Request, get
+from litestar.exceptions import ClientException
+from litestar.params import FromPath, FromQuery
+
+from parcours.runtimes.dump import page
+from parcours.web.api.common import guard, host_of
+
+
+class DumpPage(msgspec.Struct):
+    """Some rows. `after` goes on behind them; it is null at the end."""
+
+    rows: list[dict[str, Any]]
+    after: str | None
+
+
+class DumpApi(Controller):
+    """What is kept."""
+
+    path = "/v1/dump"
+    guards = [guard]  # noqa: RUF012 (the framework's form)
+
+    @get("/{kind:str}", summary="Everything of a kind, page by page", opt={"scope": "dump:read"})
+    async def dump(
+        self,
+        request: Request[Any, Any, Any],
+        kind: FromPath[Literal["contacts", "interactions", "lists", "items"]],
+        after: FromQuery[str] = "",
+        catalogue: FromQuery[str] = "",
+    ) -> DumpPage:
+        """Return rows in the shapes that an import reads. A page may be empty and not be the last."""
+        host = host_of(request)
+        if kind == "interactions" and after and not (after.isascii() and after.isdigit() and len(after) < _DIGITS):
+            raise ClientException(detail="'after' is not what a page before had")
+        async with host.turn:
+            return DumpPage(*page(host.engine, kind, after, catalogue=catalogue))
+
+
+_DIGITS = 19
