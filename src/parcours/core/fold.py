@@ -62,7 +62,7 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             contact.identities += item.identities
     if fresh:
         contact.revision = plan.revision
-    if plan.watch.segments:
+    if plan.watch.segments and not isinstance(item, Erased):
         _watch(plan, contact, item, effects, fresh=fresh)
     return effects
 

@@ -17,29 +17,30 @@ from bisect import insort
 from collections.abc import Collection, Iterable
 
 from parcours.core.advance import enter
-from parcours.core.contact import Contact, Membership, Timer
-from parcours.core.effects import Effects, Trace, What
+from parcours.core.contact import Contact, Membership, Sent, Timer
+from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
-from parcours.core.memory import remember_reaction
-from parcours.core.plan import Plan
+from parcours.core.memory import remember_message, remember_reaction
+from parcours.core.plan import MESSAGES, Plan
 from parcours.core.watch import Watched
 
 MOST_ROUNDS = 10
 """How often segments are looked at again for what their journeys did: more than any chain that makes sense."""
 
 
-def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], effects: Effects) -> None:
+def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], effects: Effects) -> None:
     """Let a contact catch up with a plan that it has not been folded with yet. The contact is changed.
 
-    `past` are its inputs from before the publication that made the plan, oldest first; they are only looked at when
-    the contact lacks memories (`plan.lacks_history`). The result is the same whenever this is done, as long as nothing
+    `past` are its inputs from before the publication that made the plan, and `sent` the messages sent to it, oldest
+    first; they are only looked at when the contact lacks memories (`plan.lacks_history`). The result is the same
+    whenever this is done, as long as nothing
     was folded in between.
     """
     since, contact.revision = contact.revision, plan.revision
     if contact.merged_into or contact.erased_at:
         return
     if plan.lacks_history(since):
-        _remember_again(plan, contact, past, since)
+        _remember_again(plan, contact, past, sent, since)
     watched = plan.watch.segments
     for name in [name for name in contact.segments if name not in watched]:
         del contact.segments[name]
@@ -57,8 +58,12 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], effects: Effec
             _start(plan, contact, (name,), plan.revised_at, plan.revised_position, effects)
 
 
-def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], since: int) -> None:
+def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], since: int) -> None:
     lacking = {id_ for id_, revision in plan.needed.items() if revision > since}
+    if MESSAGES in lacking:
+        contact.messages.clear()
+        for message in sent:
+            remember_message(contact, message.id, Sent(message.message, message.channel, message.decided_at))
     for id_ in lacking:
         contact.counters.pop(id_, None)
         contact.figures.pop(id_, None)
@@ -73,7 +78,7 @@ def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], since: 
             for memory in route.memories:
                 if memory.need.id in lacking:
                     memory.take(contact, item)
-        elif isinstance(item, Reaction) and plan.remembers_messages:
+        elif isinstance(item, Reaction) and MESSAGES in lacking:
             remember_reaction(contact, item.message, item.reaction, item.occurred_at)
 
 

@@ -63,6 +63,10 @@ DEFAULT_MAX_AGE = parse_duration("6h")
 """How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
 
 
+MESSAGES = "messages"
+"""What stands among the needs for the messages sent to a contact; ids of needs are hexadecimal."""
+
+
 class Question(msgspec.Struct, frozen=True):
     """A condition, ready to be asked and ready to be shown."""
 
@@ -201,6 +205,8 @@ class Plan:
             id_: known.needed[id_] if _covers(known.needs.get(id_), need) else revision
             for id_, need in self.needs.items()
         }
+        if self.remembers_messages:
+            self.needed[MESSAGES] = known.needed.get(MESSAGES, revision)
         wanted: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             name: ((), ()) for name, definition in self.workspace.segments.items() if definition.live
         }

@@ -23,7 +23,7 @@ from parcours.conditions.durations import parse_duration
 from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects
+from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, wake
 from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
@@ -391,12 +391,17 @@ class Engine:
         if contact.revision == plan.revision or not contact.time:
             return None
         past: list[Input] = []
+        sent: list[Message] = []
         if plan.lacks_history(contact.revision):
-            records = [record for id_ in self._parts(contact) for record in self.store.history(id_, _EVERYTHING)]
+            parts = self._parts(contact)
+            if plan.remembers_messages:
+                posted = [item for id_ in parts for item in self.store.posted(id_, _EVERYTHING)]
+                sent = [item.message for item in sorted(posted, key=lambda item: item.sequence)]
+            records = [record for id_ in parts for record in self.store.history(id_, _EVERYTHING)]
             records.sort(key=lambda record: record.position)
             past = [record.input() for record in records if record.position <= plan.revised_position]  # type: ignore[misc]  # they concern a contact
         effects = Effects()
-        bring_up(plan, contact, past, effects)
+        bring_up(plan, contact, past, sent, effects)
         return effects
 
     def _write(self, batch: _Batch) -> None:

@@ -155,7 +155,9 @@ class _Replay:
             if record.contact in parts and record.position <= self.plan.revised_position
         ]
         effects = Effects()
-        bring_up(self.plan, contact, past, effects)  # type: ignore[arg-type]  # they concern a contact
+        posted = sorted((item.sequence, item.message) for id_ in parts for item in self.store.posted(id_, EVERYTHING))
+        sent = [message for _, message in posted]
+        bring_up(self.plan, contact, past, sent, effects)  # type: ignore[arg-type]  # they concern a contact
         self.keep(contact, 0, effects, Changes())
 
     def contact(self, id_: str) -> Contact:
