@@ -230,7 +230,7 @@ def test_scenarios_come_to_something():
     reasons: set[str] = set()
     suppressed: set[bool] = set()
 
-    @examples(150)
+    @examples(300)
     @seed(1)
     @given(scenarios())
     def look(scenario: Scenario) -> None:

@@ -74,10 +74,13 @@ def enter(
     position: int,
     now: int,
     effects: Effects,
+    *,
+    cause: str = "",
 ) -> None:
     """Start a run, if the journey's rule of re-entry allows it; a refusal leaves its reason in the trace.
 
-    `attributes` are those of what started it and `position` its place in the log.
+    `attributes` are those of what started it and `position` its place in the log, 0 for time alone. `cause` tells what
+    started it from everything else that may; the position, when it is empty.
     """
     name = journey.name
     key = key_of(attributes, journey.key) if journey.key else ""
@@ -93,7 +96,14 @@ def enter(
     facts = {fact: attributes[fact] for fact in journey.facts if fact in attributes} if journey.facts else {}
     token = Token(1, "", now)
     run = Run(
-        ids.derive(contact.id, name, key, str(position)), name, journey.version, key, now, position, facts, [token]
+        ids.derive(contact.id, name, key, cause or str(position)),
+        name,
+        journey.version,
+        key,
+        now,
+        position,
+        facts,
+        [token],
     )
     if journey.once:
         contact.past.setdefault(name, {})[key] = now

@@ -47,7 +47,10 @@ def under_way(runs: dict[str, Run], key: str) -> bool:
 
 
 class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
-    """Something that comes due. Timers fire in the order of due time, then of creation."""
+    """Something that comes due. Timers fire in the order of due time, then of creation.
+
+    A timer of a watched segment has no journey, and the segment's name in place of the run.
+    """
 
     due: int
     created: int
@@ -109,6 +112,10 @@ class Contact(msgspec.Struct, array_like=True):
     """When everything about the contact was erased, 0 for never. Nothing else is left of it then."""
     figures: dict[str, list[tuple[int, int, Any]]] = msgspec.field(default_factory=dict)
     """Need id to entries of matching interactions: when it occurred, its place in the log, and a value. Sorted."""
+    segments: dict[str, Membership] = msgspec.field(default_factory=dict)
+    """Watched segments to whether the contact is a member, and since when it is or is not."""
+    revision: int = 0
+    """The revision of the plan that the contact was brought up to."""
     messages: dict[str, Sent] = msgspec.field(default_factory=dict)
     """Message id to the latest messages sent, oldest first, where some condition asks for messages."""
 

@@ -26,6 +26,10 @@ class What:
     SENT = "sent"
     SUPPRESSED = "suppressed"
     ENDED = "ended"
+    JOINED = "joined"
+    """A watched segment was entered; the reason names it."""
+    LEFT = "left"
+    """A watched segment was left; the reason names it."""
     MERGED = "merged"
     """Two contacts became one; the detail names the other."""
 

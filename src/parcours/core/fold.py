@@ -11,6 +11,7 @@ The rules this file keeps, in the order they are applied to an input received at
 | 2     | the input becomes part of the contact: attributes, consent, addresses; counters of the conditions in force   |
 | 3     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
 | 4     | journeys are entered, so that a run never sees the input that started it                                     |
+| 5     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
 
 An interaction that its definition does not count goes no further than the trace. One that is late (older than the
 journey's `max_age`) is counted and neither moves nor starts a run. An input that concerns nothing leaves no trace but
@@ -20,14 +21,17 @@ its record in the log.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from parcours.core.advance import Walk, ask_in_run, end_run, enter, key_of, resume, time_is_up
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
+from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import CompiledBranch, CompiledJourney, Plan, Route
+from parcours.core.watch import Watched
 
 
 def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
@@ -37,6 +41,7 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     timers = contact.timers
     if timers and timers[0].due <= now:
         wake(plan, contact, now, effects)
+    fresh = not contact.time
     contact.time = now
     match item:
         case Interaction():
@@ -55,7 +60,34 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
+    if fresh:
+        contact.revision = plan.revision
+    if plan.watch.segments and not isinstance(item, Erased):
+        _watch(plan, contact, item, effects, fresh=fresh)
     return effects
+
+
+def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, *, fresh: bool) -> None:
+    """Look at the watched segments that an input may have touched. A new contact is held against all of them."""
+    watch = plan.watch
+    touched: dict[str, Watched] = {}
+    if fresh or isinstance(item, Absorb):
+        touched = watch.segments
+    elif isinstance(item, Interaction):
+        touched = {watched.name: watched for watched in watch.by_interaction.get(item.name, ())}
+    elif isinstance(item, Update):
+        of_attributes = (watched for name in item.attributes for watched in watch.by_attribute.get(name, ()))
+        of_lists = (watched for name in item.lists for watched in watch.by_list.get(name, ()))
+        touched = {watched.name: watched for watched in chain(of_attributes, of_lists)}
+        if item.consent:
+            touched |= {watched.name: watched for watched in watch.by_consent}
+    elif isinstance(item, Reaction):
+        touched = {watched.name: watched for watched in chain(watch.by_consent, watch.by_message)}
+    if effects.messages:
+        touched = touched | {watched.name: watched for watched in watch.by_message}
+    if touched and not contact.merged_into and not contact.erased_at:
+        silent = isinstance(item, Interaction | Update) and item.backfill
+        look(plan, contact, touched.values(), item.received_at, item.position, effects, silent=silent)
 
 
 def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
@@ -67,12 +99,18 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
     while timers and timers[0].due <= now:
         timer = timers.pop(0)
         contact.time = timer.due
+        if not timer.journey:
+            come_due(plan, contact, timer, effects)
+            continue
+        sent = len(effects.messages)
         run = contact.runs[timer.journey][timer.run]
         walk = _walk(plan, contact, run, timer.due, effects)
         if timer.token == 0:
             end_run(walk, "max_duration")
             continue
         time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
+        if len(effects.messages) > sent and plan.watch.by_message:
+            look(plan, contact, plan.watch.by_message, timer.due, 0, effects)
 
 
 def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) -> Walk:

@@ -10,6 +10,8 @@
 | what did that version say?                   | `texts[name, version]`                        |
 | what does a contact remember?                | `needs[id]`, a `Need`                         |
 | are messages remembered?                     | `remembers_messages`                          |
+| which segments are kept exact?               | `watch`, a `Watch`                            |
+| must a contact be brought up to this plan?   | `revision`                                    |
 
 A plan never changes. Publishing makes another, from the one before and the definitions published, so the log of
 publications makes the same plans again.
@@ -38,6 +40,7 @@ from parcours.conditions.text import describe
 from parcours.conditions.to_python import Test, compile_condition
 from parcours.core.checks import Checks
 from parcours.core.memory import Memory, memories_of
+from parcours.core.watch import Watch, watch
 from parcours.definitions.common import Condition
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import (
@@ -58,6 +61,10 @@ from parcours.errors import InvalidDefinitionError
 
 DEFAULT_MAX_AGE = parse_duration("6h")
 """How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
+
+
+MESSAGES = "messages"
+"""What stands among the needs for the messages sent to a contact; ids of needs are hexadecimal."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -109,6 +116,9 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     key: str
     segment: Question | None
     """What a contact read from the segment must satisfy."""
+    watches: str
+    """The segment that is entered by entering or leaving it; empty for none."""
+    on_leaving: bool
     facts: tuple[str, ...]
     """The attributes of the trigger that later conditions look at; a run remembers these."""
     reacts: bool
@@ -151,6 +161,10 @@ class Plan:
         journeys: dict[str, dict[int, CompiledJourney]],
         messages: dict[str, CompiledMessage],
         texts: dict[tuple[str, int], MessageDefinition],
+        *,
+        before: Plan | None = None,
+        at: int = 0,
+        position: int = 0,
     ) -> None:
         self.workspace = workspace
         self.journeys = journeys
@@ -165,15 +179,71 @@ class Plan:
         self.remembers_messages = False
         """Whether some condition asks for the messages sent to a contact."""
         self.contact_checks = Checks(workspace.settings.contacts, "the workspace", "/traits")
+        self.revision = self.revised_at = self.revised_position = 0
+        self.needed: dict[str, int] = {}
+        """Need to the revision from which it is kept as it is now."""
+        self.watch = Watch()
+        self.announced: dict[str, int] = {}
+        """Journeys that those who are members already enter, to the revision from which they do."""
         self._index()
+        self._revise(before, at, position)
+
+    def lacks_history(self, revision: int) -> bool:
+        """Return whether a contact that was brought up to a revision lacks memories that its history would give."""
+        return revision < self._remembering
+
+    def asks_everybody(self, revision: int) -> bool:
+        """Return whether something is watched since a revision that contacts must be held against without an input."""
+        watched = (segment.revision for segment in self.watch.segments.values())
+        return any(since > revision for since in (*watched, *self.announced.values()))
+
+    def _revise(self, before: Plan | None, at: int, position: int) -> None:
+        """Say from when on what is remembered and watched is, and whether contacts have to be brought up."""
+        known = before if before is not None else _Nothing
+        revision = known.revision + 1
+        self.needed = {
+            id_: known.needed[id_] if _covers(known.needs.get(id_), need) else revision
+            for id_, need in self.needs.items()
+        }
+        if self.remembers_messages:
+            self.needed[MESSAGES] = known.needed.get(MESSAGES, revision)
+        wanted: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+            name: ((), ()) for name, definition in self.workspace.segments.items() if definition.live
+        }
+        for journey in self.newest.values():
+            if journey.watches and journey.definition.state == "live":
+                entered, left = wanted.get(journey.watches, ((), ()))
+                if journey.on_leaving:
+                    wanted[journey.watches] = entered, (*left, journey.name)
+                else:
+                    wanted[journey.watches] = (*entered, journey.name), left
+        whole = {name: _with_segments(self.segments[name], self.segments) for name in wanted}
+        self.watch = watch(wanted, whole, known.watch, revision, at)
+        for name in sorted(name for entered, _ in wanted.values() for name in entered):
+            entry = self.newest[name].definition.entry
+            if isinstance(entry, SegmentEntry) and entry.existing:
+                self.announced[name] = known.announced.get(name, revision)
+        changed = (
+            revision in self.needed.values()
+            or revision in self.announced.values()
+            or any(watched.revision == revision for watched in self.watch.segments.values())
+            or not known.watch.segments.keys() <= self.watch.segments.keys()
+        )
+        self._remembering = max(self.needed.values(), default=0)
+        if changed:
+            self.revision, self.revised_at, self.revised_position = revision, at, position
+        else:
+            self.revision, self.revised_at, self.revised_position = (
+                known.revision, known.revised_at, known.revised_position,
+            )  # fmt: skip
 
     @classmethod
     def empty(cls) -> Plan:
         """Return the plan of a workspace in which nothing is defined."""
         return cls(Workspace(), {}, {}, {})
 
-    def publish(self, definitions: Iterable[AnyDefinition]) -> Plan:
-        """Return the plan after a publication.
+    def publish(self, definitions: Iterable[AnyDefinition], *, at: int = 0, position: int = 0) -> Plan:
+        """Return the plan after a publication at an instant, with its place in the log.
 
         A journey or message that changed gets the next version. All versions of a journey stay, for the runs on them.
 
@@ -205,7 +275,7 @@ class Plan:
                 version = before.version + 1 if before else 1
                 messages[definition.name] = CompiledMessage(version, definition)
                 texts[definition.name, version] = definition
-        return Plan(workspace, journeys, messages, texts)
+        return Plan(workspace, journeys, messages, texts, before=self, at=at, position=position)
 
     def _has(self, definition: AnyDefinition) -> bool:
         return self.workspace.get(*key_of(definition)) == definition
@@ -258,8 +328,25 @@ class Plan:
         return [
             compiled
             for compiled in self.newest.values()
-            if compiled.definition.state == "live" and compiled.segment is not None
+            if compiled.definition.state == "live" and compiled.segment is not None and not compiled.watches
         ]
+
+
+class _Nothing:
+    """What a plan goes on from when there was none before."""
+
+    revision = revised_at = revised_position = 0
+    needs: dict[str, Need] = {}  # noqa: RUF012 (it is never changed)
+    needed: dict[str, int] = {}  # noqa: RUF012
+    announced: dict[str, int] = {}  # noqa: RUF012
+    watch = Watch()
+
+
+def _covers(known: Need | None, need: Need) -> bool:
+    """Return whether what was remembered for one need is all that another asks for."""
+    if known is None or known.keep < need.keep:
+        return False
+    return known.span is None or (need.span is not None and known.span >= need.span)
 
 
 def compile_journey(definition: JourneyDefinition, version: int, segments: Mapping[str, ast.Node]) -> CompiledJourney:
@@ -292,6 +379,8 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         where=where,
         key=key,
         segment=segment,
+        watches=entry.segment if isinstance(entry, SegmentEntry) and entry.on != "read" else "",
+        on_leaving=isinstance(entry, SegmentEntry) and entry.on == "left",
         facts=tuple(sorted(facts)),
         reacts=any(step.reactions for step in steps.values()),
         start=definition.start,

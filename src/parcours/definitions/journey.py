@@ -49,10 +49,19 @@ class InteractionEntry(_Part, frozen=True, kw_only=True, tag="interaction"):
 
 
 class SegmentEntry(_Part, frozen=True, kw_only=True, tag="segment"):
-    """The members of a segment enter, once, when the journey goes live."""
+    """The members of a segment enter: all at once when the journey goes live, or each on entering or leaving it."""
 
-    segment: Annotated[Name, msgspec.Meta(description="The segment whose members enter.")]
-    on: Annotated[Literal["read"], msgspec.Meta(description="Read the segment once.")] = "read"
+    segment: Annotated[Name, msgspec.Meta(description="The segment.")]
+    on: Annotated[
+        Literal["read", "entered", "left"],
+        msgspec.Meta(
+            description="`read`: its members enter once, when the journey goes live. `entered`, `left`: whoever enters "
+            "or leaves the segment from then on, also because time passes."
+        ),
+    ] = "read"
+    existing: Annotated[
+        bool, msgspec.Meta(description="With `entered`: those who are members when the journey goes live enter, too.")
+    ] = False
 
 
 Entry = InteractionEntry | SegmentEntry

@@ -14,3 +14,7 @@ class SegmentDefinition(Archivable, frozen=True, kw_only=True, tag="segment"):
 
     name: Name
     condition: Annotated[Condition, msgspec.Meta(description="Who belongs to it.")]
+    live: Annotated[
+        bool,
+        msgspec.Meta(description="Tell in the trace who enters and leaves it, also when no journey waits for that."),
+    ] = False

@@ -23,11 +23,12 @@ from parcours.conditions.durations import parse_duration
 from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects
+from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, wake
 from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
 from parcours.core.learned import Learner
+from parcours.core.membership import bring_up
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition, key_of
@@ -113,7 +114,9 @@ class Engine:
         self.clock = clock
         self.plan = Plan.empty()
         for publication in store.publications():
-            self.plan = self.plan.publish(self._definitions(publication))
+            self.plan = self.plan.publish(
+                self._definitions(publication), at=publication.received_at, position=publication.position
+            )
         self.learner = Learner()
         self._begun: _Batch | None = None
         self._whole = 0
@@ -129,6 +132,8 @@ class Engine:
         self._reads = [
             journey for journey in self.plan.read_on_activation() if store.marks().get(_mark(journey), "") != _DONE
         ]
+        self._bringing: str | None = self._brought_up()
+        """Behind which contact others are still to be brought up to the plan; None when all are."""
         clock.observe(store.last_received_at())
 
     def catch_up(self) -> None:
@@ -144,6 +149,7 @@ class Engine:
                     contact = contacts[record.contact] = known.get(record.contact) or Contact(record.contact)
                 item = record.input()
                 assert not isinstance(item, WorkspaceInput)  # noqa: S101 (that concerns no contact)
+                self._ready(contact)
                 fold(self.plan, contact, item)
             self.store.restore(contacts)
         except BaseException:
@@ -336,6 +342,7 @@ class Engine:
         contact = people.contact(into)
         for id_ in others:
             other = people.contact(id_)
+            self._keep_ready(batch, other, batch.position)
             self._fire(batch, other, now, batch.position)
             state = decode_contact(encode(other))
             dissolve = Dissolve(position=batch.position + 1, received_at=now, occurred_at=now, into=into)
@@ -362,12 +369,39 @@ class Engine:
             batch.keep(contact, -before, effects, None)
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
+        if contact.revision != self.plan.revision:
+            self._keep_ready(batch, contact, item.position - 1)
         timers = contact.timers
         if timers and timers[0].due <= item.received_at:
             self._fire(batch, contact, item.received_at, item.position - 1)
             timers = contact.timers
         before = timers[0].due if timers else None
         batch.keep(contact, item.position, fold(self.plan, contact, item), before)
+
+    def _keep_ready(self, batch: _Batch, contact: Contact, before: int) -> None:
+        """Bring a contact up to the plan, if it is not, and keep what follows. See `_fire` for `before`."""
+        effects = self._ready(contact)
+        if effects is not None:
+            batch.keep(contact, -before, effects, None)
+
+    def _ready(self, contact: Contact) -> Effects | None:
+        """Bring a contact up to the plan and return what follows; None when it is, or is new."""
+        plan = self.plan
+        if contact.revision == plan.revision or not contact.time:
+            return None
+        past: list[Input] = []
+        sent: list[Message] = []
+        if plan.lacks_history(contact.revision):
+            parts = self._parts(contact)
+            if plan.remembers_messages:
+                posted = [item for id_ in parts for item in self.store.posted(id_, _EVERYTHING)]
+                sent = [item.message for item in sorted(posted, key=lambda item: item.sequence)]
+            records = [record for id_ in parts for record in self.store.history(id_, _EVERYTHING)]
+            records.sort(key=lambda record: record.position)
+            past = [record.input() for record in records if record.position <= plan.revised_position]  # type: ignore[misc]  # they concern a contact
+        effects = Effects()
+        bring_up(plan, contact, past, sent, effects)
+        return effects
 
     def _write(self, batch: _Batch) -> None:
         changes = batch.changes
@@ -421,9 +455,8 @@ class Engine:
                 if contact.next_due is not None:
                     self._remind(contact.next_due, contact.id)
                 continue
-            effects = Effects()
-            wake(self.plan, contact, now, effects)
-            batch.keep(contact, -batch.position, effects, None)
+            self._keep_ready(batch, contact, batch.position)
+            self._fire(batch, contact, now, batch.position)
         self._commit(batch)
 
     def _wake_each(self, contacts: Collection[str], now: int) -> None:
@@ -463,7 +496,7 @@ class Engine:
         changed = _changed(workspace.all(), self.plan.workspace.all())
         if not changed:
             return [], warnings
-        plan = self.plan.publish(changed)
+        plan = self.plan.publish(changed, at=now, position=position)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
         reads = [journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()]
         for journey in reads:
@@ -473,6 +506,7 @@ class Engine:
         self._reads = [
             journey for journey in plan.read_on_activation() if self.store.marks().get(_mark(journey), "") != _DONE
         ]
+        self._bringing = self._brought_up()
         return [], warnings
 
     def _definitions(self, publication: Publish) -> list[AnyDefinition]:
@@ -626,7 +660,31 @@ class Engine:
     @property
     def reading(self) -> bool:
         """Whether a segment is still being read into a journey."""
-        return bool(self._reads)
+        return bool(self._reads) or self._bringing is not None
+
+    def _brought_up(self) -> str | None:
+        """Return behind which contact others are to be brought up to the plan, or None when all are."""
+        revision, _, after = self.store.marks().get(_BROUGHT_UP, "0:done").partition(":")
+        if int(revision) != self.plan.revision:
+            return "" if self.plan.asks_everybody(int(revision)) else None
+        return None if after == _DONE else after
+
+    def _bring_up(self, after: str) -> None:
+        """Bring the next slice of contacts up to the plan, so that time alone can let them enter and leave segments."""
+        self.catch_up()
+        found = self.store.scan(after, SLICE)
+        batch = _Batch(self.store.last_position())
+        behind = found[-1].id if len(found) == SLICE else _DONE
+        batch.changes.marks[_BROUGHT_UP] = f"{self.plan.revision}:{behind}"
+        late = [contact.id for contact in found if contact.revision != self.plan.revision]
+        try:
+            for contact in self.store.contacts(late).values():
+                self._keep_ready(batch, contact, batch.position)
+            self._commit(batch)
+        except BaseException:
+            self.store.forget()
+            raise
+        self._bringing = None if behind == _DONE else behind
 
     def read(self) -> bool:
         """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
@@ -636,6 +694,9 @@ class Engine:
         Raises:
             StoreError: Nothing of the slice was kept.
         """
+        if self._bringing is not None:
+            self._bring_up(self._bringing)
+            return self.reading
         if not self._reads:
             return False
         self.catch_up()
@@ -668,7 +729,7 @@ class Engine:
             raise
         if batch.changes.marks[_mark(journey)] == _DONE:
             self._reads.pop(0)
-        return bool(self._reads)
+        return self.reading
 
     def _enter(self, batch: _Batch, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
         """Fold what lets members of a segment into a journey, but for those who were let in before."""
@@ -820,6 +881,7 @@ _NOTHING_NEW: list[Identity] = []
 
 _DONE = "done"
 _LEARNED = "learned"
+_BROUGHT_UP = "brought_up"
 _EVERYTHING = 10**9
 _NEVER = 2**63
 _KNOWN = "user_id"

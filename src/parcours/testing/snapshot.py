@@ -11,6 +11,7 @@ from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message, Trace
 from parcours.core.fold import fold, wake
 from parcours.core.inputs import Absorb, Publish, Stock
+from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.errors import InvalidDefinitionError
@@ -101,8 +102,10 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
             world.wake_all(item.received_at)
             world.publish(item)
             world.store.commit(Changes(records=[record]))
+            world.bring_up_all()
         else:
             contact = world.contact(record.contact)
+            world.ready(contact)
             world.wake(contact, item.received_at)
             changes = Changes(records=[record], identities=dict.fromkeys(_new_identities(item), contact.id))
             world.keep(contact, record.position, fold(world.plan, contact, item), changes)
@@ -121,18 +124,48 @@ class _Replay:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.plan = Plan.empty()
+        self._everybody = False
 
     def publish(self, item: Publish) -> None:
         workspace, errors, _ = load_data(item.definitions, self.plan.workspace)
         if errors:
             raise InvalidDefinitionError(errors)
-        self.plan = self.plan.publish(workspace.all())
+        before = self.plan.revision
+        self.plan = self.plan.publish(workspace.all(), at=item.received_at, position=item.position)
+        self._everybody = self.plan.asks_everybody(before)
+
+    def bring_up_all(self) -> None:
+        """Bring up every contact, if something is watched that time alone may change."""
+        if self._everybody:
+            for contact in self.store.scan(limit=EVERYTHING):
+                self.ready(contact)
+
+    def ready(self, contact: Contact) -> None:
+        """Bring a contact up to the plan, if it is not and is not new."""
+        if contact.revision == self.plan.revision or not contact.time:
+            return
+        parts, waiting = [contact.id], list(contact.merged)
+        while waiting:
+            id_ = waiting.pop()
+            parts.append(id_)
+            waiting += self.contact(id_).merged
+        past = [
+            record.input()
+            for record in self.store.log(limit=EVERYTHING)
+            if record.contact in parts and record.position <= self.plan.revised_position
+        ]
+        effects = Effects()
+        posted = sorted((item.sequence, item.message) for id_ in parts for item in self.store.posted(id_, EVERYTHING))
+        sent = [message for _, message in posted]
+        bring_up(self.plan, contact, past, sent, effects)  # type: ignore[arg-type]  # they concern a contact
+        self.keep(contact, 0, effects, Changes())
 
     def contact(self, id_: str) -> Contact:
         return self.store.contacts([id_]).get(id_) or Contact(id_)
 
     def wake(self, contact: Contact, until: int) -> None:
         if contact.next_due is not None and contact.next_due <= until:
+            self.ready(contact)
             effects = Effects()
             wake(self.plan, contact, until, effects)
             self.keep(contact, 0, effects, Changes())

@@ -188,7 +188,11 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
 
 
 def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
-    return {"type": "segment", "segment": draw(st.sampled_from(segments))}
+    on = draw(st.sampled_from(["read", "entered", "entered", "left"]))
+    entry: Data = {"type": "segment", "segment": draw(st.sampled_from(segments)), "on": on}
+    if on == "entered" and draw(st.booleans()):
+        entry["existing"] = True
+    return entry
 
 
 def _interaction_entry(draw: st.DrawFn) -> Data:
@@ -290,8 +294,13 @@ def definitions(draw: st.DrawFn) -> list[Data]:
             if draw(st.integers(0, 2)) == 0
         ),
         *({"kind": "list", "name": name} for name in LISTS),
-        {"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact)},
-        {"kind": "segment", "name": SEGMENTS[1], "condition": draw(conditions(segments=SEGMENTS[:1]))},
+        {"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact), "live": draw(st.booleans())},
+        {
+            "kind": "segment",
+            "name": SEGMENTS[1],
+            "condition": draw(conditions(segments=SEGMENTS[:1])),
+            "live": draw(st.booleans()),
+        },
         *messages(),
         *(draw(journeys(f"j{index}")) for index in range(draw(st.sampled_from([1, 2, 2, 3])))),
     ]
@@ -304,7 +313,8 @@ def changes(draw: st.DrawFn) -> list[Data]:
     if draw(st.booleans()):
         found += messages(draw(st.integers(1, 2)))
     if draw(st.booleans()):
-        found.append({"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact)})
+        live = draw(st.booleans())
+        found.append({"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact), "live": live})
     return found
 
 

@@ -1,0 +1,141 @@
+"""Who belongs to the watched segments: kept exact by inputs and by time.
+
+| when                                  | what                                                                            |
+|---------------------------------------|---------------------------------------------------------------------------------|
+| a contact is first met under a plan   | what it lacks is remembered from its history; who is a member then was one       |
+|                                       | before (`bring_up`)                                                             |
+| an input touches a segment            | the answer is asked again; who enters or leaves is told in the trace, and the    |
+|                                       | journeys that wait for it start (`look`)                                        |
+| a timer that the condition asked for  | the same, at its own instant (`come_due`)                                       |
+
+What journeys do at that (send messages) may touch segments again: they are looked at until nothing changes.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Collection, Iterable
+
+from parcours.core.advance import enter
+from parcours.core.contact import Contact, Membership, Sent, Timer
+from parcours.core.effects import Effects, Message, Trace, What
+from parcours.core.inputs import Input, Interaction, Reaction
+from parcours.core.memory import remember_message, remember_reaction
+from parcours.core.plan import MESSAGES, Plan
+from parcours.core.watch import Watched
+
+MOST_ROUNDS = 10
+"""How often segments are looked at again for what their journeys did: more than any chain that makes sense."""
+
+
+def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], effects: Effects) -> None:
+    """Let a contact catch up with a plan that it has not been folded with yet. The contact is changed.
+
+    `past` are its inputs from before the publication that made the plan, and `sent` the messages sent to it, oldest
+    first; they are only looked at when the contact lacks memories (`plan.lacks_history`). The result is the same
+    whenever this is done, as long as nothing
+    was folded in between.
+    """
+    since, contact.revision = contact.revision, plan.revision
+    if contact.merged_into or contact.erased_at:
+        return
+    if plan.lacks_history(since):
+        _remember_again(plan, contact, past, sent, since)
+    watched = plan.watch.segments
+    for name in [name for name in contact.segments if name not in watched]:
+        del contact.segments[name]
+        _set_timer(contact, name, None)
+    for segment in watched.values():
+        if segment.revision <= since:
+            continue
+        member = segment.ask(contact, {}, segment.since)
+        contact.segments[segment.name] = Membership(member, segment.since)
+        _set_timer(contact, segment.name, segment.change(contact, segment.since) if segment.change else None)
+    for name, revision in plan.announced.items():
+        journey = plan.newest[name]
+        segment = watched[journey.watches]
+        if revision > since and contact.segments[segment.name].member:
+            _start(plan, contact, (name,), plan.revised_at, plan.revised_position, effects)
+
+
+def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], since: int) -> None:
+    lacking = {id_ for id_, revision in plan.needed.items() if revision > since}
+    if MESSAGES in lacking:
+        contact.messages.clear()
+        for message in sent:
+            remember_message(contact, message.id, Sent(message.message, message.channel, message.decided_at))
+    for id_ in lacking:
+        contact.counters.pop(id_, None)
+        contact.figures.pop(id_, None)
+    for item in past:
+        if isinstance(item, Interaction):
+            route = plan.routes.get(item.name)
+            if route is None:
+                continue
+            rule = route.counts_when
+            if rule is not None and not rule.ask(contact, item.attributes, item.received_at):
+                continue
+            for memory in route.memories:
+                if memory.need.id in lacking:
+                    memory.take(contact, item)
+        elif isinstance(item, Reaction) and MESSAGES in lacking:
+            remember_reaction(contact, item.message, item.reaction, item.occurred_at)
+
+
+def look(
+    plan: Plan,
+    contact: Contact,
+    touched: Collection[Watched],
+    now: int,
+    position: int,
+    effects: Effects,
+    *,
+    silent: bool = False,
+) -> None:
+    """Ask again who belongs to the segments that were touched. The contact is changed.
+
+    `silent` is for history that triggers nothing: memberships follow, and nobody enters or leaves.
+    """
+    for _ in range(MOST_ROUNDS):
+        sent = len(effects.messages)
+        for segment in touched:
+            member = segment.ask(contact, {}, now)
+            known = contact.segments.get(segment.name)
+            if known is None or known.member != member:
+                contact.segments[segment.name] = Membership(member, now)
+                if (member or known is not None) and not silent:
+                    effects.trace.append(Trace(now, What.JOINED if member else What.LEFT, reason=segment.name))
+                    journeys = segment.entered if member else segment.left
+                    _start(plan, contact, journeys, now, position, effects)
+            if segment.change is not None:
+                _set_timer(contact, segment.name, segment.change(contact, now))
+        if len(effects.messages) == sent or not plan.watch.by_message:
+            return
+        touched = plan.watch.by_message
+
+
+def _start(plan: Plan, contact: Contact, journeys: Collection[str], now: int, position: int, effects: Effects) -> None:
+    for name in journeys:
+        # The instant is part of the cause: time alone may let somebody enter again and again.
+        enter(plan, contact, plan.newest[name], {}, position, now, effects, cause=f"{position}@{now}")
+
+
+def come_due(plan: Plan, contact: Contact, timer: Timer, effects: Effects) -> None:
+    """A timer that a segment asked for came due. The contact is changed."""
+    segment = plan.watch.segments.get(timer.run)
+    if segment is not None:
+        look(plan, contact, (segment,), timer.due, 0, effects)
+
+
+def _set_timer(contact: Contact, segment: str, due: int | None) -> None:
+    """Let the contact have one timer of a segment, due at an instant, or with None no timer."""
+    timers = contact.timers
+    for index, timer in enumerate(timers):
+        if not timer.journey and timer.run == segment:
+            if timer.due == due:
+                return
+            del timers[index]
+            break
+    if due is not None:
+        contact.created += 1
+        insort(timers, Timer(due, contact.created, "", segment, 0))
