@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import structlog
+
+# Tables are drawn for the width there is when the command line is imported; tests look for whole words in them.
+os.environ["COLUMNS"] = "250"
 
 structlog.configure(
     # The default draws every traceback as a picture, which takes longer than most tests.

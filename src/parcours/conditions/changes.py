@@ -200,9 +200,7 @@ def _messages(leaf: ast.MessageHistory) -> Change | None:
         return None
 
     def change(person: Person, now: int) -> int | None:
-        times = (
-            sent.at if reaction == "sent" else sent.reactions.get(reaction) for sent in person.messages.values()
-        )
+        times = (sent.at if reaction == "sent" else sent.reactions.get(reaction) for sent in person.messages.values())
         return _earliest((at + within for at in times if at is not None), now)
 
     return change
