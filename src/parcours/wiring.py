@@ -214,7 +214,8 @@ def open_import(
         ParcoursError: It cannot be read as described.
     """
     described = spec_from_data(dict(spec))
-    opened = FileRows(path, described, name=name, known=Known.of(workspace), rows=rows)
+    mark = fingerprint(path, described)
+    opened = FileRows(path, described, name=name, known=Known.of(workspace, mark), rows=rows)
     suffix = ".csv" if opened.found.format == "csv" else ".jsonl"
     file = None
     if rejects is not None:
@@ -222,7 +223,7 @@ def open_import(
             rejects if rejects.suffix in {".csv", ".jsonl"} else rejects.with_name(rejects.name + suffix), opened
         )
     found: dict[str, Any] = msgspec.to_builtins(opened.found)
-    return Opened(opened, file, fingerprint(path, described), found)
+    return Opened(opened, file, mark, found)
 
 
 @contextlib.contextmanager

@@ -305,3 +305,16 @@ def test_rejected_rows_that_cannot_be_written_are_an_error(tmp_path):
     with pytest.raises(ParcoursError, match="cannot be written"):
         run(engine_of(store), path, "kind=interactions", "name=Bought", "identities.user_id=who", "types.total=number")
     assert store.counts()["records"] == 1
+
+
+def test_the_same_row_in_a_later_file_says_it_anew(store, tmp_path):
+    engine = engine_of(store)
+    levels = ["gold", "silver", "gold"]
+    for day, level in enumerate(levels):
+        path = tmp_path / f"day{day}.csv"
+        path.write_text(f"user_id,level\nann,{level}\n" + f"u{day},x\n")
+        for repeat in range(2):
+            progress = run(engine, path, "kind=contacts")
+            assert (progress.counts.accepted, progress.counts.duplicates) == ((0, 2) if repeat else (2, 0))
+        id_ = store.resolve([("user_id", "ann")])["user_id", "ann"]
+        assert store.contacts([id_])[id_].attributes["level"] == level

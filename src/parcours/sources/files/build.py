@@ -14,13 +14,15 @@ from parcours.definitions.message import CHANNELS
 from parcours.errors import Problem
 from parcours.sources.addresses import address_of, normalize_email
 from parcours.sources.files.cells import convert_column
-from parcours.sources.files.ids import RowIds
+from parcours.sources.files.ids import STATED, RowIds
 from parcours.sources.files.plan import Column, Plan
 from parcours.sources.files.rows import REJECTED_COLUMNS, CatalogueItem, CellError, Row
+from parcours.sources.files.spec import Known
 
 Cells = Sequence[Any]
 _Values = Sequence[Any]
 
+_NOTHING = Known()
 _LOCAL = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _LONGEST_LOCAL = 64
 _LONGEST_PLAIN = 120
@@ -42,13 +44,15 @@ class Builder:
     Args:
         plan: What each column is for.
         file: The file's name, for problems.
+        known: What the workspace declares, and what tells the file from others.
     """
 
-    def __init__(self, plan: Plan, file: str = "") -> None:
+    def __init__(self, plan: Plan, file: str = "", known: Known = _NOTHING) -> None:
         self._plan = plan
         self._file = file
         spec = plan.spec
-        constants = [spec.source, spec.kind, spec.name, spec.list, spec.action if spec.list else "", spec.catalogue]
+        constants = [known.file] if known.file and spec.kind in STATED else []
+        constants += [spec.source, spec.kind, spec.name, spec.list, spec.action if spec.list else "", spec.catalogue]
         self.ids = RowIds(constants) if spec.kind != "items" else None
         self.derived = False
         """Whether an id was derived."""

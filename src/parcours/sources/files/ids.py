@@ -1,6 +1,6 @@
 """Message ids of rows that carry none: from what the row says and how many equal rows came before it in the file.
 
-So a second import of the same file changes nothing, and neither does one of the file with rows appended.
+So a second import of the same file changes nothing, and neither does one of interactions with rows appended.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+
+STATED = frozenset({"contacts", "lists"})
+"""Kinds whose rows say how things stand: the same row in a later file is said anew."""
 
 _BITS = 28
 _encode = msgspec.msgpack.Encoder(order="deterministic", enc_hook=repr).encode

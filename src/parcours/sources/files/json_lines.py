@@ -10,9 +10,9 @@ import msgspec
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.errors import Problem, did_you_mean
 from parcours.sources.files.blocks import SHOWN, Block, bad_row, unfit_text
-from parcours.sources.files.ids import RowIds
+from parcours.sources.files.ids import STATED, RowIds
 from parcours.sources.files.rows import CatalogueItem, CellError, Row
-from parcours.sources.files.spec import ImportSpec
+from parcours.sources.files.spec import ImportSpec, Known
 from parcours.sources.files.text import LONGEST_LINE, Pieces, decode
 from parcours.sources.plain import (
     ContactItem,
@@ -137,14 +137,16 @@ class ShapedBuilder:
     Args:
         spec: What was declared.
         file: The file's name, for problems.
+        known: What the workspace declares, and what tells the file from others.
     """
 
-    def __init__(self, spec: ImportSpec, file: str) -> None:
+    def __init__(self, spec: ImportSpec, file: str, known: Known) -> None:
         self._spec = spec
         self._file = file
         self._decoder = msgspec.json.Decoder(_SHAPES[spec.kind])
         self._fields = [name for name in _SHAPES[spec.kind].__struct_fields__ if name != _REJECTED]
-        self._ids = RowIds([spec.source, spec.kind, spec.name, spec.list, "", spec.catalogue])
+        constants = [known.file] if known.file and spec.kind in STATED else []
+        self._ids = RowIds([*constants, spec.source, spec.kind, spec.name, spec.list, "", spec.catalogue])
         self.derived = False
         builders: dict[str, Callable[[Any], tuple[Arrival | None, CatalogueItem | None]]] = {
             "interactions": self._interaction,

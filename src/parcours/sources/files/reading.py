@@ -247,7 +247,11 @@ class Reading:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _builder(self) -> Builder | ShapedBuilder:
-        return ShapedBuilder(self.spec, self.name) if self._plan is None else Builder(self._plan, self.name)
+        return (
+            ShapedBuilder(self.spec, self.name, self._known)
+            if self._plan is None
+            else Builder(self._plan, self.name, self._known)
+        )
 
     def _guarded(self, begin: Checkpoint) -> Iterator[Block]:
         """Yield blocks, and at the end what broke reading off, as a row of its own."""

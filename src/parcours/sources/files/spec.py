@@ -116,15 +116,18 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     contact: _Declared = {}
     catalogues: Mapping[str, _Declared] = {}
     namespaces: frozenset[str] = frozenset()
+    file: str = ""
+    """What tells the file from others, where an equal row of another file says something anew: of contacts, of lists."""
 
     @classmethod
-    def of(cls, workspace: Workspace) -> Known:
+    def of(cls, workspace: Workspace, file: str = "") -> Known:
         """Return what a workspace declares."""
         return cls(
             interactions={name: definition.attributes for name, definition in workspace.interactions.items()},
             contact=workspace.settings.contacts.attributes,
             catalogues={name: definition.attributes for name, definition in workspace.catalogues.items()},
             namespaces=frozenset(workspace.settings.contacts.namespaces),
+            file=file,
         )
 
 
