@@ -28,15 +28,26 @@ def a_token_stands_where_one_can_wait(contact: Contact, plan: Plan) -> None:
                 assert isinstance(step, Wait | WaitFor)
 
 
+def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
+    timers = sorted((timer.run, timer.due) for timer in contact.timers if not timer.journey)
+    said = sorted((name, known.due) for name, known in contact.segments.items() if known.due is not None)
+    assert timers == said
+    if contact.revision == plan.revision and contact.time and not contact.merged_into and not contact.erased_at:
+        assert contact.segments.keys() <= plan.watch.segments.keys()
+
+
 def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
     for timer in contact.timers:
+        if not timer.journey:
+            continue
         run = contact.runs[timer.journey][timer.run]
         assert timer.token == 0 or any(token.id == timer.token for token in run.tokens)
 
 
 def every_run_has_one_timer_that_ends_it(contact: Contact, plan: Plan) -> None:
-    ends = {timer.run: timer.due for timer in contact.timers if timer.token == 0}
-    assert len(ends) == sum(timer.token == 0 for timer in contact.timers)
+    of_runs = [timer for timer in contact.timers if timer.journey]
+    ends = {timer.run: timer.due for timer in of_runs if timer.token == 0}
+    assert len(ends) == sum(timer.token == 0 for timer in of_runs)
     runs = {run.id: run for runs in contact.runs.values() for run in runs.values()}
     assert set(ends) == set(runs)
     for id_, run in runs.items():
@@ -76,6 +87,7 @@ def memory_of_history_is_bounded_and_sorted(contact: Contact, plan: Plan) -> Non
 OF_A_CONTACT = (
     a_run_has_at_least_one_token,
     a_token_stands_where_one_can_wait,
+    a_watched_segment_has_the_timer_it_says,
     no_timer_outlives_its_run_or_token,
     every_run_has_one_timer_that_ends_it,
     a_waiting_token_has_at_most_one_timer,

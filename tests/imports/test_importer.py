@@ -315,6 +315,6 @@ def test_the_same_row_in_a_later_file_says_it_anew(store, tmp_path):
         path.write_text(f"user_id,level\nann,{level}\n" + f"u{day},x\n")
         for repeat in range(2):
             progress = run(engine, path, "kind=contacts")
-            assert (progress.counts.accepted, progress.counts.duplicates) == ((0, 2) if repeat else (2, 0))
+            assert (progress.tally.accepted, progress.tally.duplicates) == ((0, 2) if repeat else (2, 0))
         id_ = store.resolve([("user_id", "ann")])["user_id", "ann"]
         assert store.contacts([id_])[id_].attributes["level"] == level

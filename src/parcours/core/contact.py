@@ -61,10 +61,12 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
 
 
 class Membership(msgspec.Struct, array_like=True, gc=False):
-    """Whether a contact is on a list, and when that was said last."""
+    """Whether a contact is on a list, and when that was said last; the same of a watched segment."""
 
     member: bool
     at: int
+    due: int | None = None
+    """The instant of the timer of a segment, None when it has none."""
 
 
 class Sent(msgspec.Struct, array_like=True):

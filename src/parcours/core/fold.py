@@ -43,6 +43,8 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         wake(plan, contact, now, effects)
     fresh = not contact.time
     contact.time = now
+    if fresh:
+        contact.revision = plan.revision
     match item:
         case Interaction():
             _interaction(plan, contact, item, effects)
@@ -60,8 +62,6 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
-    if fresh:
-        contact.revision = plan.revision
     if plan.watch.segments and not isinstance(item, Erased):
         _watch(plan, contact, item, effects, fresh=fresh)
     return effects

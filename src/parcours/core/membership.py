@@ -13,8 +13,9 @@ What journeys do at that (send messages) may touch segments again: they are look
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable
+from operator import attrgetter
 
 from parcours.core.advance import enter
 from parcours.core.contact import Contact, Membership, Sent, Timer
@@ -33,28 +34,29 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
 
     `past` are its inputs from before the publication that made the plan, and `sent` the messages sent to it, oldest
     first; they are only looked at when the contact lacks memories (`plan.lacks_history`). The result is the same
-    whenever this is done, as long as nothing
-    was folded in between.
+    whenever this is done, as long as nothing was folded in between.
     """
-    since, contact.revision = contact.revision, plan.revision
     if contact.merged_into or contact.erased_at:
         return
+    since, contact.revision = contact.revision, plan.revision
     if plan.lacks_history(since):
         _remember_again(plan, contact, past, sent, since)
     watched = plan.watch.segments
     for name in [name for name in contact.segments if name not in watched]:
-        del contact.segments[name]
         _set_timer(contact, name, None)
+        del contact.segments[name]
     for segment in watched.values():
         if segment.revision <= since:
             continue
         member = segment.ask(contact, {}, segment.since)
+        if segment.name in contact.segments:
+            _set_timer(contact, segment.name, None)
         contact.segments[segment.name] = Membership(member, segment.since)
         _set_timer(contact, segment.name, segment.change(contact, segment.since) if segment.change else None)
     for name, revision in plan.announced.items():
         journey = plan.newest[name]
-        segment = watched[journey.watches]
-        if revision > since and contact.segments[segment.name].member:
+        known = contact.segments.get(journey.watches)
+        if revision > since and known is not None and known.member:
             _start(plan, contact, (name,), plan.revised_at, plan.revised_position, effects)
 
 
@@ -102,7 +104,8 @@ def look(
             member = segment.ask(contact, {}, now)
             known = contact.segments.get(segment.name)
             if known is None or known.member != member:
-                contact.segments[segment.name] = Membership(member, now)
+                due = known.due if known is not None else None
+                contact.segments[segment.name] = Membership(member, now, due)
                 if (member or known is not None) and not silent:
                     effects.trace.append(Trace(now, What.JOINED if member else What.LEFT, reason=segment.name))
                     journeys = segment.entered if member else segment.left
@@ -124,18 +127,29 @@ def come_due(plan: Plan, contact: Contact, timer: Timer, effects: Effects) -> No
     """A timer that a segment asked for came due. The contact is changed."""
     segment = plan.watch.segments.get(timer.run)
     if segment is not None:
+        contact.segments[timer.run].due = None
         look(plan, contact, (segment,), timer.due, 0, effects)
 
 
 def _set_timer(contact: Contact, segment: str, due: int | None) -> None:
     """Let the contact have one timer of a segment, due at an instant, or with None no timer."""
+    known = contact.segments[segment]
+    before = known.due
+    if before == due:
+        return
     timers = contact.timers
-    for index, timer in enumerate(timers):
-        if not timer.journey and timer.run == segment:
-            if timer.due == due:
-                return
-            del timers[index]
-            break
+    if before is not None:
+        for index in range(bisect_left(timers, before, key=_due), len(timers)):
+            timer = timers[index]
+            if timer.due > before:
+                break  # it is the one that fires now
+            if not timer.journey and timer.run == segment:
+                del timers[index]
+                break
+    known.due = due
     if due is not None:
         contact.created += 1
         insort(timers, Timer(due, contact.created, "", segment, 0))
+
+
+_due = attrgetter("due")

@@ -387,7 +387,7 @@ class Engine:
     def _ready(self, contact: Contact) -> Effects | None:
         """Bring a contact up to the plan and return what follows; None when it is, or is new."""
         plan = self.plan
-        if contact.revision == plan.revision or not contact.time:
+        if contact.revision == plan.revision or not contact.time or contact.merged_into or contact.erased_at:
             return None
         past: list[Input] = []
         sent: list[Message] = []

@@ -10,7 +10,7 @@ import msgspec
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message, Trace
 from parcours.core.fold import fold, wake
-from parcours.core.inputs import Absorb, Publish, Stock
+from parcours.core.inputs import Absorb, Erase, Publish, Stock
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
@@ -93,8 +93,14 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
         until: Timers due at or before this instant fire at the end.
     """
     world = _Replay()
-    for record in records:
+    log = list(records)
+    # Of an erased contact nothing is brought back: what stands before its erasure is empty.
+    gone = {record.contact for record in log if type(record.input()) is Erase}
+    for record in log:
         item = record.input()
+        if record.contact in gone and type(item) is not Erase:
+            world.store.commit(Changes(records=[record]))
+            continue
         if isinstance(item, Stock):
             items = {(item.catalogue, id_): attributes for id_, attributes in item.items.items()}
             world.store.commit(Changes(records=[record], items=items))
@@ -142,7 +148,8 @@ class _Replay:
 
     def ready(self, contact: Contact) -> None:
         """Bring a contact up to the plan, if it is not and is not new."""
-        if contact.revision == self.plan.revision or not contact.time:
+        known = contact.revision == self.plan.revision
+        if known or not contact.time or contact.merged_into or contact.erased_at:
             return
         parts, waiting = [contact.id], list(contact.merged)
         while waiting:
