@@ -163,11 +163,12 @@ def _count(leaf: ast.History) -> Change | None:
             return None
         first = bisect_right(times, now - within)
         count = len(times) - first
-        answer = compare(count, limit)
-        for gone in range(1, count + 1):
-            if compare(count - gone, limit) != answer:
-                return times[first + gone - 1] + within
-        return None
+        # The first number below the count at which the answer is another one: it only falls.
+        at = next((limit + over for over in (1, 0, -1) if crosses(count, limit + over)), None)
+        return times[first + count - at - 1] + within if at is not None else None
+
+    def crosses(count: int, fewer: int) -> bool:
+        return 0 <= fewer < count and compare(fewer, limit) != compare(count, limit)
 
     return change
 

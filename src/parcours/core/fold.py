@@ -86,7 +86,7 @@ def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, *, fresh
     if effects.messages:
         touched = touched | {watched.name: watched for watched in watch.by_message}
     if touched and not contact.merged_into and not contact.erased_at:
-        silent = isinstance(item, Interaction | Update) and item.backfill
+        silent = isinstance(item, Interaction | Update | Absorb) and item.backfill
         look(plan, contact, touched.values(), item.received_at, item.position, effects, silent=silent)
 
 

@@ -90,6 +90,8 @@ class Absorb(msgspec.Struct, array_like=True, tag="absorb", kw_only=True):
     """The other's whole state at that moment, its due timers fired."""
     source: str = ""
     message_id: str = ""
+    backfill: bool = False
+    """It was history that told it: it triggers nothing."""
 
 
 class Dissolve(msgspec.Struct, array_like=True, tag="dissolve", kw_only=True):

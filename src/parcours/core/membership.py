@@ -14,9 +14,11 @@ What journeys do at that (send messages) may touch segments again: they are look
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Collection, Iterable
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
+from parcours.conditions.needs import Keeps
 from parcours.core.advance import enter
 from parcours.core.contact import Contact, Membership, Sent, Timer
 from parcours.core.effects import Effects, Message, Trace, What
@@ -53,11 +55,13 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
             _set_timer(contact, segment.name, None)
         contact.segments[segment.name] = Membership(member, segment.since)
         _set_timer(contact, segment.name, segment.change(contact, segment.since) if segment.change else None)
-    for name, revision in plan.announced.items():
-        journey = plan.newest[name]
-        known = contact.segments.get(journey.watches)
-        if revision > since and known is not None and known.member:
-            _start(plan, contact, (name,), plan.revised_at, plan.revised_position, effects)
+    for (name, watches), announced in plan.announced.items():
+        asked = watched.get(watches)
+        if asked is None or announced.revision <= since or name not in asked.entered:
+            continue
+        # Asked as of then: time alone may have changed the answer since.
+        if asked.ask(contact, {}, announced.at):
+            _start(plan, contact, (name,), announced.at, announced.position, effects)
 
 
 def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], since: int) -> None:
@@ -66,9 +70,9 @@ def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: I
         contact.messages.clear()
         for message in sent:
             remember_message(contact, message.id, Sent(message.message, message.channel, message.decided_at))
-    for id_ in lacking:
-        contact.counters.pop(id_, None)
-        contact.figures.pop(id_, None)
+    # What was blanked in the log meanwhile, since it need not be kept any longer, is only remembered here.
+    counters = {id_: contact.counters.pop(id_) for id_ in lacking if id_ in contact.counters}
+    figures = {id_: contact.figures.pop(id_) for id_ in lacking if id_ in contact.figures}
     for item in past:
         if isinstance(item, Interaction):
             route = plan.routes.get(item.name)
@@ -82,6 +86,14 @@ def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: I
                     memory.take(contact, item)
         elif isinstance(item, Reaction) and MESSAGES in lacking:
             remember_reaction(contact, item.message, item.reaction, item.occurred_at)
+    for id_, times in counters.items():
+        both = sorted((Counter(times) | Counter(contact.counters.get(id_, []))).elements())
+        contact.counters[id_] = both[-plan.needs[id_].keep :]
+    for id_, entries in figures.items():
+        if plan.needs[id_].keeps is Keeps.ENTRIES:
+            known = {(at, place): value for at, place, value in (*entries, *contact.figures.get(id_, []))}
+            both_entries = [(at, place, value) for (at, place), value in sorted(known.items(), key=_FIRST)]
+            contact.figures[id_] = both_entries[-plan.needs[id_].keep :]
 
 
 def look(
@@ -153,3 +165,4 @@ def _set_timer(contact: Contact, segment: str, due: int | None) -> None:
 
 
 _due = attrgetter("due")
+_FIRST = itemgetter(0)

@@ -7,6 +7,7 @@
 | what is remembered   | interactions of both in the order they occurred, at one instant in that of the log; as many of |
 |                      | the latest as are kept; sums are added                                                         |
 | messages             | of both, with what became of them                                                              |
+| watched segments     | who was a member as either is one, until it is asked again                                     |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
 | entries              | whoever entered a journey that is entered once has entered it                                  |
 
@@ -85,6 +86,11 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
     contact.merged.append(other.id)
     contact.identities += [identity for identity in other.identities if identity not in contact.identities]
     _absorb_knowledge(contact, other)
+    for name, membership in other.segments.items():
+        # Whoever was a member before does not enter again as somebody else.
+        known = contact.segments.get(name)
+        if membership.member and known is not None and not known.member:
+            known.member, known.at = True, membership.at
     memory.merge(plan.needs, contact, other, now)
     for journey, entries in other.past.items():
         own = contact.past.setdefault(journey, {})

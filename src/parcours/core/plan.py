@@ -77,6 +77,14 @@ class Question(msgspec.Struct, frozen=True):
     """Whether it looks at what happened since the start of the run."""
 
 
+class Announced(msgspec.Struct, frozen=True):
+    """When those who were members already were let into a journey: revision of the plan, instant, place in the log."""
+
+    revision: int
+    at: int
+    position: int
+
+
 class CompiledBranch(msgspec.Struct, frozen=True):
     """One event a step waits for."""
 
@@ -183,19 +191,14 @@ class Plan:
         self.needed: dict[str, int] = {}
         """Need to the revision from which it is kept as it is now."""
         self.watch = Watch()
-        self.announced: dict[str, int] = {}
-        """Journeys that those who are members already enter, to the revision from which they do."""
+        self.announced: dict[tuple[str, str], Announced] = {}
+        """Journeys that those who are members of a segment already enter, with the segment."""
         self._index()
         self._revise(before, at, position)
 
     def lacks_history(self, revision: int) -> bool:
         """Return whether a contact that was brought up to a revision lacks memories that its history would give."""
         return revision < self._remembering
-
-    def asks_everybody(self, revision: int) -> bool:
-        """Return whether something is watched since a revision that contacts must be held against without an input."""
-        watched = (segment.revision for segment in self.watch.segments.values())
-        return any(since > revision for since in (*watched, *self.announced.values()))
 
     def _revise(self, before: Plan | None, at: int, position: int) -> None:
         """Say from when on what is remembered and watched is, and whether contacts have to be brought up."""
@@ -219,13 +222,15 @@ class Plan:
                     wanted[journey.watches] = (*entered, journey.name), left
         whole = {name: _with_segments(self.segments[name], self.segments) for name in wanted}
         self.watch = watch(wanted, whole, known.watch, revision, at)
+        # A journey that is a draft for a while does not announce itself again.
+        self.announced = dict(known.announced)
         for name in sorted(name for entered, _ in wanted.values() for name in entered):
             entry = self.newest[name].definition.entry
             if isinstance(entry, SegmentEntry) and entry.existing:
-                self.announced[name] = known.announced.get(name, revision)
+                self.announced.setdefault((name, entry.segment), Announced(revision, at, position))
         changed = (
             revision in self.needed.values()
-            or revision in self.announced.values()
+            or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
             or not known.watch.segments.keys() <= self.watch.segments.keys()
         )
@@ -338,7 +343,7 @@ class _Nothing:
     revision = revised_at = revised_position = 0
     needs: dict[str, Need] = {}  # noqa: RUF012 (it is never changed)
     needed: dict[str, int] = {}  # noqa: RUF012
-    announced: dict[str, int] = {}  # noqa: RUF012
+    announced: dict[tuple[str, str], Announced] = {}  # noqa: RUF012
     watch = Watch()
 
 

@@ -12,7 +12,9 @@ clock, so no timer fires ahead of an input that was received before it.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +34,7 @@ from parcours.core.membership import bring_up
 from parcours.core.plan import CompiledJourney, Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition, key_of
-from parcours.errors import InvalidDefinitionError, Problem, UnstorableError
+from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store, Tombstone
 
 LARGEST_TICK = 1_000
@@ -40,6 +42,9 @@ LARGEST_TICK = 1_000
 
 SLICE = 1_000
 """Contacts of a segment, or records of the log, that are gone through at once."""
+
+LONGEST_TURN = 0.05
+"""Seconds after which bringing contacts up to a plan lets others have their turn."""
 
 LEARNED_BEHIND = 20_000
 """Inputs after which what was learned of attributes is stored at the latest: what a start has to learn from again."""
@@ -81,6 +86,8 @@ class _Batch:
         self.due: list[tuple[int, str]] = []
         self.inputs: list[Input] = []
         """What is learned from once the batch is kept."""
+        self.whole: int | None = None
+        """The position up to which the knowledge that it stores is whole."""
 
     @classmethod
     def of_marks(cls, position: int, marks: dict[str, str]) -> _Batch:
@@ -121,6 +128,8 @@ class Engine:
         self._begun: _Batch | None = None
         self._whole = 0
         """The position up to which the stored knowledge is whole."""
+        self._taken: set[str] = set()
+        """Names of which something changed that is not stored yet."""
         self._due: list[tuple[int, str]] = []
         self._reminders: dict[str, int] = {}
         """Contact to when it is looked at for timers: at or before the first of them, so each is in the heap once."""
@@ -173,10 +182,15 @@ class Engine:
 
     def _keep_knowledge(self, batch: _Batch) -> None:
         """Let a batch store what was learned up to the batch before."""
-        position = self.store.last_position()
-        batch.changes.knowledge = {name: self.learner.encode(name) for name in self.learner.take_changed()}
-        batch.changes.marks[_LEARNED] = str(position)
-        self._whole = position
+        self._taken |= self.learner.take_changed()
+        batch.changes.knowledge = {name: self.learner.encode(name) for name in self._taken}
+        batch.whole = self.store.last_position()
+        batch.changes.marks[_LEARNED] = str(batch.whole)
+
+    def _relearn(self) -> None:
+        """Learn anew from what is kept, for what was taken back is not erased after all."""
+        self.learner, self._taken = Learner(), set()
+        self._learn_again()
 
     def flush(self) -> None:
         """Write what the store and the learner are behind: nothing is lost without, but the next start takes longer.
@@ -258,6 +272,8 @@ class Engine:
         self.store.finish()
         for due, contact in batch.due:
             self._remind(due, contact)
+        if batch.whole is not None:
+            self._whole, self._taken = batch.whole, set()
         for item in batch.inputs:
             self.learner.observe(item)
 
@@ -286,7 +302,7 @@ class Engine:
                 if arrival.occurred_at <= horizon + DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
-            if new and self._tombstones and (problem := self._buried(new, arrival, now)) is not None:
+            if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
                 outcomes.append(Refused(problem))
                 continue
             others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
@@ -305,7 +321,7 @@ class Engine:
                 outcomes.append(Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")))
                 continue
             if others:
-                self._merge(batch, people, str(owner), others, now)
+                self._merge(batch, people, str(owner), others, now, backfill=arrival.backfill)
             contact = people.take(owner, new, batch.changes.identities)
             batch.position += 1
             repeated.add(key)
@@ -324,7 +340,7 @@ class Engine:
         """Return what is kept of an identity whose contact was erased."""
         return self._tombstones.get(ids.identity_key(*identity))
 
-    def _buried(self, identities: list[Identity], arrival: Arrival, now: int) -> Problem | None:
+    def _buried(self, identities: Iterable[Identity], arrival: Arrival, now: int) -> Problem | None:
         """Return why nothing is taken under identities of which one was an erased contact's, or None."""
         occurred_at = now if arrival.occurred_at is None else arrival.occurred_at
         for identity in identities:
@@ -337,7 +353,7 @@ class Engine:
                 )
         return None
 
-    def _merge(self, batch: _Batch, people: _People, into: str, others: list[str], now: int) -> None:
+    def _merge(self, batch: _Batch, people: _People, into: str, others: list[str], now: int, *, backfill: bool) -> None:
         """Let contacts that were found to be another become part of it: two records each, one in either history."""
         contact = people.contact(into)
         for id_ in others:
@@ -346,7 +362,9 @@ class Engine:
             self._fire(batch, other, now, batch.position)
             state = decode_contact(encode(other))
             dissolve = Dissolve(position=batch.position + 1, received_at=now, occurred_at=now, into=into)
-            absorb = Absorb(position=batch.position + 2, received_at=now, occurred_at=now, other=state)
+            absorb = Absorb(
+                position=batch.position + 2, received_at=now, occurred_at=now, other=state, backfill=backfill
+            )
             for item, of in ((dissolve, other), (absorb, contact)):
                 batch.position = item.position
                 item.message_id = f"merge:{item.position}"
@@ -550,6 +568,8 @@ class Engine:
             self._commit(batch)
         except BaseException:
             self.store.forget()
+            with contextlib.suppress(StoreError):
+                self._relearn()
             raise
         self._tombstones.update(batch.changes.tombstones)
         return everyone
@@ -587,6 +607,8 @@ class Engine:
         Raises:
             StoreError: Nothing of the slice was blanked.
         """
+        if self._bringing is not None:
+            return False  # what is new in the plan is still to be counted from them
         now = self.clock.now()
         marks = self.store.marks()
         for name, definition in self.plan.workspace.interactions.items():
@@ -600,10 +622,11 @@ class Engine:
         return False
 
     def _expire(self, mark: str, name: str, after: int, until: int) -> bool:
-        records = self.store.log(after, SLICE)
+        # Of a blanked record nothing can be folded again, so states are whole before.
+        self.flush()
         batch = _Batch(self.store.last_position())
         at = after
-        for record in records:
+        for record in self.store.log(after, SLICE):
             item = record.input()
             if item.received_at >= until:
                 break
@@ -613,10 +636,14 @@ class Engine:
                 self.learner.forget(item)
         if at == after:
             return False
-        # Of a redacted record nothing can be folded again, so states are whole before.
-        self.flush()
         batch.changes.marks[mark] = str(at)
-        self._commit(batch)
+        try:
+            self._keep_knowledge(batch)
+            self._commit(batch)
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self._relearn()
+            raise
         return at == after + SLICE
 
     # --- catalogues ---------------------------------------------------------------------------------------------------
@@ -662,29 +689,60 @@ class Engine:
         """Whether a segment is still being read into a journey."""
         return bool(self._reads) or self._bringing is not None
 
+    @property
+    def bringing_up(self) -> bool:
+        """Whether some contacts have not been held against the plan yet: what it newly counts is not whole."""
+        return self._bringing is not None
+
     def _brought_up(self) -> str | None:
         """Return behind which contact others are to be brought up to the plan, or None when all are."""
-        revision, _, after = self.store.marks().get(_BROUGHT_UP, "0:done").partition(":")
+        revision, _, after = self.store.marks().get(_BROUGHT_UP, f"0:{_DONE}").partition(":")
         if int(revision) != self.plan.revision:
-            return "" if self.plan.asks_everybody(int(revision)) else None
+            return ""
         return None if after == _DONE else after
 
     def _bring_up(self, after: str) -> None:
         """Bring the next slice of contacts up to the plan, so that time alone can let them enter and leave segments."""
         self.catch_up()
         found = self.store.scan(after, SLICE)
-        batch = _Batch(self.store.last_position())
-        behind = found[-1].id if len(found) == SLICE else _DONE
-        batch.changes.marks[_BROUGHT_UP] = f"{self.plan.revision}:{behind}"
         late = [contact.id for contact in found if contact.revision != self.plan.revision]
+        behind = found[-1].id if len(found) == SLICE else _DONE
         try:
-            for contact in self.store.contacts(late).values():
-                self._keep_ready(batch, contact, batch.position)
-            self._commit(batch)
+            try:
+                behind = self._bring_these_up(late, behind)
+            except _DEFECTS:
+                self.store.forget()
+                self._bring_each_up(late, behind)
         except BaseException:
             self.store.forget()
             raise
         self._bringing = None if behind == _DONE else behind
+
+    def _bring_these_up(self, contacts: Sequence[str], behind: str) -> str:
+        """Bring contacts up in one transaction; return behind which contact others are left, `behind` if all were."""
+        self.catch_up()
+        until = time.monotonic() + LONGEST_TURN
+        batch = _Batch(self.store.last_position())
+        for id_ in contacts:
+            for contact in self.store.contacts([id_]).values():
+                self._keep_ready(batch, contact, batch.position)
+            if time.monotonic() > until and id_ != contacts[-1]:
+                # Histories are long here: others have their turn.
+                behind = id_
+                break
+        batch.changes.marks[_BROUGHT_UP] = f"{self.plan.revision}:{behind}"
+        self._commit(batch)
+        return behind
+
+    def _bring_each_up(self, contacts: Sequence[str], behind: str) -> None:
+        """Bring one contact up after the other, for there is one among them that cannot be, and is left as it is."""
+        for id_ in contacts:
+            try:
+                self._bring_these_up([id_], id_)
+            except _DEFECTS:
+                self.store.forget()
+                _log.exception("bring_up_failed", contact=id_)
+        self._bring_these_up([], behind)
 
     def read(self) -> bool:
         """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
@@ -695,6 +753,7 @@ class Engine:
             StoreError: Nothing of the slice was kept.
         """
         if self._bringing is not None:
+            # First, so that who is read into a journey is known by all that its condition counts.
             self._bring_up(self._bringing)
             return self.reading
         if not self._reads:

@@ -165,6 +165,8 @@ class SqliteStore:
         db.execute("pragma synchronous = full")
         db.execute("pragma wal_autocheckpoint = 0")
         db.execute("pragma cache_size = -131072")
+        # What was overwritten or deleted is nowhere left to be read, as an erasure promises.
+        db.execute("pragma secure_delete = on")
         return db
 
     def _prepare(self) -> None:
@@ -184,6 +186,8 @@ class SqliteStore:
         self._position: int = db.execute("select coalesce(max(position), 0) from log").fetchone()[0]
         self._traces: int = db.execute("select coalesce(max(id), 0) from trace").fetchone()[0]
         self._sequence: int = db.execute("select coalesce(max(sequence), 0) from outbox").fetchone()[0]
+        traces, _, messages = self._marks.get("heads", "0:0").partition(":")
+        self._traces, self._sequence = max(self._traces, int(traces)), max(self._sequence, int(messages))
         self._people: int = db.execute("select count(*) from contact").fetchone()[0]
         indexed = int(self._marks.get("seen", "0"))
         self._recent = dict(db.execute("select key, position from log where position > ?", (indexed,)))
@@ -371,7 +375,7 @@ class SqliteStore:
         return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows}
 
     def marks(self) -> Mapping[str, str]:
-        return {name: value for name, value in self._marks.items() if name not in {"seen", "states"}}
+        return {name: value for name, value in self._marks.items() if name not in {"seen", "states", "heads"}}
 
     def counts(self) -> Mapping[str, int]:
         return {"records": self._position, "contacts": self._people}
@@ -516,7 +520,7 @@ class SqliteStore:
             db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
         self._write_counts(changes)
         if changes.erased or changes.redacted or changes.tombstones:
-            self._write_erasures(changes)
+            self._write_erasures(changes, len(timers))
         return _Written(keys, flushed, new, len(timers))
 
     def _write_states(self, changes: Changes, fired: int) -> None:
@@ -618,10 +622,9 @@ class SqliteStore:
                 [(*place, count) for place, count in counts.items()],
             )
 
-    def _write_erasures(self, changes: Changes) -> None:
+    def _write_erasures(self, changes: Changes, fired: int) -> None:
         """Blank what is to be forgotten. What was deleted is overwritten, not only unlinked (`secure_delete`)."""
         db = self._db
-        db.execute("pragma secure_delete = on")
         for id_ in changes.erased:
             self._erase(self._held[id_])
         for position in changes.redacted:
@@ -630,7 +633,9 @@ class SqliteStore:
             "insert or replace into tombstone values (?, ?, ?)",
             [(key, stone.erased_at, stone.suppressed) for key, stone in changes.tombstones.items()],
         )
-        db.execute("pragma secure_delete = off")
+        # Their numbers are not given again: states written behind are told apart by them.
+        heads = f"{self._traces + fired}:{self._sequence + len(changes.messages)}"
+        db.execute("insert or replace into mark values ('heads', ?)", (heads,))
 
     def _erase(self, owner: _Held) -> None:
         db = self._db

@@ -138,10 +138,10 @@ class _Replay:
             raise InvalidDefinitionError(errors)
         before = self.plan.revision
         self.plan = self.plan.publish(workspace.all(), at=item.received_at, position=item.position)
-        self._everybody = self.plan.asks_everybody(before)
+        self._everybody = self.plan.revision != before
 
     def bring_up_all(self) -> None:
-        """Bring up every contact, if something is watched that time alone may change."""
+        """Bring up every contact, if the plan remembers or watches something new."""
         if self._everybody:
             for contact in self.store.scan(limit=EVERYTHING):
                 self.ready(contact)
