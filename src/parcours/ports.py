@@ -124,8 +124,8 @@ class Changes(msgspec.Struct):
     statistics: dict[Statistic, int] = msgspec.field(default_factory=dict)
     """How much to add to each count."""
     settlements: list[Settlement] = msgspec.field(default_factory=list)
-    marks: dict[str, str] = msgspec.field(default_factory=dict)
-    """Small facts by name that outlive the process, such as how far a segment has been read."""
+    marks: dict[str, str | None] = msgspec.field(default_factory=dict)
+    """Small facts by name that outlive the process, such as how far a segment has been read; None removes one."""
     items: dict[tuple[str, str], dict[str, Any] | None] = msgspec.field(default_factory=dict)
     """Catalogue and item id to the item's attributes, or to None when it is taken out."""
     knowledge: dict[str, bytes] = msgspec.field(default_factory=dict)

@@ -405,6 +405,28 @@ def test_declared_attributes_come_first_and_have_the_type_that_was_declared():
     assert describe(None, None) == []
 
 
+def test_what_was_settled_is_not_gone_through_again():
+    class Counted(dict):
+        times = 0
+
+        def values(self):
+            self.times += 1
+            return super().values()
+
+    learner = learner_of([did({"a": 1}), did({"b": 1}), know({"plan": "gold"})])
+    learner._shapes = shapes = Counted(learner._shapes)
+    for _ in range(3):
+        learner.knowledge(ORDER)
+        learner.knowledge(CONTACTS)
+        learner.encode(ORDER)
+        learner.take_changed()
+    assert shapes.times == 1
+    learner.observe(did({"a": 1}))
+    assert views(learner)["a"].count == 2
+    assert learner.take_changed() == {ORDER}
+    assert shapes.times == 2
+
+
 @pytest.mark.parametrize(
     "value, kind",
     [

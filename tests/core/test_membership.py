@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from parcours.conditions import ast
 from parcours.conditions.parse import parse_condition
 from parcours.core.gate import Arrival, Happened, Learned
+from parcours.runtimes import engine as engine_module
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
@@ -347,3 +348,120 @@ def test_whenever_a_segment_is_published_it_answers_as_the_whole_history_does(
                 check() if published else None
     world.after(pause)
     check()
+
+
+# --- what is counted from the log, whatever comes between -------------------------------------------------------------
+
+
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parcours.runtimes.engine.SLICE", 2)
+
+
+def test_a_publication_while_others_are_brought_up_does_not_cut_that_short(monkeypatch: pytest.MonkeyPatch):
+    slowly(monkeypatch)
+    world = World(email("hi", purpose="transactional"))
+    people = [f"p{number}" for number in range(6)]
+    for who in people:
+        world.knows(who, city="Atlanta")
+    engine = world.run.engine
+    locals_ = segment("locals", {"contact": "city", "is": "Atlanta"}, live=True)
+    engine.publish([locals_, starts(on("locals", existing=True))])
+    engine.read()
+    engine.publish([segment("other", {"did": "Something", "times": 2})])
+    while engine.read():
+        pass
+    assert [len(world.messages(who)) for who in people] == [1] * 6
+
+
+def test_a_journey_that_reads_a_segment_counts_what_was_before():
+    world = World(email("hi", purpose="transactional"))
+    world.knows("ann")
+    world.did("ann", "Buy")
+    world.publish(segment("buyers", {"did": "Buy"}), starts(on("buyers", "read")))
+    assert len(world.messages("ann")) == 1
+
+
+def test_what_retention_blanked_is_still_counted_when_a_condition_asks_for_more():
+    world = World(
+        {"kind": "interaction", "name": "Buy", "retention": "1d"},
+        segment("two", {"did": "Buy", "times": {"at_least": 2}}),
+    )
+    world.publish(segment("two", {"did": "Buy", "times": {"at_least": 2}}, live=True))
+    world.did("ann", "Buy")
+    world.did("ann", "Buy")
+    world.after("2d")
+    while world.run.engine.expire():
+        pass
+    world.publish(segment("three", {"did": "Buy", "times": {"at_least": 3}}, live=True))
+    assert world.contact("ann").segments["two"].member
+    world.did("ann", "Buy")
+    assert world.contact("ann").segments["two"].member
+    assert world.contact("ann").segments["three"].member
+
+
+def test_nothing_is_blanked_before_it_is_counted(monkeypatch: pytest.MonkeyPatch):
+    slowly(monkeypatch)
+    world = World({"kind": "interaction", "name": "Buy", "retention": "1d"})
+    for number in range(5):
+        world.did(f"p{number}", "Buy")
+    world.after("2d")
+    engine = world.run.engine
+    engine.publish([segment("buyers", {"did": "Buy"}, live=True)])
+    assert not engine.expire()
+    while engine.read():
+        pass
+    while engine.expire():
+        pass
+    assert all(world.contact(f"p{number}").segments["buyers"].member for number in range(5))
+
+
+def test_a_merge_told_by_history_triggers_nothing():
+    world = World(segment("buyers", {"did": "Buy"}), starts(on("buyers")), email("hi", purpose="transactional"))
+    world.knows("ann")
+    device = (("anonymous_id", "x"),)
+    for arrival in (
+        Arrival("test", "b1", device, Happened("Buy", {})),
+        Arrival("test", "b2", (("user_id", "ann"), *device), Learned({"a": 1})),
+    ):
+        arrival.backfill = True
+        world.accept(arrival)
+    assert world.contact("ann").segments["buyers"].member
+    assert world.messages("ann") == []
+
+
+def test_existing_members_enter_once_a_journey_and_segment():
+    a, b = segment("a", {"contact": "in", "is": "a"}), segment("b", {"contact": "in", "is": "b"})
+    world = World(a, b, email("hi", purpose="transactional"))
+    world.knows("ann", **{"in": "a"})
+    world.knows("bob", **{"in": "b"})
+
+    def sent() -> list[int]:
+        return [len(world.messages(who)) for who in ("ann", "bob")]
+
+    world.publish(starts(on("a", existing=True)))
+    assert sent() == [1, 0]
+    world.publish(starts(on("b", existing=True)))
+    assert sent() == [1, 1]
+    world.publish(starts(on("b", existing=True), state="draft"))
+    world.publish(starts(on("b", existing=True), title="live again"))
+    assert sent() == [1, 1]
+
+
+def test_a_contact_that_cannot_be_brought_up_holds_nobody_else_up(monkeypatch: pytest.MonkeyPatch):
+    world = World(email("hi", purpose="transactional"))
+    for who in ("ann", "bob", "cyd"):
+        world.knows(who, city="Atlanta")
+    bad = world.id_of("bob")
+    real = engine_module.bring_up
+
+    def bring_up(plan: Any, contact: Any, *rest: Any) -> None:
+        if contact.id == bad:
+            raise ValueError("a defect")
+        real(plan, contact, *rest)
+
+    monkeypatch.setattr(engine_module, "bring_up", bring_up)
+    world.publish(segment("locals", {"contact": "city", "is": "Atlanta"}, live=True))
+    assert not world.run.engine.reading
+    assert world.contact("ann").segments["locals"].member
+    assert world.contact("cyd").segments["locals"].member
+    world.did("ann", "anything")

@@ -7,15 +7,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from parcours.core.gate import Arrival, Happened
+from parcours.errors import StoreError
+from parcours.ports import Changes
 from parcours.runtimes import jobs as module
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
 from parcours.runtimes.jobs import Job, Jobs, UploadError
 from parcours.stores.memory import MemoryStore
+from parcours.testing.faults import FaultyStore
 from parcours.wiring import open_import, watch_spec
 from tests.imports.helper import engine_of
+from tests.runtimes.waiting import until
 
 SPEC = watch_spec("kind: interactions\nname: Bought\nidentities: {user_id: who}\ntypes: {total: number}\n")
 
@@ -82,3 +87,68 @@ async def test_an_old_job_is_forgotten_with_its_rejected_rows(jobs, tmp_path, mo
     new = await jobs.finished((await jobs.take(job(), body(b"who,total\nann,1\n"))).id)
     assert [one.id for one in jobs.all()] == [new.id]
     assert [place.name for place in (tmp_path / "imports").iterdir()] == [new.id]
+
+
+async def test_the_mark_of_an_import_goes_with_its_job(jobs, monkeypatch):
+    store = jobs._host.store
+    store.commit(Changes(marks={"import:abc": "of the command line"}))
+    removed = await jobs.finished((await jobs.take(job(), body(b"who,total\nann,1\n"))).id)
+    old = await jobs.finished((await jobs.take(job(), body(b"who,total\nbob,1\n"))).id)
+    assert sum(name.startswith("import:") for name in store.marks()) == 3
+    async with jobs._host.turn:
+        twice = [asyncio.create_task(jobs.remove(removed.id)) for _ in range(2)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*twice)
+    assert [name.endswith(old.id) for name in store.marks() if name.startswith("import:")] == [False, True]
+    now = module.wall_time()
+    monkeypatch.setattr(module, "wall_time", lambda: now + 31 * module.DAY)
+    new = await jobs.finished((await jobs.take(job(), body(b"who,total\ncyd,1\n"))).id)
+    marks = [name for name in store.marks() if name.startswith("import:")]
+    assert [name.endswith(new.id) for name in marks] == [False, True]
+
+
+async def test_a_store_that_fails_costs_neither_an_old_job_nor_the_next(jobs, monkeypatch):
+    host = jobs._host
+    old = await jobs.finished((await jobs.take(job(), body(b"who,total\nann,1\n"))).id)
+    now = module.wall_time()
+    faulty = FaultyStore(host.store)
+    monkeypatch.setattr(host.engine, "store", faulty)
+    faulty.fail("commit", StoreError("no space"))
+    with pytest.raises(StoreError):
+        await jobs.remove(old.id)
+    faulty.fail("commit", StoreError("no space"))
+    monkeypatch.setattr(module, "wall_time", lambda: now + 31 * module.DAY)
+    new = await jobs.finished((await jobs.take(job(), body(b"who,total\nbob,1\n"))).id)
+    assert new.state == "done"
+    assert faulty.failed == 2
+    await until(lambda: jobs.all() == [new])
+
+
+async def test_how_far_an_import_came_is_read_in_turn(jobs, monkeypatch):
+    host = jobs._host
+    read = host.store.marks
+    turns: list[bool] = []
+
+    def marks() -> Any:
+        turns.append(host.turn.locked())
+        return read()
+
+    monkeypatch.setattr(host.store, "marks", marks)
+    await jobs.finished((await jobs.take(job(), body(b"who,total\nann,1\n"))).id)
+    assert turns
+    assert all(turns)
+
+
+@pytest.mark.parametrize("text", [b"", b'{"id": 5}', b"\xff"])
+async def test_a_job_whose_description_cannot_be_read_is_kept(jobs, tmp_path, text):
+    folder = tmp_path / "imports"
+    for name in ("broken", "cut"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "file").write_bytes(b"who,total\n")
+    (folder / "broken" / "job.json").write_bytes(text)
+    with capture_logs() as logs:
+        jobs._take_up()
+    assert [place.name for place in folder.iterdir()] == ["broken"]
+    assert (folder / "broken" / "file").exists()
+    assert [(line["event"], line["job"]) for line in logs] == [("import_unreadable", "broken")]
+    assert jobs.all() == []

@@ -167,3 +167,82 @@ async def test_a_kill_at_any_moment_is_followed_by_what_was_left_to_do(place, mo
         await place.through(watch)
     assert place.names() == ["done/sales.csv", "done/sales.csv.import.yaml", "rejected/sales.csv.rejected.csv"]
     assert place.store.counts()["records"] == 2
+
+
+@pytest.mark.parametrize("ready", [False, True])
+async def test_the_next_file_of_a_name_that_comes_while_the_first_is_imported_is_imported_too(place, ready):
+    def send(text: str) -> None:
+        place.put("sales.csv.import.yaml", SPEC)
+        place.put("sales.csv", text)
+        if ready:
+            place.put("sales.csv.ready", "")
+
+    async with place.running() as watch:
+        send("who,total\nann,1\n")
+        while not place.jobs.all():
+            await watch.look()
+        await place.jobs.finished(place.jobs.all()[0].id)
+        await asyncio.sleep(0.02)
+        send("who,total\nbob,2\ncyd,3\n")
+        await place.through(watch)
+        await place.through(watch)
+        second = place.jobs.all()[0].id
+    assert place.names() == [
+        f"done/sales-{second}.csv", f"done/sales-{second}.csv.import.yaml", "done/sales.csv", "done/sales.csv.import.yaml",
+    ]  # fmt: skip
+    assert place.text("done/sales.csv") == "who,total\nann,1\n"
+    assert place.text(f"done/sales-{second}.csv") == "who,total\nbob,2\ncyd,3\n"
+    assert watch_spec(place.text("done/sales.csv.import.yaml")) == watch_spec(SPEC)
+    assert place.store.counts()["records"] == 4
+
+
+async def test_a_description_that_comes_ahead_of_the_next_file_is_left_for_it(place):
+    place.put("sales.csv", "who,total\nann,1\n")
+    place.put("sales.csv.import.yaml", SPEC)
+    async with place.running() as watch:
+        while not place.jobs.all():
+            await watch.look()
+        await place.jobs.finished(place.jobs.all()[0].id)
+        place.put("sales.csv.import.yaml", SPEC.replace("who", "buyer"))
+        await place.through(watch)
+    assert place.names() == ["done/sales.csv", "done/sales.csv.import.yaml", "sales.csv.import.yaml"]
+    assert "buyer" in place.text("sales.csv.import.yaml")
+    assert watch_spec(place.text("done/sales.csv.import.yaml")) == watch_spec(SPEC)
+
+
+async def test_a_file_that_changes_while_it_is_copied_is_left_alone(place, monkeypatch):
+    place.put("contacts-1.csv", "user_id,plan\nann,gold\n")
+    async with place.running() as watch:
+        copied = watch._body
+
+        async def changing(job: Any) -> AsyncIterator[bytes]:
+            place.put("contacts-1.csv", "user_id,plan\nann,silver\n")
+            async for block in copied(job):
+                yield block
+
+        monkeypatch.setattr(watch, "_body", changing)
+        await watch.look()
+        await watch.look()
+        assert place.jobs.all() == []
+        assert place.names() == ["contacts-1.csv"]
+        monkeypatch.undo()
+        await place.through(watch)
+    assert place.names() == ["done/contacts-1.csv"]
+
+
+async def test_a_file_that_is_refused_is_left_when_it_is_another_by_then(place, monkeypatch):
+    place.put("contacts-1.csv", "")
+    async with place.running() as watch:
+        free = watch._free
+
+        def late(*given: str) -> str:
+            place.put("contacts-1.csv", "user_id,plan\nann,gold\n")
+            return free(*given)
+
+        monkeypatch.setattr(watch, "_free", late)
+        await watch.look()
+        await watch.look()
+        assert place.names() == ["contacts-1.csv"]
+        monkeypatch.undo()
+        await place.through(watch)
+    assert place.names() == ["done/contacts-1.csv"]

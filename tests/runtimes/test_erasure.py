@@ -10,6 +10,7 @@ import pytest
 from parcours.core.contact import Contact
 from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.core.inputs import Erase, Erased, Interaction, Stock
+from parcours.errors import StoreError
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Refused
 from parcours.stores.sqlite import SqliteStore
@@ -299,3 +300,134 @@ def test_the_time_a_run_has_left_is_not_counted_for_the_erased():
     world.run.advance(world.now + ms("100d"))
     assert world.store.due_times is not None
     assert list(world.store.due_times()) == []
+
+
+def test_what_was_before_stays_refused_when_the_person_is_back(world: World):
+    world.did("ann", "Go")
+    world.run.engine.erase(world.id_of("ann"))
+    world.after("1h")
+    new, old = world.arrival("ann", Happened("Go", {})), world.arrival("ann", Learned({"city": "Paris"}), ago="2h")
+    outcomes = world.send(new, old)
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Refused]
+    assert refused(world, world.arrival("ann", Learned({"city": "Paris"}), ago="2h")) == "erased"
+    assert world.contact("ann").attributes == {}
+
+
+def test_numbers_of_erased_messages_are_not_given_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("parcours.stores.sqlite.SMALL_BATCH", 0)
+    store = SqliteStore(tmp_path / "p.db")
+    world = World(GREET, email("hi", purpose="transactional"), store=store)
+    world.knows("ann")
+    for _ in range(5):
+        world.did("ann", "Go")
+    world.run.engine.erase(world.id_of("ann"))
+    store.close()
+    store = SqliteStore(tmp_path / "p.db")
+    world.run.engine = Engine(store, world.run.clock)
+    world.run.store = store
+    world.knows("bob")
+    for _ in range(3):
+        world.did("bob", "Go")
+    id_ = world.id_of("bob")
+    store._db.close()  # as a kill leaves it
+    store._lock.close()
+    store = SqliteStore(tmp_path / "p.db")
+    engine = Engine(store, VirtualClock(world.now))
+    assert [item.state for item in store.posted(id_)] == ["pending"] * 3
+    engine.erase(id_)
+    assert store.pending("email") == []
+    store.close()
+
+
+def test_no_erasure_leaves_what_was_rewritten_before_it(tmp_path: Path):
+    store = SqliteStore(tmp_path / "p.db")
+    world = World(GREET, email("hi"), store=store)
+    world.knows("bob", city="x")
+    world.run.engine.erase(world.id_of("bob"))
+    for number in range(60):
+        for round_ in range(3):
+            world.knows(f"p{number}", secret=f"Unmistakable {number}", more="x" * 40 * round_)
+    for number in range(60):
+        world.run.engine.erase(world.id_of(f"p{number}"))
+    store.close()
+    for file in tmp_path.iterdir():
+        assert b"Unmistakable" not in file.read_bytes(), file
+
+
+def broken_once(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = store.write
+
+    def write(changes: Any) -> None:
+        monkeypatch.setattr(store, "write", real)
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(store, "write", write)
+
+
+def test_an_erasure_that_failed_took_nothing_back(world: World, monkeypatch: pytest.MonkeyPatch):
+    for who in ("ann", "bob"):
+        for _ in range(3):
+            world.did(who, "Buy", kind="shoes")
+    engine = world.run.engine
+    broken_once(world.store, monkeypatch)
+    with pytest.raises(StoreError):
+        engine.erase(world.id_of("ann"))
+    broken_once(world.store, monkeypatch)
+    with pytest.raises(StoreError):
+        engine.erase(world.id_of("ann"))
+    assert values(engine) == {"shoes": 6}
+    engine.erase(world.id_of("ann"))
+    assert values(engine) == {"shoes": 3}
+
+
+def values(engine: Engine) -> dict[Any, int]:
+    known = engine.learner.knowledge("buy")
+    assert known is not None
+    return dict(known.attributes["kind"].values)
+
+
+def test_what_retention_forgets_stays_forgotten_after_a_restart(tmp_path: Path):
+    store = SqliteStore(tmp_path / "p.db")
+    world = World({"kind": "interaction", "name": "Buy", "retention": "1d"}, store=store)
+    for _ in range(3):
+        world.did("ann", "Buy", kind="secret")
+    world.run.engine.flush()
+    world.after("2d")
+    while world.run.engine.expire():
+        pass
+    assert values(world.run.engine) == {}
+    store.close()
+    store = SqliteStore(tmp_path / "p.db")
+    assert values(Engine(store, VirtualClock(world.now))) == {}
+    store.close()
+
+
+def test_knowledge_of_a_batch_that_failed_is_kept_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("parcours.runtimes.engine.LEARNED_BEHIND", 1)
+    store = SqliteStore(tmp_path / "p.db")
+    world = World(store=store)
+    for _ in range(3):
+        world.did("ann", "Buy", kind="shoes")
+    broken_once(store, monkeypatch)
+    with pytest.raises(StoreError):
+        world.send(world.arrival("ann", Happened("Buy", {})))
+    world.did("ann", "Other")
+    world.did("ann", "Other")
+    store.close()
+    store = SqliteStore(tmp_path / "p.db")
+    known = Engine(store, VirtualClock(world.now)).learner.knowledge("buy")
+    assert known is not None
+    assert known.count == 3
+    store.close()
+
+
+def test_two_people_on_one_device_stay_two(world: World):
+    kiosk = ("anonymous_id", "kiosk")
+    for number, (who, name) in enumerate([("a", "Anna"), ("b", "Bert")]):
+        world.accept(Arrival("test", f"k{number}", (("user_id", who), kiosk), Learned({"first_name": name})))
+    world.accept(Arrival("test", "k2", (("user_id", "c"), kiosk), Happened("Go", {})))
+    assert len({world.id_of(who) for who in "abc"}) == 3
+    assert world.contact("a").attributes == {"first_name": "Anna"}
+    alias = Learned(same=True)
+    world.accept(Arrival("test", "k3", (("user_id", "d"), ("user_id", "a")), alias))
+    assert world.id_of("d") == world.id_of("a")

@@ -555,6 +555,22 @@ async def test_what_a_channel_has_in_hand_of_an_erased_contact_is_not_tried_agai
     assert not any(isinstance(record.input(), Reaction) for record in host.store.history(id_))
 
 
+@pytest.mark.parametrize("failure", [None, TemporaryFailureError("later"), PermanentFailureError("never")])
+async def test_nothing_is_kept_of_what_was_in_hand_once_it_is_out_of_it(start: Start, failure: Exception | None):
+    provider = Provider()
+    provider.gate.clear()
+    provider.always = failure
+    host = await start(MemoryStore(), email=provider)
+    await goes(host, "ann")
+    await until(lambda: provider.under_way == 1)
+    await erase(host, "ann")
+    line = host.outbox._lines["email"]
+    assert len(line._dropped) == 1
+    provider.gate.set()
+    await until(lambda: not host.outbox.busy)
+    assert line._dropped == set()
+
+
 @pytest.mark.parametrize("failure", [TemporaryFailureError, PermanentFailureError])
 async def test_the_log_does_not_repeat_an_address_that_a_provider_repeats(start: Start, failure: type[ParcoursError]):
     provider = Provider()

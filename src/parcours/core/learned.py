@@ -157,6 +157,8 @@ class Learner:
         self._changed: set[str] = set()
         self._shapes: dict[tuple[object, ...], _Shape] = {}
         self._weight = 0
+        self._unsettled = False
+        """Whether something was observed since it was settled."""
         self._attributes = 0
         self._values = 0
 
@@ -175,6 +177,7 @@ class Learner:
         shape = self._shapes.get(signature) or self._meet(name, item, signature)
         if shape is None:
             return
+        self._unsettled = True
         shape.count += 1
         shape.last = item.received_at
         knowledge = shape.knowledge
@@ -291,7 +294,10 @@ class Learner:
         return shape
 
     def _settle(self) -> None:
-        """Add what was counted by shape to each attribute."""
+        """Add what was counted by shape to each attribute, if anything was since."""
+        if not self._unsettled:
+            return
+        self._unsettled = False
         for shape in self._shapes.values():
             count = shape.count
             if not count:

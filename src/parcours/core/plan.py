@@ -293,7 +293,7 @@ class Plan:
         for name, definition in self.workspace.interactions.items():
             route = self.route(name)
             route.definition = definition
-            if definition.attributes or definition.strict:
+            if (definition.attributes or definition.strict) and not definition.archived:
                 route.checks = Checks(definition, repr(definition.name), "/properties")
             if definition.counts_when is not None:
                 route.counts_when = _question(definition.counts_when, self.segments)

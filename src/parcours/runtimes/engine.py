@@ -27,7 +27,7 @@ from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, wake
-from parcours.core.gate import DAY, Arrival, Learned, Reacted, admit, admit_item
+from parcours.core.gate import DAY, Arrival, Happened, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
 from parcours.core.learned import Learner
 from parcours.core.membership import bring_up
@@ -844,11 +844,22 @@ class _People:
         """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""
         if type(arrival.what) is Reacted:
             return self._addressed(arrival.what)
-        for identity in arrival.identities:
+        identities = arrival.identities
+        for identity in identities:
             known = self._owners.get(identity)
-            if known is not None:
-                return known
-        return arrival.identities[0] if arrival.identities else None
+            if known is None or (identity is not identities[0] and self._shared(identities, known, arrival.what)):
+                continue
+            return known
+        return identities[0] if identities else None
+
+    def _shared(self, identities: Sequence[Identity], contact: str, what: Happened | Learned | Reacted) -> bool:
+        """Return whether a new user only uses the device of somebody who is known: they stay two.
+
+        It is one person's when the sender says so (an alias).
+        """
+        if identities[0][0] != _KNOWN or (type(what) is Learned and what.same):
+            return False
+        return any(space == _KNOWN for space, _ in self._contacts[contact].identities)
 
     def _addressed(self, reaction: Reacted) -> str | None:
         """Return the contact a message went to, or the one that contact has become part of."""

@@ -2,7 +2,7 @@
 
 Each has a folder of its own in the data folder: `job.json`, `file`, and `rejected.csv` (or `.jsonl`). A job whose
 description is not there was never taken. After a kill a job goes on where its mark says (see `importer`). The file goes
-once it was read, the rejected rows stay for `KEPT_DAYS`, and the description as long.
+once it was read, the rejected rows stay for `KEPT_DAYS`, and the description and the mark as long.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -20,10 +20,11 @@ import msgspec
 import structlog
 
 from parcours.definitions.workspace import Workspace
-from parcours.errors import ParcoursError, Problem
+from parcours.errors import ParcoursError, Problem, StoreError
+from parcours.ports import Changes
 from parcours.runtimes.clocks import wall_time
 from parcours.runtimes.embedded import Embedded
-from parcours.runtimes.importer import Importer, Progress, Rehearsal, RejectFile, Rows, Tally, progress_in
+from parcours.runtimes.importer import MARK, Importer, Progress, Rehearsal, RejectFile, Rows, Tally, progress_in
 
 KEPT_DAYS = 30
 """Days for which the rejected rows of a job, and the job, are kept after it."""
@@ -73,6 +74,8 @@ class Job(msgspec.Struct, kw_only=True):
     create: bool = False
     origin: str = ""
     """The file's name in the watched folder; empty for an upload."""
+    taken: dict[str, tuple[int, str]] = {}
+    """There, the state of the file and of what lay beside it when it was copied, by what follows its name."""
     finished_at: int | None = None
     place: int = 0
     """Bytes that were read so far."""
@@ -147,6 +150,11 @@ class Jobs:
         """Return the file of a job's rejected rows, if there are any."""
         return next((path for path in self._place(job.id).glob("rejected.*") if path.stat().st_size), None)
 
+    def file(self, job: Job) -> Path | None:
+        """Return the file of a job, as long as it is kept."""
+        path = self._place(job.id) / "file"
+        return path if path.is_file() else None
+
     def _place(self, id_: str) -> Path:
         return self._folder / id_
 
@@ -212,6 +220,7 @@ class Jobs:
 
         Raises:
             UnknownJobError: There is none of this id.
+            StoreError: Its mark cannot be removed; it stays.
         """
         job = self.job(id_)
         if job.state in _OPEN:
@@ -222,9 +231,19 @@ class Jobs:
             if job.state in _OPEN:
                 self._finish(job, "cancelled")
         else:
-            del self._jobs[id_]
-            await asyncio.to_thread(shutil.rmtree, self._place(id_), ignore_errors=True)
+            await self._drop([id_])
         return job
+
+    async def _drop(self, ids: Collection[str]) -> None:
+        """Remove jobs that are finished: their marks first, so that none is left without its job."""
+        async with self._host.turn:
+            store = self._host.store
+            gone = [name for name in store.marks() if name.startswith(MARK) and name.rpartition(":")[2] in ids]
+            if gone:
+                store.commit(Changes(marks=dict.fromkeys(gone)))
+        for id_ in ids:
+            self._jobs.pop(id_, None)
+            await asyncio.to_thread(shutil.rmtree, self._place(id_), ignore_errors=True)
 
     # --- and are imported -----------------------------------------------------------------------------------------
 
@@ -237,9 +256,13 @@ class Jobs:
         for place in sorted(self._folder.glob("*")):
             try:
                 job = msgspec.json.decode((place / "job.json").read_bytes(), type=Job)
-            except (OSError, msgspec.DecodeError):
+            except FileNotFoundError:
                 # Its upload was cut off.
                 shutil.rmtree(place, ignore_errors=True)
+                continue
+            except (OSError, ValueError, msgspec.DecodeError) as error:
+                # Its file was accepted, and is not thrown away.
+                _log.warning("import_unreadable", job=place.name, error=str(error))
                 continue
             if job.state == "running":
                 job.state = "waiting"
@@ -262,7 +285,7 @@ class Jobs:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
-            self._forget_old()
+            await self._forget_old()
             waiting = [job for job in self._jobs.values() if job.state == "waiting"]
             if not waiting:
                 with contextlib.suppress(TimeoutError):
@@ -281,12 +304,16 @@ class Jobs:
             finally:
                 self._running = None
 
-    def _forget_old(self) -> None:
-        now = wall_time()
-        for job in list(self._jobs.values()):
-            if job.finished_at is not None and now - job.finished_at > KEPT_DAYS * DAY:
-                del self._jobs[job.id]
-                shutil.rmtree(self._place(job.id), ignore_errors=True)
+    async def _forget_old(self) -> None:
+        before = wall_time() - KEPT_DAYS * DAY
+        old = {job.id for job in self._jobs.values() if job.finished_at is not None and job.finished_at < before}
+        if not old:
+            return
+        try:
+            await self._drop(old)
+        except StoreError as error:
+            # They are tried again with the next look.
+            _log.warning("imports_not_forgotten", error=str(error))
 
     async def _import(self, job: Job) -> None:
         job.state = "running"
@@ -323,17 +350,19 @@ class Jobs:
             job.tally, job.place = progress.tally, progress.place
 
         # The whole job, not only the file: two jobs of the same file, one of which was cut off, have files of their own.
-        importer = Importer(
-            opened.rows,
-            opened.rejects,
-            f"{opened.fingerprint}:{job.id}",
-            self._host.engine,
-            file=job.name,
-            learn=job.learn,
-            create=job.create,
-            tell=tell,
-        )
-        before = progress_in(self._host.store.marks(), f"{opened.fingerprint}:{job.id}")
+        own = f"{opened.fingerprint}:{job.id}"
+        async with self._host.turn:
+            before = progress_in(self._host.store.marks(), own)
+            importer = Importer(
+                opened.rows,
+                opened.rejects,
+                own,
+                self._host.engine,
+                file=job.name,
+                learn=job.learn,
+                create=job.create,
+                tell=tell,
+            )
         if before is not None and before.done:
             # It was killed between the last row and the word that it was done.
             tell(before)

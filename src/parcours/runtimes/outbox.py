@@ -248,6 +248,7 @@ class _Line:
                 await self._rest("outbox_failed")
             finally:
                 self._sending.remove(item)
+                self._dropped.discard(item.sequence)
             if self._ready.qsize() < LOOK_AHEAD // 2:
                 self.wake.set()
 

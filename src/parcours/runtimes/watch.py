@@ -13,6 +13,8 @@ Without a description the kind is what the name begins with: `contacts-`, `inter
 
 The folder is a path or a URL that fsspec understands. A file is copied first; what becomes of it stands in its job, so a
 kill at any moment is followed by what was left to do, and a file that is read twice changes nothing the second time.
+What lies under its name by then is only put away if it is what was copied: else the copy is, and the new file is taken
+as any other.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -45,7 +48,11 @@ _BLOCK = 2**20
 _log = structlog.get_logger(__name__)
 
 State = tuple[int, str]
-"""A file's size and time."""
+"""A file's size, and its time and tag."""
+
+
+class _ChangedError(Exception):
+    """A file was written to while it was copied."""
 
 
 class Watch:
@@ -118,13 +125,19 @@ class Watch:
         self._fs.invalidate_cache()
         self._fs.makedirs(self._root, exist_ok=True)
         return {
-            str(entry["name"]).rstrip("/").rpartition("/")[2]: (
-                int(entry.get("size") or 0),
-                str(entry.get("mtime") or entry.get("LastModified") or entry.get("created") or ""),
-            )
+            str(entry["name"]).rstrip("/").rpartition("/")[2]: _state(entry)
             for entry in sorted(self._fs.ls(self._root, detail=True), key=_name)
             if entry["type"] == "file"
         }
+
+    def _lot(self, name: str) -> dict[str, State]:
+        """Return the states of a file and of what lies beside it for it, by what follows its name."""
+        self._fs.invalidate_cache()
+        found = {}
+        for suffix in (READY, DESCRIPTION, ""):
+            with contextlib.suppress(FileNotFoundError):
+                found[suffix] = _state(self._fs.info(self._path(name + suffix)))
+        return found
 
     def _text(self, name: str) -> str | None:
         path = self._path(name)
@@ -158,33 +171,40 @@ class Watch:
     # --- taking ---------------------------------------------------------------------------------------------------
 
     async def _take(self, name: str) -> None:
+        job = Job(id="", name=name, spec={}, size=0, created_at=0, origin=name)
+        job.taken = await asyncio.to_thread(self._lot, name)
         try:
-            spec = await asyncio.to_thread(self._described, name)
+            job.spec = await asyncio.to_thread(self._described, name)
         except ParcoursError as error:
-            await self._refuse(name, str(error))
+            await self._refuse(job, str(error))
             return
-        job = Job(id="", name=name, spec=spec, size=0, created_at=0, origin=name)
         try:
-            await self._jobs.take(job, self._body(name))
-        except FileNotFoundError:
+            await self._jobs.take(job, self._body(job))
+        except (FileNotFoundError, _ChangedError):
             return
         except UploadError as error:
             if error.status == _NO_ROOM:
                 _log.warning("watched_file_waits", file=name, error=str(error))
                 return
-            await self._refuse(name, str(error))
+            await self._refuse(job, str(error))
 
-    async def _refuse(self, name: str, problem: str) -> None:
-        target = await asyncio.to_thread(self._free, name, secrets.token_hex(6))
-        await asyncio.to_thread(self._put_away, name, target, REJECTED, problem)
+    async def _refuse(self, job: Job, problem: str) -> None:
+        """Put away a file that was not taken, unless it is another by now."""
+        job.target = await asyncio.to_thread(self._free, job.name, secrets.token_hex(6))
+        if _same(job.taken, await asyncio.to_thread(self._lot, job.name)):
+            await asyncio.to_thread(self._put_away, job, None, REJECTED, problem)
 
-    async def _body(self, name: str) -> AsyncIterator[bytes]:
-        file = await asyncio.to_thread(self._fs.open, self._path(name), "rb")
+    async def _body(self, job: Job) -> AsyncIterator[bytes]:
+        file = await asyncio.to_thread(self._fs.open, self._path(job.name), "rb")
         try:
             while block := await asyncio.to_thread(file.read, _BLOCK):
                 yield block
         finally:
             await asyncio.to_thread(file.close)
+        now = await asyncio.to_thread(self._lot, job.name)
+        if not _same(job.taken, now):
+            raise _ChangedError
+        job.taken = now
 
     # --- putting away ---------------------------------------------------------------------------------------------
 
@@ -199,7 +219,8 @@ class Watch:
         problem = ""
         if job.state != "done":
             problem = str(job.problem or f"it was {job.state}")
-        await asyncio.to_thread(self._put_away, job.name, job.target, REJECTED if problem else DONE, problem)
+        copy = self._jobs.file(job)
+        await asyncio.to_thread(self._put_away, job, copy, REJECTED if problem else DONE, problem)
         job.filed = True
         self._jobs.keep(job)
         self._jobs.drop_file(job)
@@ -220,20 +241,42 @@ class Watch:
         self._fs.makedirs(self._path(REJECTED), exist_ok=True)
         self._fs.put_file(str(path), self._path(REJECTED, target))
 
-    def _put_away(self, name: str, target: str, folder: str, problem: str) -> None:
-        """Move a file, and what lies beside it for it; once more after a kill is no harm."""
+    def _put_away(self, job: Job, copy: Path | None, folder: str, problem: str) -> None:
+        """Move a file, and what lies beside it for it; once more after a kill is no harm.
+
+        What was written anew since it was copied stays where it is, and what was copied is put in its place.
+        """
         self._fs.makedirs(self._path(folder), exist_ok=True)
         if problem:
-            self._fs.pipe_file(self._path(folder, target + PROBLEM), f"{problem}\n".encode())
-        for suffix in (READY, DESCRIPTION, ""):
-            if not self._fs.exists(self._path(name + suffix)):
-                continue
-            if suffix == READY:
-                self._fs.rm_file(self._path(name + suffix))
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                self._fs.rm_file(self._path(folder, target + suffix))
-            self._fs.mv(self._path(name + suffix), self._path(folder, target + suffix))
+            self._fs.pipe_file(self._path(folder, job.target + PROBLEM), f"{problem}\n".encode())
+        now = self._lot(job.name)
+        old = {suffix for suffix, state in now.items() if job.taken.get(suffix) == state}
+        if READY in old:
+            self._fs.rm_file(self._path(job.name + READY))
+        described = self._path(folder, job.target + DESCRIPTION)
+        if DESCRIPTION in old and ("" in old or "" not in now):
+            self._move(job.name + DESCRIPTION, described)
+        elif DESCRIPTION in job.taken and not self._fs.exists(described):
+            self._fs.pipe_file(described, yaml.safe_dump(job.spec, allow_unicode=True, sort_keys=False).encode())
+        if "" in old:
+            self._move(job.name, self._path(folder, job.target))
+        elif copy is not None:
+            self._fs.put_file(str(copy), self._path(folder, job.target))
+
+    def _move(self, name: str, target: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(target)
+        self._fs.mv(self._path(name), target)
+
+
+def _state(entry: dict[str, Any]) -> State:
+    time = entry.get("mtime") or entry.get("LastModified") or entry.get("created") or ""
+    return int(entry.get("size") or 0), f"{time} {entry.get('ETag') or entry.get('etag') or ''}".rstrip()
+
+
+def _same(one: dict[str, State], other: dict[str, State]) -> bool:
+    """Return whether a file and its description are as they were."""
+    return all(one.get(suffix) == other.get(suffix) for suffix in ("", DESCRIPTION))
 
 
 def _is_ours(name: str) -> bool:

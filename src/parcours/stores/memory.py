@@ -99,7 +99,11 @@ class MemoryStore:
             self._settled[settlement.sequence] = settlement
         for statistic, count in changes.statistics.items():
             self._statistics[statistic] += count
-        self._marks.update(changes.marks)
+        for name, mark in changes.marks.items():
+            if mark is None:
+                self._marks.pop(name, None)
+            else:
+                self._marks[name] = mark
         for item, attributes in changes.items.items():
             if attributes is None:
                 self._items.pop(item, None)

@@ -612,7 +612,9 @@ class SqliteStore:
         if changes.knowledge:
             db.executemany("insert or replace into knowledge values (?, ?)", list(changes.knowledge.items()))
         if changes.marks:
-            db.executemany("insert or replace into mark values (?, ?)", list(changes.marks.items()))
+            db.executemany("delete from mark where name = ?", [(name,) for name, mark in changes.marks.items() if mark is None])
+            marks = [(name, mark) for name, mark in changes.marks.items() if mark is not None]
+            db.executemany("insert or replace into mark values (?, ?)", marks)
 
     def _count_messages(self, counts: Counter[tuple[str, str, str]]) -> None:
         if counts:
@@ -681,7 +683,11 @@ class SqliteStore:
         if changes.erased or changes.redacted:
             self._checkpoints.clean()
         self._known.update(changes.identities)
-        self._marks.update(changes.marks)
+        for name, mark in changes.marks.items():
+            if mark is None:
+                self._marks.pop(name, None)
+            else:
+                self._marks[name] = mark
 
     def forget(self) -> None:
         self._held.clear()

@@ -541,6 +541,22 @@ class StoreConformance:
         store.commit(Changes(marks={"a": "2", "é": "\U0001f600"}))
         assert dict(store.marks()) == {"a": "2", "b": "", "é": "\U0001f600"}
 
+    def test_a_mark_can_be_removed(self, store: Store, tmp_path: Path) -> None:
+        store.commit(Changes(marks={"a": "1", "b": "2", "c": "3"}))
+        store.commit(Changes(marks={"a": None, "never": None, "b": "4"}))
+        assert dict(store.marks()) == {"b": "4", "c": "3"}
+        store.commit(Changes(marks={"b": None}))
+        store.commit(Changes(marks={"b": "5"}))
+        store.write(Changes(marks={"c": None}))
+        store.finish()
+        assert dict(store.marks()) == {"b": "5"}
+        if self.durable:
+            store = self.reopen(store, tmp_path)
+            try:
+                assert dict(store.marks()) == {"b": "5"}
+            finally:
+                store.close()
+
     # --- all or nothing -----------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("value", ["\ud800", 2**64, object(), {1j}], ids=["surrogate", "huge", "object", "set"])

@@ -123,7 +123,11 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, workspace: Workspace, file: str = "") -> Known:
         """Return what a workspace declares."""
         return cls(
-            interactions={name: definition.attributes for name, definition in workspace.interactions.items()},
+            interactions={
+                name: definition.attributes
+                for name, definition in workspace.interactions.items()
+                if not definition.archived
+            },
             contact=workspace.settings.contacts.attributes,
             catalogues={name: definition.attributes for name, definition in workspace.catalogues.items()},
             namespaces=frozenset(workspace.settings.contacts.namespaces),
