@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 import parcours
-from parcours.cli import catalogues, contacts, definitions, imports, interactions, keys, lists, packs, serve, simulate
+from parcours.cli import (
+    catalogues,
+    contacts,
+    definitions,
+    imports,
+    interactions,
+    keys,
+    lists,
+    packs,
+    rebuild,
+    segments,
+    serve,
+    simulate,
+)
 from parcours.cli.console import ERR, OUT
 from parcours.errors import ParcoursError
 
@@ -37,6 +50,8 @@ app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(lists.app, name="lists")
+app.add_typer(segments.app, name="segments")
+app.add_typer(rebuild.app, name="rebuild")
 app.add_typer(catalogues.app, name="catalogues")
 app.add_typer(interactions.app, name="interactions")
 
