@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -32,8 +32,11 @@ from parcours.sources.slices import FileRows, Rejects, fingerprint
 from parcours.sources.webhooks import BUILT_IN, Webhook, load_webhooks, missing_secrets
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
-from parcours.web.app import create_app
 from parcours.web.auth import ALL, SEND, Key, Keys, Kind, hash_key, keys_in, make_key, marks_of
+
+if TYPE_CHECKING:
+    from parcours.analytics.duckdb_store import DuckdbAnalytics
+    from parcours.analytics.service import Analytics
 
 ENVIRONMENT_PREFIX = "PARCOURS_"
 
@@ -77,6 +80,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """A folder whose files are imported: a path, or a URL such as `sftp://user@host/in` or `s3://bucket/in`."""
     watch_seconds: Annotated[float, msgspec.Meta(ge=0.05)] = 60.0
     """Seconds between looks into it."""
+    analytics_memory: Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "512MB"
+    """How much memory questions about all contacts may use, such as `512MB`; what does not fit goes to the disk."""
+    analytics_threads: Annotated[int, msgspec.Meta(ge=1, le=1_024)] = 2
+    """How many threads such a question may use."""
     webhook_secrets: dict[str, str] = {}
     """What webhooks are signed with, by their names; each is a variable, `PARCOURS_WEBHOOK_<NAME>_SECRET`."""
 
@@ -127,6 +134,8 @@ def build(settings: Settings) -> Service:
         SettingsError: A setting is of no use.
         StoreError: The store cannot be opened.
     """
+    from parcours.web.app import create_app
+
     _make_folder(settings.data)
     channels = build_channels(settings)
     webhooks = _webhooks(settings)
@@ -143,10 +152,13 @@ def build(settings: Settings) -> Service:
     host.companions.append(jobs)
     if settings.watch:
         host.companions.append(_watch(settings, jobs))
+    analytics = _open_analytics(settings, host)
+    host.companions.append(analytics)
     app = create_app(
         host,
         keys,
         imports=jobs,
+        analytics=analytics,
         largest_body=settings.largest_body,
         webhooks=webhooks,
         webhook_secrets=settings.webhook_secrets,
@@ -170,6 +182,53 @@ def _open_store(data: Path) -> SqliteStore:
             with contextlib.suppress(OSError):
                 file.touch(mode=0o600)
     return SqliteStore(database)
+
+
+def _open_analytics(settings: Settings, host: Embedded) -> Analytics:
+    from parcours.analytics.service import Analytics
+
+    engine = host.engine
+    return Analytics(
+        _database(settings.data, settings.analytics_memory, settings.analytics_threads),
+        store=host.store,
+        turn=host.turn,
+        ready=engine.catch_up,
+        clock=engine.clock,
+        segments=lambda: engine.plan.segments,
+    )
+
+
+def _database(data: Path, memory: str, threads: int) -> DuckdbAnalytics:
+    from parcours.analytics.duckdb_store import DuckdbAnalytics
+
+    return DuckdbAnalytics(data / "analytics.duckdb", memory=memory, threads=threads)
+
+
+def rebuild_analytics(settings: Settings, rebuilt: Callable[[int, int], None]) -> int:
+    """Make the analytics database of a service that does not run again, and return how many records were gone through.
+
+    `rebuilt` is told the position and the last one after each slice.
+
+    Raises:
+        StoreError: A file cannot be opened: the service runs, for one.
+    """
+    from parcours.analytics.duckdb_store import catch_up
+
+    if not (settings.data / "parcours.db").is_file():
+        raise SettingsError(
+            f"there is no store in {settings.data}", hint="--data is the folder that parcours serve has"
+        )
+    with kept_engine(settings.data) as engine:
+        database = _database(settings.data, settings.analytics_memory, settings.analytics_threads)
+        try:
+            database.reset()
+            for position in catch_up(database, engine.store):
+                rebuilt(position, engine.store.last_position())
+            if database.dirty:
+                database.compact()
+        finally:
+            database.close()
+        return engine.store.last_position()
 
 
 def _watch(settings: Settings, jobs: Jobs) -> Watch:
@@ -361,7 +420,7 @@ def kept_keys(data: Path) -> Iterator[tuple[Keys, Callable[[Key], None]]]:
         keys = Keys(kept=_kept_keys(store))
 
         def keep(key: Key) -> None:
-            store.commit(Changes(marks=marks_of(key)))
+            store.commit(Changes(marks={**marks_of(key)}))
             keys.put(key)
 
         yield keys, keep

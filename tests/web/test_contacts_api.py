@@ -180,12 +180,29 @@ def test_a_condition_finds_those_for_whom_it_is_true(api: Service, who: str):
     assert found(page) + found(post(api, mine, limit=1, after=page["next"])) in ([a, b], [b, a])
 
 
+def test_what_nobody_counted_is_looked_for_in_the_log(api: Service, who: str):
+    a, b = f"{who}-a", f"{who}-b"
+    for one, total in ((a, 1), (b, 2)):
+        knows(api, one, attributes={"tag": who})
+        did(api, one, "Never Counted", attributes={"total": total})
+    did(api, b, "Never Counted")
+    mine = {"contact": "tag", "is": who}
+    twice = {"did": "Never Counted", "times": {"at_least": 2}}
+    assert found(post(api, {"all": [mine, twice]})) == [b]
+    assert found(post(api, {"all": [mine, {"not": twice}]})) == [a]
+    where = {"did": "Never Counted", "where": {"interaction": "total", "is": 1}}
+    assert found(post(api, {"all": [mine, where]})) == [a]
+    both = {"all": [mine, {"did": "Never Counted"}]}
+    page = post(api, both, limit=1)
+    assert len(page["contacts"]) == 1
+    assert sorted(found(page) + found(post(api, both, limit=1, after=page["next"]))) == [a, b]
+
+
 @pytest.mark.parametrize(
     "condition, code",
     [
-        ({"did": "Never Counted", "times": {"at_least": 1}}, "not_counted"),
-        ({"not": {"did": "Bought", "times": {"at_least": 50}}}, "not_counted"),
-        ({"did": "Bought", "times": {"at_least": 1}, "where": {"interaction": "total", "is": 1}}, "not_counted"),
+        ({"all": [{"did": "Never Counted"}, {"messages": "sent"}]}, "not_counted"),
+        ({"all": [{"did": "Never Counted"}, {"segment": "local"}]}, "unknown_segment"),
         ({"interaction": "total", "is": 1}, "no_interaction"),
         ({"segment": "local"}, "unknown_segment"),
         ({"contact": "city", "iz": 1}, "invalid_condition"),

@@ -255,6 +255,11 @@ def create_tables(catalog: Catalog, dialect: str = "duckdb") -> Iterator[str]:
         yield _create(table.name, fixed, typed, dialect)
 
 
+def column_type(kind: Kind, dialect: str = "duckdb") -> str:
+    """Return the type of a column of an attribute, as a statement writes it."""
+    return _type(_TYPES.get(kind, "TEXT"), dialect, required=False).sql(dialect=dialect)
+
+
 def _create(name: str, required: dict[str, str], optional: dict[str, str], dialect: str) -> str:
     definitions = [
         exp.ColumnDef(

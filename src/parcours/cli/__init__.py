@@ -18,6 +18,8 @@ from parcours.cli import (
     keys,
     lists,
     packs,
+    rebuild,
+    segments,
     serve,
     simulate,
 )
@@ -50,6 +52,8 @@ app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(lists.app, name="lists")
+app.add_typer(segments.app, name="segments")
+app.add_typer(rebuild.app, name="rebuild")
 app.add_typer(catalogues.app, name="catalogues")
 app.add_typer(interactions.app, name="interactions")
 

@@ -40,6 +40,10 @@ def serve(
         int | None, typer.Option(help="Bytes a file may have that is uploaded to be imported. [2147483648]")
     ] = None,
     watch: Annotated[str | None, typer.Option(help="A folder, or its URL, whose files are imported.")] = None,
+    analytics_memory: Annotated[
+        str | None, typer.Option(help="Memory for questions about all contacts. [512MB]")
+    ] = None,
+    analytics_threads: Annotated[int | None, typer.Option(help="Threads for such a question. [2]")] = None,
     watch_seconds: Annotated[float | None, typer.Option(help="Seconds between looks into it. [60]")] = None,
 ) -> None:
     """Start the service. Every option is also an environment variable, such as PARCOURS_PORT."""
@@ -114,6 +118,7 @@ async def _serve(service: Service, listener: socket.socket) -> None:
         await serving
     finally:
         await service.host.close()
+        gc.unfreeze()  # else libraries in C complain at the end of what nobody let go of
 
 
 def _log_to_stderr() -> None:

@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from parcours.definitions.workspace import Workspace
-from parcours.errors import ParcoursError, Problem, StoreError
+from parcours.errors import ParcoursError, Problem
 from parcours.ports import Changes
 from parcours.runtimes.clocks import wall_time
 from parcours.runtimes.embedded import Embedded
@@ -311,9 +311,8 @@ class Jobs:
             return
         try:
             await self._drop(old)
-        except StoreError as error:
-            # They are tried again with the next look.
-            _log.warning("imports_not_forgotten", error=str(error))
+        except Exception:  # noqa: BLE001 (whatever it is, the next job is to run; they are tried again)
+            _log.exception("imports_not_forgotten")
 
     async def _import(self, job: Job) -> None:
         job.state = "running"

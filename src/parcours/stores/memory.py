@@ -99,11 +99,9 @@ class MemoryStore:
             self._settled[settlement.sequence] = settlement
         for statistic, count in changes.statistics.items():
             self._statistics[statistic] += count
-        for name, mark in changes.marks.items():
-            if mark is None:
-                self._marks.pop(name, None)
-            else:
-                self._marks[name] = mark
+        for name in changes.marks:
+            self._marks.pop(name, None)
+        self._marks.update({name: mark for name, mark in changes.marks.items() if mark is not None})
         for item, attributes in changes.items.items():
             if attributes is None:
                 self._items.pop(item, None)

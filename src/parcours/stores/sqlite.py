@@ -612,7 +612,8 @@ class SqliteStore:
         if changes.knowledge:
             db.executemany("insert or replace into knowledge values (?, ?)", list(changes.knowledge.items()))
         if changes.marks:
-            db.executemany("delete from mark where name = ?", [(name,) for name, mark in changes.marks.items() if mark is None])
+            gone = [(name,) for name, mark in changes.marks.items() if mark is None]
+            db.executemany("delete from mark where name = ?", gone)
             marks = [(name, mark) for name, mark in changes.marks.items() if mark is not None]
             db.executemany("insert or replace into mark values (?, ?)", marks)
 
@@ -683,11 +684,9 @@ class SqliteStore:
         if changes.erased or changes.redacted:
             self._checkpoints.clean()
         self._known.update(changes.identities)
-        for name, mark in changes.marks.items():
-            if mark is None:
-                self._marks.pop(name, None)
-            else:
-                self._marks[name] = mark
+        for name in changes.marks:
+            self._marks.pop(name, None)
+        self._marks.update({name: mark for name, mark in changes.marks.items() if mark is not None})
 
     def forget(self) -> None:
         self._held.clear()

@@ -12,6 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.routes import HTTPRoute
 
 import parcours
+from parcours.analytics.service import Analytics
 from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.jobs import Jobs
@@ -44,7 +45,9 @@ def guarded(api: Litestar) -> Iterator[tuple[str, str, str]]:
                         yield method, route.path_format, scope_in(handler, route.path_format, method)
 
 
-def create_api(host: Embedded, keys: Keys, largest_body: int, imports: Jobs | None = None) -> Litestar:
+def create_api(
+    host: Embedded, keys: Keys, largest_body: int, imports: Jobs | None = None, analytics: Analytics | None = None
+) -> Litestar:
     """Return the part of the application behind the doors."""
     telemetry = Telemetry(host, keys)
 
@@ -60,7 +63,7 @@ def create_api(host: Embedded, keys: Keys, largest_body: int, imports: Jobs | No
         return Response(telemetry.text(), media_type=CONTENT_TYPE)
 
     def configure(config: AppConfig) -> AppConfig:
-        config.state = State({"host": host, "keys": keys, "imports": imports})
+        config.state = State({"host": host, "keys": keys, "imports": imports, "analytics": analytics})
         return config
 
     return Litestar(
@@ -81,9 +84,10 @@ def create_app(
     webhooks: Mapping[str, Webhook] | None = None,
     webhook_secrets: Mapping[str, str] | None = None,
     imports: Jobs | None = None,
+    analytics: Analytics | None = None,
 ) -> Any:
     """Return the ASGI application that serves a host. The caller starts and closes the host."""
-    api = create_api(host, keys, largest_body, imports)
+    api = create_api(host, keys, largest_body, imports, analytics)
     keys.scopes = frozenset(SCOPES) | {scope for _, _, scope in guarded(api)}
     ingest = Ingest(host, keys, largest_body)
     doors = Doors(host, keys, largest_body, webhooks, webhook_secrets)

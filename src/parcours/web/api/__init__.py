@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litestar import Controller
 
+from parcours.web.api.analytics import AnalyticsApi
 from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.contacts import ContactsApi
 from parcours.web.api.definitions import DefinitionsApi, WordsApi
@@ -14,6 +15,7 @@ from parcours.web.api.keys import KeysApi
 from parcours.web.api.lists import ListsApi
 from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
+from parcours.web.api.segments import SegmentsApi
 
 CONTROLLERS: list[type[Controller]] = [
     DefinitionsApi,
@@ -23,6 +25,8 @@ CONTROLLERS: list[type[Controller]] = [
     ContactsApi,
     ContactAttributesApi,
     ListsApi,
+    SegmentsApi,
+    AnalyticsApi,
     CataloguesApi,
     InteractionsApi,
     KeysApi,

@@ -11,9 +11,11 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 
+from parcours.analytics.questions import members
 from parcours.conditions.parse import shown
 from parcours.core.contact import Contact
 from parcours.core.gate import Learned
+from parcours.core.ids import contact_from_number
 from parcours.core.inputs import Reaction, Update
 from parcours.definitions.message import CHANNELS
 from parcours.ports import Moment, Store
@@ -55,6 +57,7 @@ from parcours.web.api.search import (
     with_attribute,
     with_text,
 )
+from parcours.web.api.segments import analytics_of, number_in, of_condition, people_of
 
 EXPORT_VERSION = 1
 """Of the shape of an export; it goes up when something is taken away or means something else."""
@@ -248,11 +251,22 @@ class ContactsApi(Controller):
     async def search(self, request: Request[Any, Any, Any], data: JSONBody[Wanted]) -> Found:
         """Return the contacts for whom a condition is true now.
 
-        It may ask for attributes, consent, segments in force, and for interactions that a definition in force counts in
-        the same way; others nobody counted.
+        What a definition in force counts is asked of the contacts one by one; anything else of the analytics database.
         """
         host = host_of(request)
-        test = that_satisfy(host.engine.plan, data.condition, host.engine.clock.now())
+        try:
+            test = that_satisfy(host.engine.plan, data.condition, host.engine.clock.now())
+        except HTTPException as error:
+            problems = error.extra if isinstance(error.extra, list) else []
+            counted = any(problem["code"] != "not_counted" for problem in problems) or not problems
+            if counted or request.app.state["analytics"] is None:
+                raise
+            group = of_condition(host, data.condition, "/condition")
+            after, limit = number_in(data.after), _limited(data.limit)
+            numbers = await analytics_of(request).ask(lambda database: members(database, group, after, limit))
+            rows = [_row(state) async for states in people_of(host, numbers) for state in states]
+            following = cursor_of([contact_from_number(numbers[-1])]) if len(numbers) == limit else None
+            return Found(rows, following, complete=True)
         return await _found(host, [test], data.limit, data.after)
 
     @get("/{contact:str}", summary="One contact")

@@ -84,7 +84,7 @@ async def _keep(request: Request[Any, Any, Any], decide: Callable[[Keys], Key]) 
             key = decide(keys)
         except KeyRefusedError as error:
             raise HTTPException(status_code=error.status, detail=str(error)) from None
-        host.store.write(Changes(marks=marks_of(key)))
+        host.store.write(Changes(marks={**marks_of(key)}))
         # Writing to the disk needs no interpreter: meanwhile other requests are read.
         await asyncio.to_thread(host.store.finish)
         keys.put(key)

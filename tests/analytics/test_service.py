@@ -1,0 +1,119 @@
+"""The analytics database beside a running host: nothing is missed or counted twice, whoever asks and gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from parcours.analytics import questions, service
+from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics
+from parcours.analytics.questions import Group
+from parcours.analytics.service import Analytics
+from parcours.conditions.parse import parse_condition
+from parcours.core.gate import Arrival, Happened
+from parcours.runtimes.clocks import SystemClock
+from parcours.runtimes.embedded import Embedded
+from parcours.runtimes.engine import Engine
+from parcours.stores.memory import MemoryStore
+from tests.runtimes.waiting import until
+
+NODE = parse_condition({"did": "Go"})[0]
+
+
+@pytest.fixture
+async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Embedded]:
+    monkeypatch.setattr(service, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(service, "SLICE", 7)
+    host = Embedded(Engine(MemoryStore(), SystemClock()), {}, lambda _definition, _data: {})
+    host.companions.append(
+        Analytics(
+            DuckdbAnalytics(tmp_path / "a.duckdb"),
+            store=host.store,
+            turn=host.turn,
+            ready=host.engine.catch_up,
+            clock=host.engine.clock,
+            segments=lambda: host.engine.plan.segments,
+        )
+    )
+    await host.start()
+    yield host
+    await host.close()
+
+
+async def go(host: Embedded, number: int) -> None:
+    await host.submit([Arrival("test", f"m{number}", (("user_id", str(number)),), Happened("Go", {}))])
+
+
+async def count(host: Embedded) -> int:
+    group = Group(NODE, {}, host.engine.clock.now())
+    return await host.companions[0].ask(lambda database: questions.count(database, group))
+
+
+async def test_every_question_knows_what_was_acknowledged_before(host: Embedded):
+    acknowledged = 0
+
+    async def send(worker: int) -> None:
+        nonlocal acknowledged
+        for number in range(40):
+            await go(host, worker * 1_000 + number)
+            acknowledged += 1
+
+    async def ask() -> None:
+        for _ in range(15):
+            before = acknowledged
+            assert await count(host) >= before
+
+    async def give_up() -> None:
+        for _ in range(30):
+            task = asyncio.create_task(count(host))
+            await asyncio.sleep(0.003)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    await asyncio.gather(*(send(worker) for worker in range(5)), ask(), ask(), give_up())
+    assert await count(host) == 200
+    assert host.companions[0].database.db.execute("select count(*), count(distinct position) from i1").fetchall() == [
+        (200, 200)
+    ]
+
+
+async def test_it_follows_by_itself(host: Embedded):
+    await go(host, 1)
+    await until(lambda: host.companions[0].behind == 0 and host.companions[0].database.position == 1)
+
+
+async def test_it_is_made_again_while_others_ask(host: Embedded):
+    for number in range(50):
+        await go(host, number)
+    found = await asyncio.gather(count(host), host.companions[0].rebuild(), count(host), count(host))
+    assert found == [50, None, 50, 50]
+
+
+async def test_a_question_that_takes_too_long_is_given_up(host: Embedded, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(service, "LONGEST_SECONDS", 0.2)
+    endless = "select count(*) from range(10000000000) a, range(100000) b where a.range * b.range % 7 = 3"
+    with pytest.raises(AnalyticsError):
+        await host.companions[0].ask(lambda database: questions.rows(database, endless))
+    monkeypatch.setattr(service, "LONGEST_SECONDS", 60)
+    await go(host, 1)
+    assert await count(host) == 1
+
+
+async def test_a_failure_is_told_and_followed_by_work(host: Embedded, monkeypatch: pytest.MonkeyPatch):
+    await go(host, 1)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise AnalyticsError("no space")
+
+        patch.setattr(host.companions[0].database, "feed", fail)
+        await go(host, 2)
+        with pytest.raises(AnalyticsError, match="no space"):
+            await count(host)
+    assert await count(host) == 2
+    assert host.healthy
