@@ -612,8 +612,8 @@ class SqliteStore:
         if changes.knowledge:
             db.executemany("insert or replace into knowledge values (?, ?)", list(changes.knowledge.items()))
         if changes.marks:
-            gone = [(name,) for name, mark in changes.marks.items() if mark is None]
-            db.executemany("delete from mark where name = ?", gone)
+            removed = [(name,) for name, mark in changes.marks.items() if mark is None]
+            db.executemany("delete from mark where name = ?", removed)
             marks = [(name, mark) for name, mark in changes.marks.items() if mark is not None]
             db.executemany("insert or replace into mark values (?, ?)", marks)
 
