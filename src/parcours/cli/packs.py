@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -13,7 +13,9 @@ from rich.text import Text
 from parcours.cli.client import stranger
 from parcours.cli.console import OUT, SecretKey, Url, plural, print_problems
 from parcours.cli.definitions import asked
-from parcours.web.api.packs import Packs, PackView, Switched
+
+if TYPE_CHECKING:  # the application and all it needs, to be loaded only by who asks a service
+    from parcours.web.api.packs import Switched
 
 app = typer.Typer(
     help="Packs of ready-made definitions, switched on and off together.",
@@ -33,6 +35,8 @@ def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> Non
     table = Table()
     for column in ("name", "title", "version", "definitions", "state"):
         table.add_column(column, overflow="fold")
+    from parcours.web.api.packs import Packs
+
     for pack in _ask("GET", url, "", secret_key, Packs).packs:
         cells = (pack.name, pack.title, pack.version, str(pack.definitions), pack.state)
         table.add_row(*map(Text, cells))
@@ -42,6 +46,8 @@ def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> Non
 @app.command()
 def show(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
     """Show the definitions of a pack, and what became of each."""
+    from parcours.web.api.packs import PackView
+
     view = _ask("GET", url, f"/{quote(pack, safe='')}", secret_key, PackView)
     OUT.print(f"{view.title} ({view.name} {view.version}, {view.state}): {view.description}", markup=False)
     table = Table()
@@ -56,12 +62,16 @@ def show(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey =
 @app.command()
 def enable(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
     """Add the definitions of a pack that are missing, and restore those that were archived."""
+    from parcours.web.api.packs import Switched
+
     _report(_ask("POST", url, f"/{quote(pack, safe='')}/enable", secret_key, Switched), pack, "added or restored")
 
 
 @app.command()
 def disable(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
     """Archive the definitions of a pack that nobody changed and nothing uses."""
+    from parcours.web.api.packs import Switched
+
     _report(_ask("POST", url, f"/{quote(pack, safe='')}/disable", secret_key, Switched), pack, "archived")
 
 

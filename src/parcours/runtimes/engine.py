@@ -90,7 +90,7 @@ class _Batch:
         """The position up to which the knowledge that it stores is whole."""
 
     @classmethod
-    def of_marks(cls, position: int, marks: dict[str, str]) -> _Batch:
+    def of_marks(cls, position: int, marks: dict[str, str | None]) -> _Batch:
         """Return a batch that keeps nothing but marks."""
         batch = cls(position)
         batch.changes.marks = marks
@@ -251,7 +251,7 @@ class Engine:
                     self.store.commit(Changes(marks=dict(marking(outcomes))))
                 return outcomes
             if settled or marking is not None:
-                marks = {} if marking is None else dict(marking([_failed(error)]))
+                marks: dict[str, str | None] = {} if marking is None else dict(marking([_failed(error)]))
                 self.store.commit(Changes(settlements=settled, marks=marks))
             _log.exception("input_failed", message_id=arrivals[0].message_id)
             return [_failed(error)]
