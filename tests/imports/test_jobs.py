@@ -152,3 +152,15 @@ async def test_a_job_whose_description_cannot_be_read_is_kept(jobs, tmp_path, te
     assert (folder / "broken" / "file").exists()
     assert [(line["event"], line["job"]) for line in logs] == [("import_unreadable", "broken")]
     assert jobs.all() == []
+
+
+async def test_who_was_erased_while_a_file_waited_is_not_brought_back_by_it(jobs):
+    host = jobs._host
+    (outcome,) = await host.submit([Arrival("test", "1", (("user_id", "ann"),), Happened("Bought", {"total": 1}))])
+    people = body(b"user_id,city\nann,Paris\nbob,Rome\n")
+    async with host.turn:
+        taken = await jobs.take(job(spec=watch_spec("kind: contacts\n"), name="people.csv"), people)
+        host.engine.erase(outcome.contact)
+    done = await jobs.finished(taken.id)
+    assert (done.tally.accepted, done.tally.rejected) == (1, 1)
+    assert host.store.resolve([("user_id", "ann")]) == {}

@@ -188,6 +188,12 @@ class _Batch:
         if not job.learn:
             for arrival in self.arrivals:
                 arrival.known_only = True
+        if job.handed_over is not None:
+            # An erasure since then is newer than what such a row says.
+            at = min(job.handed_over, job.now())
+            for arrival in self.arrivals:
+                if arrival.occurred_at is None:
+                    arrival.occurred_at = at
         self.catalogue = ""
         self.items: dict[str, dict[str, Any] | None] = {}
         self._unchanged: set[str] = set()
@@ -295,6 +301,8 @@ class Importer:
         create: bool = False,
         tell: Callable[[Progress], None] = lambda _: None,
     ) -> None:
+        self.handed_over: int | None = None
+        """When rows without a time occurred, milliseconds; as they are folded when None."""
         self.rejects = rejects
         self.file = file
         self.learn = learn

@@ -362,6 +362,7 @@ class Jobs:
                 create=job.create,
                 tell=tell,
             )
+            importer.handed_over = job.created_at or None
         if before is not None and before.done:
             # It was killed between the last row and the word that it was done.
             tell(before)
