@@ -465,3 +465,22 @@ def test_a_contact_that_cannot_be_brought_up_holds_nobody_else_up(monkeypatch: p
     assert world.contact("ann").segments["locals"].member
     assert world.contact("cyd").segments["locals"].member
     world.did("ann", "anything")
+
+
+def test_lists_override_what_the_condition_says():
+    world = World(
+        {"kind": "list", "name": "friends"},
+        {"kind": "list", "name": "control"},
+        segment("locals", {"contact": "city", "is": "Atlanta"}, include=["friends"], exclude=["control"], live=True),
+    )
+    for who, city, on_lists in (
+        ("ann", "Atlanta", {}),
+        ("bob", "Boston", {"friends": True}),
+        ("cyd", "Atlanta", {"control": True}),
+        ("dan", "Boston", {"friends": True, "control": True}),
+    ):
+        world.accept(world.arrival(who, Learned({"city": city}, lists=on_lists)))
+    members = [world.contact(who).segments["locals"].member for who in ("ann", "bob", "cyd", "dan")]
+    assert members == [True, True, False, False]
+    world.accept(world.arrival("cyd", Learned(lists={"control": False})))
+    assert told(world, "cyd") == [("joined", "locals", START)]

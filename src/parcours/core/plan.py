@@ -179,7 +179,7 @@ class Plan:
         self.messages = messages
         self.texts = texts
         self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
-        self.segments = {name: _parse(definition.condition) for name, definition in workspace.segments.items()}
+        self.segments = {name: _segment(definition) for name, definition in workspace.segments.items()}
         self.reactions: dict[str, list[str]] = {}
         self.routes: dict[str, Route] = {}
         self.needs: dict[str, Need] = {}
@@ -260,7 +260,7 @@ class Plan:
         workspace = self.workspace.with_definitions(*changed)
         journeys = {name: dict(versions) for name, versions in self.journeys.items()}
         messages, texts = dict(self.messages), dict(self.texts)
-        segments = {name: _parse(definition.condition) for name, definition in workspace.segments.items()}
+        segments = {name: _segment(definition) for name, definition in workspace.segments.items()}
         if any(isinstance(definition, SegmentDefinition) for definition in changed):
             # A segment is looked up by name: versions that ask for it ask for what it means now.
             journeys = {
@@ -444,6 +444,16 @@ def _parse(condition: Condition) -> ast.Node:
     node, problems = parse_condition(condition)
     if node is None:
         raise InvalidDefinitionError(problems)
+    return node
+
+
+def _segment(definition: SegmentDefinition) -> ast.Node:
+    """Return the whole condition of a segment: with the lists that override what it says."""
+    node = _parse(definition.condition)
+    if definition.include:
+        node = ast.Any((node, *map(ast.InList, definition.include)))
+    if definition.exclude:
+        node = ast.All((*(ast.Not(ast.InList(name)) for name in definition.exclude), node))
     return node
 
 

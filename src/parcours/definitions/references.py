@@ -30,6 +30,7 @@ from parcours.definitions.journey import (
     following,
 )
 from parcours.definitions.message import CHANNELS, MessageDefinition
+from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
 from parcours.errors import Problem, did_you_mean
@@ -162,6 +163,10 @@ class _Checker:
                 self.message(definition)
             case JourneyDefinition():
                 self.journey(definition)
+            case SegmentDefinition():
+                for field in ("include", "exclude"):
+                    for index, name in enumerate(getattr(definition, field)):
+                        self.named("list", name, self.workspace.lists, f"/{field}/{index}")
             case _:
                 pass
         for place in conditions_in(definition):
