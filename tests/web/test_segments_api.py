@@ -207,6 +207,9 @@ def test_on_the_command_line(people: Service, tmp_path: Path):
     assert "Atlanta" in run("segments", "breakdown", "buyers", "--by", "city", *how).stdout
     assert "20.0%" in run("segments", "overlap", "buyers", "locals", *how).stdout
     assert "contacts" in run("segments", "sizes", "buyers", *how).stdout
+    refused = run("segments", "changes", "buyers", "--since", "2026-01-01", *how, check=False)
+    assert refused.returncode == 2
+    assert "not watched" in refused.stderr
     for form in ("csv", "parquet", "jsonl"):
         run("segments", "export", "buyers", "--out", str(tmp_path / f"buyers.{form}"), *how)
     assert len((tmp_path / "buyers.csv").read_text().splitlines()) == 9
@@ -262,3 +265,30 @@ def test_an_erased_contact_goes_out_of_the_file(tmp_path: Path):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert got(service.api("POST", "/v1/segments/count", {"condition": {"all": []}}))["count"] == 0
+
+
+def test_who_entered_and_left_since(api: Service):
+    live = {"kind": "segment", "name": "live_locals", "condition": {"contact": "town", "is": "Boston"}, "live": True}
+    knows(api, "w0", town="Boston")
+    assert api.publish(live).status == 200
+    path = "/v1/segments/live_locals/changes?since=2020-01-01"
+    for who, town in (("w1", "Boston"), ("w2", "Boston"), ("w2", "Paris"), ("w0", "Boston")):
+        knows(api, who, town=town)
+    answer = got(api.api("GET", path))
+    ids = {who: got(api.api("GET", f"/v1/contacts/user_id:{who}"))["contact"]["id"] for who in ("w1", "w2")}
+    assert {row["contact"]: row["member"] for row in answer["changes"]} == {ids["w1"]: True, ids["w2"]: False}
+    assert answer["complete"]
+    pages: list[Any] = []
+    after = ""
+    while after is not None:
+        page = got(api.api("GET", f"{path}&limit=1&after={after}"))
+        pages += page["changes"]
+        after = page["next"]
+    assert pages == answer["changes"]
+    how = ("--url", api.url, "--secret-key", SECRET_KEY)
+    said = run("segments", "changes", "live_locals", "--since", "2020-01-01", *how).stdout
+    assert ids["w1"] in said
+    assert "out" in said
+    assert "not watched" in got(api.api("GET", "/v1/segments/buyers/changes?since=2020-01-01"), 400)["detail"]
+    assert "is no time" in got(api.api("GET", "/v1/segments/live_locals/changes?since=x"), 400)["detail"]
+    got(api.api("GET", "/v1/segments/none/changes?since=2020-01-01"), 404)

@@ -146,6 +146,28 @@ def sizes(
 
 
 @app.command()
+def changes(
+    name: Name,
+    since: Annotated[str, typer.Option(help="From this time on, such as 2026-01-31.")],
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
+    after: Annotated[str, typer.Option(help="Go on where an answer said.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show who entered and left a watched segment since a time."""
+    pairs: list[tuple[str, object]] = [("since", since), ("limit", limit), ("after", after)]
+    answer = ask("GET", url, ["segments", name, "changes"], secret_key, pairs=pairs)
+    if as_json_:
+        as_json(answer)
+        return
+    rows = ((row["time"], row["contact"], "in" if row["member"] else "out") for row in answer["changes"])
+    as_table(("time", "contact", "now"), rows)
+    if answer["next"]:
+        OUT.print(f"more with --after {answer['next']}", markup=False)
+
+
+@app.command()
 def export(
     name: Name,
     out: Annotated[Path, typer.Option(help="The file; its ending says the format: .csv, .parquet or .jsonl.")],

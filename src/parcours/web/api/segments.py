@@ -30,7 +30,7 @@ from parcours.errors import Problem, did_you_mean
 from parcours.runtimes.embedded import Embedded
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.people import cursor_of, iso, place_in
-from parcours.web.api.search import MOST_FOUND, is_there
+from parcours.web.api.search import MOST_FOUND, is_there, search
 
 SLICE = 500
 """Contacts of an export that are read in one turn."""
@@ -54,6 +54,27 @@ class AsOf(msgspec.Struct):
     time: str
     position: int
     """The place in the log up to which everything is counted."""
+
+
+class Change(msgspec.Struct):
+    """A contact that is a member since, or is none any more."""
+
+    contact: str
+    member: bool
+    at: int
+    time: str
+
+
+class Changed(msgspec.Struct):
+    """Who entered and left a segment."""
+
+    segment: str
+    since: int
+    """What was before the segment was watched is not known."""
+    changes: list[Change]
+    next: str | None
+    complete: bool
+    """False when so many were looked at that the rest has to be asked for with `next`."""
 
 
 class Counted(AsOf):
@@ -241,6 +262,41 @@ class SegmentsApi(Controller):
             return BrokenDown(*as_of, by, found.size, found.missing, values, found.others, found.bins)
 
         return await analytics_of(request).ask(ask)
+
+    @get("/{name:str}/changes", summary="Who entered and left a segment since")
+    async def changes(
+        self,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        since: FromQuery[str],
+        limit: FromQuery[int] = 100,
+        after: FromQuery[str] = "",
+    ) -> Changed:
+        """Return who is in a watched segment since an instant, or no longer is, page by page in the order of ids.
+
+        Somebody who entered and left again stands there once, with what is so now.
+        """
+        host = host_of(request)
+        _of_segment(host, name)
+        watched = host.engine.plan.watch.segments.get(name)
+        if watched is None:
+            hint = "write 'live: true' in its definition, or let a live journey be entered by it"
+            raise HTTPException(status_code=400, detail=f"the segment {shown(name)} is not watched: {hint}")
+        from_ = max(_instant_in("since", since, 0), watched.since + 1)
+
+        def changed(contact: Contact) -> bool:
+            known = contact.segments.get(name)
+            return known is not None and known.at >= from_
+
+        limit = max(1, min(limit, MOST_FOUND))
+        found, following, complete = await search(
+            host, [changed], limit, place_in(after, tuple[str])[0] if after else ""
+        )
+        rows = [
+            Change(contact.id, contact.segments[name].member, contact.segments[name].at, iso(contact.segments[name].at))
+            for contact in found
+        ]
+        return Changed(name, from_, rows, cursor_of([following]) if following is not None else None, complete)
 
     @get("/{name:str}/sizes", summary="The size of a segment over time")
     async def sizes(
