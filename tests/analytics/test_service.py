@@ -117,3 +117,23 @@ async def test_a_failure_is_told_and_followed_by_work(host: Embedded, monkeypatc
             await count(host)
     assert await count(host) == 2
     assert host.healthy
+
+
+async def test_while_the_service_is_busy_it_falls_behind_and_a_question_waits_for_the_rest(
+    host: Embedded, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service, "BUSY", 0)  # always
+    analytics = next(one for one in host.companions if isinstance(one, Analytics))
+    await asyncio.sleep(0.03)
+    for number in range(20):
+        await go(host, number)
+    await asyncio.sleep(0.05)
+    assert analytics.behind == 20
+    assert NODE is not None
+    group = Group(NODE, {}, host.engine.clock.now())
+    assert await analytics.ask(lambda database: questions.count(database, group)) == 20
+    assert analytics.behind == 0
+    monkeypatch.setattr(service, "FAR_BEHIND", 1)
+    for number in range(20, 40):
+        await go(host, number)
+    await until(lambda: analytics.behind == 0)

@@ -29,6 +29,12 @@ SLICE = 5_000
 LOOK_SECONDS = 1.0
 """Seconds between looks for what is new, so that a question finds little left to do."""
 
+BUSY = 2_000
+"""Records between two looks from which on the service is busy."""
+
+FAR_BEHIND = 500_000
+"""Records that may wait while the service is busy; a question takes them over first, whatever they are."""
+
 SIZES_EVERY = 3_600_000
 """Milliseconds between looks at how large every segment is."""
 
@@ -76,6 +82,7 @@ class Analytics:
         self._task: asyncio.Task[None] | None = None
         self._compact_at = 0.0
         self._look_at = 0
+        self._seen = 0
 
     @property
     def behind(self) -> int:
@@ -118,8 +125,8 @@ class Analytics:
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _follow(self, until: int) -> None:
-        """Take over what is new, at least up to a position."""
+    async def _follow(self, until: int, *, all_of_it: bool = True) -> None:
+        """Take over what is new, at least up to a position; else a slice."""
         while True:
             async with self._turn:
                 self._ready()
@@ -132,7 +139,7 @@ class Analytics:
             if found is None:
                 return
             await self._do(lambda found=found: self._feed(found))  # type: ignore[misc]  # its type is known
-            if self.database.position >= until and len(found.records) < SLICE:
+            if self.database.position >= until and (len(found.records) < SLICE or not all_of_it):
                 return
 
     def _feed(self, found: Slice) -> None:
@@ -156,8 +163,13 @@ class Analytics:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
+        last = self._store.last_position()
+        busy, self._seen = last - self._seen >= BUSY, last
+        if busy and self.behind < FAR_BEHIND:
+            return  # whoever sends is served first; what is left waits for a calmer moment, or for a question
         async with self._asking:
-            await self._follow(self._store.last_position())
+            # While it is busy, one slice: enough not to fall behind without an end.
+            await self._follow(self.database.position if busy else last, all_of_it=not busy)
         if self.database.dirty and time.monotonic() >= self._compact_at:
             self._compact_at = time.monotonic() + COMPACT_SECONDS
             async with self._asking:
