@@ -25,7 +25,7 @@ from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.core.memory import KEPT_MESSAGES
-from parcours.definitions import interaction, journey, lists, message, segment
+from parcours.definitions import entries, interaction, journey, lists, message, segment, steps
 from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
 from parcours.definitions.packs import Pack
@@ -47,15 +47,15 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "segment": segment.SegmentDefinition,
     "message": message.MessageDefinition,
     "journey": journey.JourneyDefinition,
-    "entry-interaction": journey.InteractionEntry,
-    "entry-segment": journey.SegmentEntry,
-    "send": journey.Send,
-    "wait": journey.Wait,
-    "wait-for": journey.WaitFor,
-    "branch-interaction": journey.InteractionBranch,
-    "branch-reaction": journey.ReactionBranch,
-    "timeout": journey.Timeout,
-    "decision": journey.Decision,
+    "entry-interaction": entries.InteractionEntry,
+    "entry-segment": entries.SegmentEntry,
+    "send": steps.Send,
+    "wait": steps.Wait,
+    "wait-for": steps.WaitFor,
+    "branch-interaction": steps.InteractionBranch,
+    "branch-reaction": steps.ReactionBranch,
+    "timeout": steps.Timeout,
+    "decision": steps.Decision,
 }
 
 WRITTEN = {

@@ -27,18 +27,11 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.definitions.common import Condition
-from parcours.definitions.journey import (
-    Decision,
-    InteractionBranch,
-    InteractionEntry,
-    JourneyDefinition,
-    Send,
-    Step,
-    Wait,
-    WaitFor,
-)
+from parcours.definitions.entries import InteractionEntry
+from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import Source, load
 from parcours.definitions.message import CHANNELS
+from parcours.definitions.steps import Decision, InteractionBranch, Send, Step, Wait, WaitFor
 from parcours.definitions.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent

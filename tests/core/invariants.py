@@ -9,7 +9,7 @@ from parcours.core.effects import Message, What
 from parcours.core.inputs import Erase, Erased
 from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
-from parcours.definitions.journey import Wait, WaitFor
+from parcours.definitions.steps import Wait, WaitFor
 from parcours.ports import Statistic
 from parcours.testing.snapshot import Snapshot
 

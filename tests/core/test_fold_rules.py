@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from parcours.core import ids
-from parcours.core.advance import MOST_RUNS
 from parcours.core.effects import What
 from parcours.core.gate import Happened, Learned
+from parcours.core.runs import MOST_RUNS
 from parcours.runtimes.engine import Accepted, Duplicate, Refused
 from tests.core.world import END, World, email, journey, ms, push, send, to_reaction, wait, wait_for
 

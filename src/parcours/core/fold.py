@@ -23,14 +23,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain
 
-from parcours.core.advance import Walk, ask_in_run, end_run, enter, key_of, resume, time_is_up
+from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, enlist, erase, learn
-from parcours.core.plan import CompiledBranch, CompiledJourney, Plan, Route
+from parcours.core.plan import Plan
+from parcours.core.runs import end_run, enter, key_of, resume, time_is_up
+from parcours.core.walk import Walk, ask_in_run
 from parcours.core.watch import Watched
 
 

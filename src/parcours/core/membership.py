@@ -19,12 +19,12 @@ from collections.abc import Collection, Iterable
 from operator import attrgetter, itemgetter
 
 from parcours.conditions.needs import Keeps
-from parcours.core.advance import enter
 from parcours.core.contact import Contact, Membership, Sent, Timer
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
 from parcours.core.memory import remember_message, remember_reaction
 from parcours.core.plan import MESSAGES, Plan
+from parcours.core.runs import enter
 from parcours.core.watch import Watched
 
 MOST_ROUNDS = 10

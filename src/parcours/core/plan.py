@@ -19,145 +19,24 @@ publications makes the same plans again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import msgspec
+from collections.abc import Iterable
 
 from parcours.conditions import ast
-from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
-from parcours.conditions.needs import (
-    Need,
-    asks_for_messages,
-    asks_since_entry,
-    merge_need,
-    needs,
-    trigger_attributes,
-    walk,
-)
-from parcours.conditions.parse import parse_condition
-from parcours.conditions.text import describe
-from parcours.conditions.to_python import Test, compile_condition
+from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs
 from parcours.core.checks import Checks
-from parcours.core.memory import Memory, memories_of
+from parcours.core.compile import compile_journey, question, questions_of, segment_node, with_segments
+from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route
+from parcours.core.memory import memories_of
 from parcours.core.watch import Watch, watch
-from parcours.definitions.common import Condition
-from parcours.definitions.interaction import InteractionDefinition
-from parcours.definitions.journey import (
-    Decision,
-    InteractionBranch,
-    InteractionEntry,
-    JourneyDefinition,
-    ReactionBranch,
-    SegmentEntry,
-    Step,
-    Wait,
-    WaitFor,
-)
+from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
-from parcours.errors import InvalidDefinitionError
-
-DEFAULT_MAX_AGE = parse_duration("6h")
-"""How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
-
 
 MESSAGES = "messages"
 """What stands among the needs for the messages sent to a contact; ids of needs are hexadecimal."""
-
-
-class Question(msgspec.Struct, frozen=True):
-    """A condition, ready to be asked and ready to be shown."""
-
-    ask: Test
-    node: ast.Node
-    text: str
-    of_run: bool = False
-    """Whether it looks at what happened since the start of the run."""
-
-
-class Announced(msgspec.Struct, frozen=True):
-    """When those who were members already were let into a journey: revision of the plan, instant, place in the log."""
-
-    revision: int
-    at: int
-    position: int
-
-
-class CompiledBranch(msgspec.Struct, frozen=True):
-    """One event a step waits for."""
-
-    name: str
-    """Folded name of an interaction, or a kind of reaction."""
-    label: str
-    """What the trace calls this way out."""
-    next: str | None
-    where: Question | None = None
-    key: str = ""
-    message: str | None = None
-
-
-class CompiledStep(msgspec.Struct, frozen=True):
-    """A step with its durations in milliseconds and its conditions compiled."""
-
-    definition: Step
-    duration: int = 0
-    """Of a wait; of the timeout of a wait for events, 0 for none."""
-    interactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
-    reactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
-    after_timeout: str | None = None
-    question: Question | None = None
-
-
-class CompiledJourney(msgspec.Struct, frozen=True):
-    """One version of a journey."""
-
-    name: str
-    version: int
-    definition: JourneyDefinition
-    steps: dict[str, CompiledStep]
-    max_duration: int
-    max_age: int
-    where: Question | None
-    """What an entering interaction must satisfy."""
-    key: str
-    segment: Question | None
-    """What a contact read from the segment must satisfy."""
-    watches: str
-    """The segment that is entered by entering or leaving it; empty for none."""
-    on_leaving: bool
-    facts: tuple[str, ...]
-    """The attributes of the trigger that later conditions look at; a run remembers these."""
-    reacts: bool
-    """Whether some step waits for reactions, so that a run must remember what it sent."""
-    start: str
-    once: bool
-    """Whether a contact enters once a key and never again."""
-    parallel: bool
-    """Whether a contact may have several runs of one key at the same time."""
-
-
-class CompiledMessage(msgspec.Struct, frozen=True):
-    """One version of a message."""
-
-    version: int
-    definition: MessageDefinition
-
-
-class Route(msgspec.Struct):
-    """Everything one kind of interaction can touch."""
-
-    definition: InteractionDefinition | None = None
-    checks: Checks | None = None
-    """What its attributes must be, where anything is declared of them."""
-    counts_when: Question | None = None
-    memories: list[Memory] = msgspec.field(default_factory=list)
-    """What remembers it."""
-    listeners: list[str] = msgspec.field(default_factory=list)
-    """Journeys in which some step of some version waits for it."""
-    entries: list[CompiledJourney] = msgspec.field(default_factory=list)
-    """Newest versions that it can start, oldest journey first."""
 
 
 class Plan:
@@ -179,7 +58,7 @@ class Plan:
         self.messages = messages
         self.texts = texts
         self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
-        self.segments = {name: _segment(definition) for name, definition in workspace.segments.items()}
+        self.segments = {name: segment_node(definition) for name, definition in workspace.segments.items()}
         self.reactions: dict[str, list[str]] = {}
         self.routes: dict[str, Route] = {}
         self.needs: dict[str, Need] = {}
@@ -220,7 +99,7 @@ class Plan:
                     wanted[journey.watches] = entered, (*left, journey.name)
                 else:
                     wanted[journey.watches] = (*entered, journey.name), left
-        whole = {name: _with_segments(self.segments[name], self.segments) for name in wanted}
+        whole = {name: with_segments(self.segments[name], self.segments) for name in wanted}
         self.watch = watch(wanted, whole, known.watch, revision, at)
         # A journey that is a draft for a while does not announce itself again.
         self.announced = dict(known.announced)
@@ -260,7 +139,7 @@ class Plan:
         workspace = self.workspace.with_definitions(*changed)
         journeys = {name: dict(versions) for name, versions in self.journeys.items()}
         messages, texts = dict(self.messages), dict(self.texts)
-        segments = {name: _segment(definition) for name, definition in workspace.segments.items()}
+        segments = {name: segment_node(definition) for name, definition in workspace.segments.items()}
         if any(isinstance(definition, SegmentDefinition) for definition in changed):
             # A segment is looked up by name: versions that ask for it ask for what it means now.
             journeys = {
@@ -296,7 +175,7 @@ class Plan:
             if (definition.attributes or definition.strict) and not definition.archived:
                 route.checks = Checks(definition, repr(definition.name), "/properties")
             if definition.counts_when is not None:
-                route.counts_when = _question(definition.counts_when, self.segments)
+                route.counts_when = question(definition.counts_when, self.segments)
         for node in self.segments.values():
             self._index_condition(node)
         for versions in self.journeys.values():
@@ -316,8 +195,8 @@ class Plan:
         self.remembers_messages = self.remembers_messages or asks_for_messages(node)
 
     def _index_journey(self, compiled: CompiledJourney) -> None:
-        for question in _questions(compiled):
-            self._index_condition(question.node)
+        for asked in questions_of(compiled):
+            self._index_condition(asked.node)
         for step in compiled.steps.values():
             for name in step.interactions:
                 listeners = self.route(name).listeners
@@ -352,130 +231,3 @@ def _covers(known: Need | None, need: Need) -> bool:
     if known is None or known.keep < need.keep:
         return False
     return known.span is None or (need.span is not None and known.span >= need.span)
-
-
-def compile_journey(definition: JourneyDefinition, version: int, segments: Mapping[str, ast.Node]) -> CompiledJourney:
-    """Return one version of a journey, compiled.
-
-    Raises:
-        InvalidDefinitionError: A condition cannot be read.
-    """
-    entry = definition.entry
-    steps = {name: _compile_step(step, segments) for name, step in definition.steps.items()}
-    where = segment = None
-    max_age, key = DEFAULT_MAX_AGE, ""
-    if isinstance(entry, InteractionEntry):
-        where = _question(entry.where, segments) if entry.where is not None else None
-        max_age, key = parse_duration(entry.max_age), entry.key
-    elif isinstance(entry, SegmentEntry):
-        node = ast.InSegment(entry.segment)
-        segment = Question(compile_condition(node, segments), _with_segments(node, segments), describe(node))
-    facts: set[str] = set()
-    for step in steps.values():
-        if step.question is not None:
-            facts |= trigger_attributes(step.question.node)
-    return CompiledJourney(
-        name=definition.name,
-        version=version,
-        definition=definition,
-        steps=steps,
-        max_duration=parse_duration(definition.max_duration),
-        max_age=max_age,
-        where=where,
-        key=key,
-        segment=segment,
-        watches=entry.segment if isinstance(entry, SegmentEntry) and entry.on != "read" else "",
-        on_leaving=isinstance(entry, SegmentEntry) and entry.on == "left",
-        facts=tuple(sorted(facts)),
-        reacts=any(step.reactions for step in steps.values()),
-        start=definition.start,
-        once=definition.re_entry == "never",
-        parallel=definition.re_entry == "always",
-    )
-
-
-def _compile_step(step: Step, segments: Mapping[str, ast.Node]) -> CompiledStep:
-    match step:
-        case Wait():
-            return CompiledStep(step, parse_duration(step.duration))
-        case Decision():
-            return CompiledStep(step, question=_question(step.condition, segments))
-        case WaitFor():
-            return _compile_wait_for(step, segments)
-        case _:
-            return CompiledStep(step)
-
-
-def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> CompiledStep:
-    interactions: dict[str, tuple[CompiledBranch, ...]] = {}
-    reactions: dict[str, tuple[CompiledBranch, ...]] = {}
-    for branch in step.events:
-        follows = branch.next if branch.next is not None else step.next
-        if isinstance(branch, InteractionBranch):
-            name = match_name(branch.interaction)
-            where = _question(branch.where, segments) if branch.where is not None else None
-            compiled = CompiledBranch(name, name, follows, where=where, key=branch.key)
-            interactions[name] = (*interactions.get(name, ()), compiled)
-        elif isinstance(branch, ReactionBranch):
-            label = f"{branch.reaction} {branch.message}" if branch.message else branch.reaction
-            compiled = CompiledBranch(branch.reaction, label, follows, message=branch.message)
-            reactions[branch.reaction] = (*reactions.get(branch.reaction, ()), compiled)
-    timeout = step.timeout
-    return CompiledStep(
-        step,
-        parse_duration(timeout.after) if timeout is not None else 0,
-        interactions,
-        reactions,
-        timeout.next if timeout is not None and timeout.next is not None else step.next,
-    )
-
-
-def _questions(compiled: CompiledJourney) -> list[Question]:
-    found = [question for question in (compiled.where, compiled.segment) if question is not None]
-    for step in compiled.steps.values():
-        if step.question is not None:
-            found.append(step.question)
-        for branches in step.interactions.values():
-            found.extend(branch.where for branch in branches if branch.where is not None)
-    return found
-
-
-def _parse(condition: Condition) -> ast.Node:
-    node, problems = parse_condition(condition)
-    if node is None:
-        raise InvalidDefinitionError(problems)
-    return node
-
-
-def _segment(definition: SegmentDefinition) -> ast.Node:
-    """Return the whole condition of a segment: with the lists that override what it says."""
-    node = _parse(definition.condition)
-    if definition.include:
-        node = ast.Any((node, *map(ast.InList, definition.include)))
-    if definition.exclude:
-        node = ast.All((*(ast.Not(ast.InList(name)) for name in definition.exclude), node))
-    return node
-
-
-def _question(condition: Condition, segments: Mapping[str, ast.Node]) -> Question:
-    node = _parse(condition)
-    whole = _with_segments(node, segments)
-    return Question(compile_condition(node, segments), whole, describe(node), asks_since_entry(whole))
-
-
-def _with_segments(node: ast.Node, segments: Mapping[str, ast.Node]) -> ast.Node:
-    """Return a tree in which the segments it names stand as their conditions, so that `needs` sees into them."""
-    named = [leaf for leaf in walk(node) if isinstance(leaf, ast.InSegment)]
-    if not named:
-        return node
-    match node:
-        case ast.InSegment():
-            return _with_segments(segments[node.name], segments)
-        case ast.Not():
-            return ast.Not(_with_segments(node.part, segments))
-        case ast.All():
-            return ast.All(tuple(_with_segments(part, segments) for part in node.parts))
-        case ast.Any():
-            return ast.Any(tuple(_with_segments(part, segments) for part in node.parts))
-        case _:
-            return node

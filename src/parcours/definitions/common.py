@@ -39,3 +39,7 @@ class Archivable(Definition, frozen=True, kw_only=True):
     archived: Annotated[bool, msgspec.Meta(description="Put away: it is kept, and nothing in use may refer to it.")] = (
         False
     )
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A piece of a definition."""

@@ -17,20 +17,12 @@ from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
+from parcours.definitions.entries import InteractionEntry, SegmentEntry
 from parcours.definitions.interaction import InteractionDefinition
-from parcours.definitions.journey import (
-    InteractionBranch,
-    InteractionEntry,
-    JourneyDefinition,
-    ReactionBranch,
-    SegmentEntry,
-    Send,
-    Wait,
-    WaitFor,
-    following,
-)
+from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import CHANNELS, MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.steps import InteractionBranch, ReactionBranch, Send, Wait, WaitFor, following
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
 from parcours.errors import Problem, did_you_mean

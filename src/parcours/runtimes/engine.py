@@ -24,6 +24,7 @@ import structlog
 from parcours.conditions.durations import parse_duration
 from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
+from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, wake
@@ -31,7 +32,7 @@ from parcours.core.gate import DAY, Arrival, Happened, Learned, Reacted, admit, 
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
 from parcours.core.learned import Learner
 from parcours.core.membership import bring_up
-from parcours.core.plan import CompiledJourney, Plan
+from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition, key_of
 from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError

@@ -1,0 +1,152 @@
+"""From definitions to what a plan is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from parcours.conditions import ast
+from parcours.conditions.durations import parse_duration
+from parcours.conditions.names import match_name
+from parcours.conditions.needs import asks_since_entry, trigger_attributes, walk
+from parcours.conditions.parse import parse_condition
+from parcours.conditions.text import describe
+from parcours.conditions.to_python import compile_condition
+from parcours.core.compiled import CompiledBranch, CompiledJourney, CompiledStep, Question
+from parcours.definitions.common import Condition
+from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.steps import Decision, InteractionBranch, ReactionBranch, Step, Wait, WaitFor
+from parcours.errors import InvalidDefinitionError
+
+DEFAULT_MAX_AGE = parse_duration("6h")
+"""How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
+
+
+def compile_journey(definition: JourneyDefinition, version: int, segments: Mapping[str, ast.Node]) -> CompiledJourney:
+    """Return one version of a journey, compiled.
+
+    Raises:
+        InvalidDefinitionError: A condition cannot be read.
+    """
+    entry = definition.entry
+    steps = {name: _compile_step(step, segments) for name, step in definition.steps.items()}
+    where = segment = None
+    max_age, key = DEFAULT_MAX_AGE, ""
+    if isinstance(entry, InteractionEntry):
+        where = question(entry.where, segments) if entry.where is not None else None
+        max_age, key = parse_duration(entry.max_age), entry.key
+    elif isinstance(entry, SegmentEntry):
+        node = ast.InSegment(entry.segment)
+        segment = Question(compile_condition(node, segments), with_segments(node, segments), describe(node))
+    facts: set[str] = set()
+    for step in steps.values():
+        if step.question is not None:
+            facts |= trigger_attributes(step.question.node)
+    return CompiledJourney(
+        name=definition.name,
+        version=version,
+        definition=definition,
+        steps=steps,
+        max_duration=parse_duration(definition.max_duration),
+        max_age=max_age,
+        where=where,
+        key=key,
+        segment=segment,
+        watches=entry.segment if isinstance(entry, SegmentEntry) and entry.on != "read" else "",
+        on_leaving=isinstance(entry, SegmentEntry) and entry.on == "left",
+        facts=tuple(sorted(facts)),
+        reacts=any(step.reactions for step in steps.values()),
+        start=definition.start,
+        once=definition.re_entry == "never",
+        parallel=definition.re_entry == "always",
+    )
+
+
+def _compile_step(step: Step, segments: Mapping[str, ast.Node]) -> CompiledStep:
+    match step:
+        case Wait():
+            return CompiledStep(step, parse_duration(step.duration))
+        case Decision():
+            return CompiledStep(step, question=question(step.condition, segments))
+        case WaitFor():
+            return _compile_wait_for(step, segments)
+        case _:
+            return CompiledStep(step)
+
+
+def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> CompiledStep:
+    interactions: dict[str, tuple[CompiledBranch, ...]] = {}
+    reactions: dict[str, tuple[CompiledBranch, ...]] = {}
+    for branch in step.events:
+        follows = branch.next if branch.next is not None else step.next
+        if isinstance(branch, InteractionBranch):
+            name = match_name(branch.interaction)
+            where = question(branch.where, segments) if branch.where is not None else None
+            compiled = CompiledBranch(name, name, follows, where=where, key=branch.key)
+            interactions[name] = (*interactions.get(name, ()), compiled)
+        elif isinstance(branch, ReactionBranch):
+            label = f"{branch.reaction} {branch.message}" if branch.message else branch.reaction
+            compiled = CompiledBranch(branch.reaction, label, follows, message=branch.message)
+            reactions[branch.reaction] = (*reactions.get(branch.reaction, ()), compiled)
+    timeout = step.timeout
+    return CompiledStep(
+        step,
+        parse_duration(timeout.after) if timeout is not None else 0,
+        interactions,
+        reactions,
+        timeout.next if timeout is not None and timeout.next is not None else step.next,
+    )
+
+
+def questions_of(compiled: CompiledJourney) -> list[Question]:
+    """Return every condition of a journey."""
+    found = [question for question in (compiled.where, compiled.segment) if question is not None]
+    for step in compiled.steps.values():
+        if step.question is not None:
+            found.append(step.question)
+        for branches in step.interactions.values():
+            found.extend(branch.where for branch in branches if branch.where is not None)
+    return found
+
+
+def _parse(condition: Condition) -> ast.Node:
+    node, problems = parse_condition(condition)
+    if node is None:
+        raise InvalidDefinitionError(problems)
+    return node
+
+
+def segment_node(definition: SegmentDefinition) -> ast.Node:
+    """Return the whole condition of a segment: with the lists that override what it says."""
+    node = _parse(definition.condition)
+    if definition.include:
+        node = ast.Any((node, *map(ast.InList, definition.include)))
+    if definition.exclude:
+        node = ast.All((*(ast.Not(ast.InList(name)) for name in definition.exclude), node))
+    return node
+
+
+def question(condition: Condition, segments: Mapping[str, ast.Node]) -> Question:
+    """Return a condition, compiled. The segments that it names are those given, by name."""
+    node = _parse(condition)
+    whole = with_segments(node, segments)
+    return Question(compile_condition(node, segments), whole, describe(node), asks_since_entry(whole))
+
+
+def with_segments(node: ast.Node, segments: Mapping[str, ast.Node]) -> ast.Node:
+    """Return a tree in which the segments it names stand as their conditions, so that `needs` sees into them."""
+    named = [leaf for leaf in walk(node) if isinstance(leaf, ast.InSegment)]
+    if not named:
+        return node
+    match node:
+        case ast.InSegment():
+            return with_segments(segments[node.name], segments)
+        case ast.Not():
+            return ast.Not(with_segments(node.part, segments))
+        case ast.All():
+            return ast.All(tuple(with_segments(part, segments) for part in node.parts))
+        case ast.Any():
+            return ast.Any(tuple(with_segments(part, segments) for part in node.parts))
+        case _:
+            return node

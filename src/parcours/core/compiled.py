@@ -1,0 +1,107 @@
+"""What a plan is made of: definitions with their conditions as closures and their durations in milliseconds."""
+
+from __future__ import annotations
+
+import msgspec
+
+from parcours.conditions import ast
+from parcours.conditions.to_python import Test
+from parcours.core.checks import Checks
+from parcours.core.memory import Memory
+from parcours.definitions.interaction import InteractionDefinition
+from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.message import MessageDefinition
+from parcours.definitions.steps import Step
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A condition, ready to be asked and ready to be shown."""
+
+    ask: Test
+    node: ast.Node
+    text: str
+    of_run: bool = False
+    """Whether it looks at what happened since the start of the run."""
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """When those who were members already were let into a journey: revision of the plan, instant, place in the log."""
+
+    revision: int
+    at: int
+    position: int
+
+
+class CompiledBranch(msgspec.Struct, frozen=True):
+    """One event a step waits for."""
+
+    name: str
+    """Folded name of an interaction, or a kind of reaction."""
+    label: str
+    """What the trace calls this way out."""
+    next: str | None
+    where: Question | None = None
+    key: str = ""
+    message: str | None = None
+
+
+class CompiledStep(msgspec.Struct, frozen=True):
+    """A step with its durations in milliseconds and its conditions compiled."""
+
+    definition: Step
+    duration: int = 0
+    """Of a wait; of the timeout of a wait for events, 0 for none."""
+    interactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
+    reactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
+    after_timeout: str | None = None
+    question: Question | None = None
+
+
+class CompiledJourney(msgspec.Struct, frozen=True):
+    """One version of a journey."""
+
+    name: str
+    version: int
+    definition: JourneyDefinition
+    steps: dict[str, CompiledStep]
+    max_duration: int
+    max_age: int
+    where: Question | None
+    """What an entering interaction must satisfy."""
+    key: str
+    segment: Question | None
+    """What a contact read from the segment must satisfy."""
+    watches: str
+    """The segment that is entered by entering or leaving it; empty for none."""
+    on_leaving: bool
+    facts: tuple[str, ...]
+    """The attributes of the trigger that later conditions look at; a run remembers these."""
+    reacts: bool
+    """Whether some step waits for reactions, so that a run must remember what it sent."""
+    start: str
+    once: bool
+    """Whether a contact enters once a key and never again."""
+    parallel: bool
+    """Whether a contact may have several runs of one key at the same time."""
+
+
+class CompiledMessage(msgspec.Struct, frozen=True):
+    """One version of a message."""
+
+    version: int
+    definition: MessageDefinition
+
+
+class Route(msgspec.Struct):
+    """Everything one kind of interaction can touch."""
+
+    definition: InteractionDefinition | None = None
+    checks: Checks | None = None
+    """What its attributes must be, where anything is declared of them."""
+    counts_when: Question | None = None
+    memories: list[Memory] = msgspec.field(default_factory=list)
+    """What remembers it."""
+    listeners: list[str] = msgspec.field(default_factory=list)
+    """Journeys in which some step of some version waits for it."""
+    entries: list[CompiledJourney] = msgspec.field(default_factory=list)
+    """Newest versions that it can start, oldest journey first."""

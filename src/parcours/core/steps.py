@@ -1,0 +1,103 @@
+"""What each type of step does when a token arrives: one row of `STEPS` for each.
+
+The rules this file keeps:
+
+| step      | on arrival                                            | later                                              |
+|-----------|-------------------------------------------------------|----------------------------------------------------|
+| send      | each message: permitted → SENT, else SUPPRESSED;      |                                                    |
+|           | none sent → `suppressed` if drawn, else `next`        |                                                    |
+| wait      | parks with a timer                                    | timer → `next`                                     |
+| wait_for  | parks, with a timer if it has a timeout               | first matching event → its branch; timer → timeout |
+| decision  | condition true → `then`, else → `else`                |                                                    |
+| end       | the token ends                                        |                                                    |
+
+A token that is led nowhere ends; a run whose last token ended has ended, and so has one whose time is up. A token that
+leaves a step takes the step's timer with it; a run that ends takes all of its timers. A message's id is derived from
+run, step and visit, so the same decision is the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parcours.core import ids
+from parcours.core.compiled import CompiledStep
+from parcours.core.contact import Sent, Token
+from parcours.core.effects import Message, What
+from parcours.core.memory import remember_message
+from parcours.core.permission import refusal
+from parcours.core.walk import PARK, Outcome, Walk, ask_in_run, set_timer
+from parcours.definitions.steps import Decision, End, Send, Step, Wait, WaitFor
+
+
+def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    step = compiled.definition
+    assert isinstance(step, Send)  # noqa: S101 (the table below pairs types and functions)
+    contact, run, name = walk.contact, walk.run, token.step
+    visit = run.visits.get(name, 0)
+    run.visits[name] = visit + 1
+    sent = 0
+    for message in step.messages:
+        known = walk.plan.messages[message]
+        definition = known.definition
+        reason = refusal(contact, definition)
+        if reason is not None:
+            walk.note(What.SUPPRESSED, name, reason, {"message": message})
+            continue
+        sent += 1
+        identity = ids.message_id(contact.id, run.id, name, visit, message)
+        if walk.journey.reacts:
+            run.messages.setdefault(message, []).append(identity)
+        if walk.plan.remembers_messages:
+            remember_message(contact, identity, Sent(message, definition.channel, walk.now))
+        walk.note(What.SENT, name, message, {"message_id": identity})
+        walk.effects.messages.append(
+            Message(
+                id=identity,
+                contact=contact.id,
+                channel=definition.channel,
+                address=contact.addresses[definition.channel] or "",
+                message=message,
+                version=known.version,
+                journey=run.journey,
+                run=run.id,
+                decided_at=walk.now,
+                trigger=run.trigger,
+                attributes=dict(contact.attributes),
+            )
+        )
+    return step.suppressed if not sent and step.suppressed is not None else step.next
+
+
+def _wait(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    set_timer(walk.contact, walk.run, token.id, walk.now + compiled.duration)
+    return PARK
+
+
+def _wait_for(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    if compiled.duration:
+        set_timer(walk.contact, walk.run, token.id, walk.now + compiled.duration)
+    return PARK
+
+
+def _decision(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    step, question = compiled.definition, compiled.question
+    assert isinstance(step, Decision)  # noqa: S101 (the table below pairs types and functions)
+    assert question is not None  # noqa: S101 (compiled with every decision)
+    answer = ask_in_run(question, walk.contact, walk.run.facts, walk.run, walk.now)
+    walk.note(What.BRANCHED, token.step, "then" if answer else "else", {"if": question.text})
+    return step.then if answer else step.otherwise
+
+
+def _end(_walk: Walk, _token: Token, _compiled: CompiledStep) -> Outcome:
+    return None
+
+
+STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
+    Send: _send,
+    Wait: _wait,
+    WaitFor: _wait_for,
+    Decision: _decision,
+    End: _end,
+}
+"""What each type of step does when a token arrives."""

@@ -1,0 +1,61 @@
+"""What a step is given to act with, and the timers of a run."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parcours.conditions.to_python import within_run
+from parcours.core.compiled import CompiledJourney, Question
+from parcours.core.contact import Contact, Run, Timer
+from parcours.core.effects import Effects, Trace
+from parcours.core.plan import Plan
+
+
+class Walk(msgspec.Struct):
+    """What a step needs to know to act: whose token, where, when, and where effects go."""
+
+    plan: Plan
+    contact: Contact
+    journey: CompiledJourney
+    run: Run
+    now: int
+    effects: Effects
+
+    def note(self, what: str, step: str, reason: str = "", detail: dict[str, Any] | None = None) -> None:
+        """Put an entry of this run into the trace."""
+        run = self.run
+        self.effects.trace.append(Trace(self.now, what, run.journey, run.version, run.id, step, reason, detail))
+
+
+class Park(msgspec.Struct, frozen=True):
+    """A step's answer when the token stays."""
+
+
+PARK = Park()
+
+Outcome = str | Park | None
+"""The step to go to, PARK, or None when the token is led nowhere."""
+
+
+def set_timer(contact: Contact, run: Run, token: int, due: int) -> None:
+    """Make a timer for a token."""
+    contact.created += 1
+    insort(contact.timers, Timer(due, contact.created, run.journey, run.id, token))
+
+
+def drop_timers(contact: Contact, run: str, token: int | None) -> None:
+    """Forget the timers of a token, or with None of the whole run."""
+    timers = contact.timers
+    for index in range(len(timers) - 1, -1, -1):
+        timer = timers[index]
+        if timer.run == run and (token is None or timer.token == token):
+            del timers[index]
+
+
+def ask_in_run(question: Question, contact: Contact, attributes: Mapping[str, Any], run: Run, now: int) -> bool:
+    """Ask a condition of a run."""
+    return question.ask(contact, within_run(attributes, run.started_at) if question.of_run else attributes, now)

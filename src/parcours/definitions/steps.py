@@ -1,0 +1,129 @@
+"""The steps of a journey, and the arrows between them.
+
+A step names the steps that follow it; a token whose step names none has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+
+from parcours.definitions.common import Condition, Duration, Name, Part
+
+_STEP_NAME = "1 to 64 of letters, digits, - and _, beginning with a letter or digit"
+StepName = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description=_STEP_NAME, extra={"written": _STEP_NAME}),
+]
+
+
+class Send(Part, frozen=True, kw_only=True, tag="send"):
+    """Send messages. A message that is not sent leaves its reason; when none is, the token takes `suppressed`."""
+
+    messages: Annotated[list[Name], msgspec.Meta(min_length=1, description="The messages to send, by name.")]
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+    suppressed: Annotated[
+        StepName | None, msgspec.Meta(description="The step that follows when no message was sent; else `next`.")
+    ] = None
+
+
+class Wait(Part, frozen=True, kw_only=True, tag="wait"):
+    """Wait for a length of elapsed time."""
+
+    duration: Annotated[Duration, msgspec.Meta(description="How long, in elapsed time: 24h, 7d, 1d12h.")] = (
+        msgspec.field(name="for")
+    )
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class InteractionBranch(Part, frozen=True, kw_only=True, tag="interaction"):
+    """Taken when a matching interaction arrives while the token waits."""
+
+    interaction: Annotated[
+        str, msgspec.Meta(description="The name of the interaction; matches without regard to case.")
+    ]
+    where: Annotated[Condition | None, msgspec.Meta(description="What must also be true.")] = None
+    key: Annotated[
+        str,
+        msgspec.Meta(
+            description="An attribute of the interaction that must equal the key of the run, such as its order number."
+        ),
+    ] = ""
+    next: Annotated[
+        StepName | None, msgspec.Meta(description="The step that follows; else the `next` of the wait.")
+    ] = None
+
+
+class ReactionBranch(Part, frozen=True, kw_only=True, tag="reaction"):
+    """Taken when the contact reacts to a message of this run: to any of them, or to `message`."""
+
+    reaction: Annotated[
+        Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"],
+        msgspec.Meta(description="What the contact did with the message."),
+    ]
+    message: Annotated[Name | None, msgspec.Meta(description="The message; any of this run when there is none.")] = None
+    next: Annotated[
+        StepName | None, msgspec.Meta(description="The step that follows; else the `next` of the wait.")
+    ] = None
+
+
+Branch = InteractionBranch | ReactionBranch
+
+
+class Timeout(Part, frozen=True, kw_only=True):
+    """What ends a wait for events when none of them came; without `next` the token goes on at the step's `next`."""
+
+    after: Annotated[Duration, msgspec.Meta(description="How long to wait at most, in elapsed time.")]
+    next: Annotated[
+        StepName | None, msgspec.Meta(description="The step that follows; else the `next` of the wait.")
+    ] = None
+
+
+class WaitFor(Part, frozen=True, kw_only=True, tag="wait_for"):
+    """Wait for the first of several events, or for the one timeout of the step."""
+
+    events: Annotated[list[Branch], msgspec.Meta(min_length=1, description="What to wait for; the first one wins.")]
+    timeout: Annotated[Timeout | None, msgspec.Meta(description="What ends the wait when none came.")] = None
+    next: Annotated[
+        StepName | None,
+        msgspec.Meta(description="Where a branch or a timeout goes on that names no step of its own."),
+    ] = None
+
+
+class Decision(Part, frozen=True, kw_only=True, tag="decision"):
+    """Go one way when the condition is true, the other when it is not."""
+
+    condition: Annotated[Condition, msgspec.Meta(description="What is asked.")] = msgspec.field(name="if")
+    then: Annotated[StepName | None, msgspec.Meta(description="The step that follows when it is true.")] = None
+    otherwise: Annotated[StepName | None, msgspec.Meta(description="The step that follows when it is not.")] = (
+        msgspec.field(name="else", default=None)
+    )
+
+
+class End(Part, frozen=True, kw_only=True, tag="end"):
+    """The token ends here."""
+
+
+Step = Send | Wait | WaitFor | Decision | End
+
+
+def following(step: Step) -> Iterator[tuple[str, str]]:
+    """Yield `(JSON pointer within the step, name of the step it leads to)` for every arrow out of a step."""
+    arrows: list[tuple[str, str | None]] = []
+    match step:
+        case Send():
+            arrows = [("/next", step.next), ("/suppressed", step.suppressed)]
+        case Wait():
+            arrows = [("/next", step.next)]
+        case WaitFor():
+            arrows = [(f"/events/{index}/next", branch.next) for index, branch in enumerate(step.events)]
+            if step.timeout is not None:
+                arrows.append(("/timeout/next", step.timeout.next))
+            arrows.append(("/next", step.next))
+        case Decision():
+            arrows = [("/then", step.then), ("/else", step.otherwise)]
+        case End():
+            pass
+    yield from ((pointer, name) for pointer, name in arrows if name is not None)
