@@ -52,6 +52,7 @@ class Person(msgspec.Struct):
             dict.fromkeys(self.lists, True),
             [Event(event.name, event.occurred_at, event.attributes) for event in past],
             list(mails.values()),
+            self.id,
         )
 
 
@@ -169,6 +170,7 @@ TOPICS = ("", "news", "it's")
 STATES = ("opted_in", "opted_out", "unknown")
 MESSAGES = ("welcome", "it's a message", "bye")
 KINDS = ("sent", "opened", "clicked")
+DRAWS = ("october", "it's a \\ draw: 1", "ünï")
 
 
 def crowd(seed: int, number: int = 160) -> list[Person]:

@@ -12,6 +12,7 @@ from tests.analytics.crowd import (
     ATTRIBUTES,
     CHANNELS,
     DAY,
+    DRAWS,
     GAPS,
     HOUR,
     INSTANTS,
@@ -127,6 +128,12 @@ def messages(draw) -> ast.MessageHistory:
     )
 
 
+@st.composite
+def samples(draw) -> ast.Sample:
+    start = draw(st.integers(0, 100) | st.floats(0, 100))
+    return ast.Sample(draw(st.sampled_from(DRAWS)), draw(st.just(100 - start) | st.floats(0, 100 - start)), start)
+
+
 SEGMENTS: dict[str, ast.Node] = {
     "buyers": ast.History(("ordered",), "at_least", 1),
     "strangers": ast.Not(ast.Any((ast.InSegment("buyers"), ast.Attribute(ast.Subject.CONTACT, "city", "is_present")))),
@@ -141,6 +148,7 @@ leaves = st.one_of(
     messages(),
     st.sampled_from(sorted(SEGMENTS)).map(ast.InSegment),
     st.sampled_from((*LISTS, "unknown")).map(ast.InList),
+    samples(),
     st.builds(ast.Consent, st.sampled_from(CHANNELS), st.sampled_from(STATES), st.sampled_from((*TOPICS, "other"))),
 )
 trees = nested(leaves, 5)

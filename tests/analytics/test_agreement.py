@@ -14,6 +14,7 @@ from parcours.conditions.needs import Need, merge_need, needs
 from parcours.conditions.operators import OPERATORS, Takes, end_of, to_instant
 from parcours.conditions.to_python import compile_condition
 from parcours.core.contact import Contact, Membership, Sent
+from parcours.core.ids import contact_from_number
 from parcours.core.inputs import Interaction
 from parcours.core.memory import memories_of, remember_message, remember_reaction
 from tests.analytics.crowd import DAY, INSTANTS, NOW, NOWS, NUMBERS, TEXTS, VALUES, Happened, Person, crowd
@@ -50,7 +51,7 @@ def test_the_same_contacts_are_selected(tmp_path_factory, engine, seed, number):
 
 def contact_of(person, node):
     """Return a contact that remembers what a condition needs of a past, as the fold hands it over."""
-    contact = Contact(str(person.id), attributes=person.attributes, consent=person.consent)
+    contact = Contact(contact_from_number(person.id), attributes=person.attributes, consent=person.consent)
     contact.lists = {name: Membership(member=True, at=0) for name in person.lists}
     wanted: dict[str, Need] = {}
     for tree in (node, *SEGMENTS.values()):
@@ -148,6 +149,24 @@ def test_the_edges_of_a_window(tmp_path_factory, engine):
             leaf = ast.History(("viewed",), "at_least", 1, window=window)
             expected = of_whom(leaf, people, NOW)
             assert ask(compile_sql(leaf, catalog, NOW, dialect=engine)) == expected, window
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parts_of_a_draw_share_nobody_and_leave_nobody_out(tmp_path_factory, engine):
+    people = [Person(number * 7_919 + number % 3 * 2**58) for number in range(20_000)]
+    catalog, rows = tables(people)
+    parts = [(0, 10), (10, 0.01), (10.01, 19.99), (30, 100 / 3), (30 + 100 / 3, 70 - 100 / 3)]
+    with ENGINES[engine](catalog, rows, tmp_path_factory.mktemp(engine)) as ask:
+        for draw in ("october", "it's a \\ draw: ünï"):
+            met: set[int] = set()
+            for start, percent in parts:
+                leaf = ast.Sample(draw, percent, start)
+                found = ask(compile_sql(leaf, catalog, NOW, dialect=engine))
+                assert found == of_whom(leaf, people, NOW)
+                assert abs(len(found) - 200 * percent) < 5 * (200 * percent) ** 0.5 + 1
+                assert met.isdisjoint(found)
+                met |= found
+            assert len(met) == len(people)
 
 
 AMOUNTS = [0.0000005, 0.0000004, -0.0000005, -0.0000006, 0.1, 0.2, 0.3, 1 / 3, 1e12, -1e12, 1e12 + 0.001, 2**53, 0.5]

@@ -159,6 +159,15 @@ def message_histories(draw, names=labels, windows=windows, counts=None):
     return data | draw(st.fixed_dictionaries({}, optional=optional))
 
 
+@st.composite
+def samples(draw, names=labels):
+    percent = draw(st.integers(0, 100) | st.floats(0, 100))
+    data = {"sample": draw(names), "percent": percent}
+    if draw(st.booleans()):
+        data["from"] = draw(st.floats(0, 100 - percent))
+    return data if percent + data.get("from", 0) <= 100 else data | {"from": 0}
+
+
 leaves = st.one_of(
     comparisons(),
     histories(),
@@ -170,6 +179,7 @@ leaves = st.one_of(
         {"consent": st.sampled_from(["email", "push"])},
         optional={"topic": labels, "is": st.sampled_from(CONSENT_STATES)},
     ),
+    samples(),
 )
 conditions = _nested(leaves)
 """Any condition as it is written, valid by itself."""
@@ -184,7 +194,7 @@ garbage = st.recursive(
                     *("all", "any", "not", "contact", "interaction", "did", "times", "within", "where", "segment"),
                     *("consent", "is", "in", "between", "before", "ignore_case", "at_least", "topic", "al", ""),
                     *("did_not", "sequence", "messages", "list", "sum", "min", "first", "of", "channel", "from"),
-                    *("until", "since", "within_last", "anniversary_within", "contains_any"),
+                    *("until", "since", "sample", "percent", "within_last", "anniversary_within", "contains_any"),
                 )
             )
             | st.text(max_size=4),

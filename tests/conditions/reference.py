@@ -5,9 +5,11 @@ The compilers are held to it. It shares no code with them beyond reading names, 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from parcours.conditions import ast
@@ -43,6 +45,8 @@ class Somebody(NamedTuple):
     events: Sequence[Event] = ()
     """In the order in which they arrived."""
     messages: Sequence[Mail] = ()
+    number: int = 0
+    """The contact's id as a number."""
 
 
 class Asked(NamedTuple):
@@ -57,7 +61,7 @@ class Asked(NamedTuple):
     segments: Mapping[str, ast.Node] = {}
 
 
-def answer(node: ast.Node, asked: Asked) -> bool:
+def answer(node: ast.Node, asked: Asked) -> bool:  # noqa: PLR0911 (a case a kind of node)
     """Return whether a condition is true."""
     match node:
         case ast.All():
@@ -76,6 +80,11 @@ def answer(node: ast.Node, asked: Asked) -> bool:
         case ast.Consent():
             topics = asked.of.consent.get(node.channel, {})
             return (topics.get(node.topic) or topics.get("") or "unknown") == node.state
+        case ast.Sample():
+            digest = hashlib.md5(f"{node.seed}:{asked.of.number}".encode()).digest()
+            percent = Fraction(int.from_bytes(digest[:4], "big"), 2**32) * 100
+            start, length = (Fraction(round(part * 10**6), 10**6) for part in (node.start, node.percent))
+            return start <= percent < start + length
         case ast.History():
             return history(node, asked)
         case ast.Sequence():

@@ -23,6 +23,7 @@ from sqlglot import exp
 from parcours.analytics.model import CONTACTS, Catalog, Kind, micros, path_text
 from parcours.conditions import ast
 from parcours.conditions.operators import COUNTS, LARGEST_SUMMAND, MILLIONTHS, OPERATORS, fold_case, prepare
+from parcours.conditions.samples import DIGITS, PLACES, edges
 from parcours.errors import ParcoursError
 
 DIALECTS = ("duckdb", "postgres", "clickhouse")
@@ -119,7 +120,7 @@ class _Compiler:
 
     # Nodes. With `exact` the expression is never NULL; without, NULL stands for false.
 
-    def truth(self, node: ast.Node, *, exact: bool) -> exp.Expr:
+    def truth(self, node: ast.Node, *, exact: bool) -> exp.Expr:  # noqa: PLR0911 (a case a kind of node)
         match node:
             case ast.All():
                 return _every(self.truth(part, exact=exact) for part in node.parts)
@@ -146,6 +147,8 @@ class _Compiler:
                 return self.member(_rows("list_members", _equals("list", node.name)).distinct(copy=False), exact=exact)
             case ast.Consent():
                 return self.consent(node, exact=exact)
+            case ast.Sample():
+                return self.sample(node)
 
     def segment(self, leaf: ast.InSegment, *, exact: bool) -> exp.Expr:
         if leaf.name in self.inside:
@@ -476,6 +479,28 @@ class _Compiler:
             .having(test, copy=False)
         )
         return self.not_member(rows) if unknown else self.member(rows, exact=exact)
+
+    def sample(self, leaf: ast.Sample) -> exp.Expr:
+        """Return whether the contact's place in a draw lies in a part of it. Places are compared as they are written."""
+        number = exp.cast(_column("contact", "c"), "TEXT", dialect=self.dialect)
+        text = exp.Anonymous(this="concat", expressions=[exp.Literal.string(f"{leaf.seed}:"), number])
+        if self.dialect == "clickhouse":
+            digits: exp.Expr = exp.Anonymous(this="MD5", expressions=[text])
+            digits = exp.Anonymous(this="lower", expressions=[exp.Anonymous(this="hex", expressions=[digits])])
+        else:
+            digits = exp.Anonymous(this="md5", expressions=[text])
+        found: exp.Expr = exp.Anonymous(this="substring", expressions=[digits, _whole(1), _whole(DIGITS)])
+        if self.dialect == "postgres":
+            found = exp.Collate(this=found, expression=exp.to_identifier("C", quoted=True))
+        start, end = edges(leaf)
+        if start >= end:
+            return exp.false()
+        limits: list[exp.Expr] = []
+        if start > 0:
+            limits.append(exp.GTE(this=found, expression=exp.Literal.string(f"{start:0{DIGITS}x}")))
+        if end < PLACES:
+            limits.append(exp.LT(this=found.copy(), expression=exp.Literal.string(f"{end:0{DIGITS}x}")))
+        return _every(limits)
 
     # Comparisons of one value.
 

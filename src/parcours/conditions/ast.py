@@ -147,6 +147,19 @@ class Consent(msgspec.Struct, frozen=True, tag="consent"):
     topic: str = ""
 
 
+class Sample(msgspec.Struct, frozen=True, tag="sample"):
+    """Whether the contact is in a random part of everybody that stays the same: `{sample: october, percent: 10}`.
+
+    Draws of different names have nothing to do with one another; parts of one draw that do not overlap share nobody.
+    `conditions.samples` says how it is drawn.
+    """
+
+    seed: str
+    percent: float
+    start: float = 0
+    """The percentage at which the part begins: `from`."""
+
+
 class All(msgspec.Struct, frozen=True, tag="all"):
     """True when every part is true; true when there are none."""
 
@@ -165,4 +178,4 @@ class Not(msgspec.Struct, frozen=True, tag="not"):
     part: Node
 
 
-Node = Attribute | History | Sequence | MessageHistory | InSegment | InList | Consent | All | Any | Not
+Node = Attribute | History | Sequence | MessageHistory | InSegment | InList | Consent | Sample | All | Any | Not

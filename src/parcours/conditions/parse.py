@@ -16,6 +16,7 @@ How a condition is written (YAML or JSON):
     {segment: regulars}
     {list: vip}
     {consent: email, topic: news, is: opted_in}
+    {sample: october, percent: 10, from: 0}                 a random part of everybody, always the same
 """
 
 from __future__ import annotations
@@ -74,12 +75,13 @@ WINDOW = ("within", "from", "until", "since")
 SINCE = ("entry",)
 
 _ENDS = 2  # of a range
+_HUNDRED = 100
 _SHOWN_KEYS = 5
 _SHOWN = 80  # characters of somebody's text that a message repeats
 
 _HEADS = (
     *("all", "any", "not", "contact", "interaction", "did", "did_not", "sequence", "messages", "segment", "list"),
-    "consent",
+    *("consent", "sample"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -176,6 +178,7 @@ class _Reader:
             "segment": self.segment,
             "list": self.on_list,
             "consent": self.consent,
+            "sample": self.sample,
         }
         return readers[heads[0]](data, pointer, depth)
 
@@ -490,6 +493,22 @@ class _Reader:
         if state not in CONSENT_STATES:
             raise self.refuse(f"'is' takes one of {', '.join(CONSENT_STATES)}", f"{pointer}/is")
         return ast.Consent(channel, str(state), topic)
+
+    def sample(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
+        self.only(data, {"sample", "percent", "from"}, pointer)
+        seed = self.attempt(self.text, data, "sample", pointer) or ""
+        if "percent" not in data:
+            raise self.refuse("'sample' needs 'percent', how many of a hundred", pointer, "for example percent: 10")
+        percent = self.attempt(self.percentage, data["percent"], f"{pointer}/percent") or 0
+        start = (self.attempt(self.percentage, data["from"], f"{pointer}/from") or 0) if "from" in data else 0
+        if start + percent > _HUNDRED:
+            self.refuse("'from' and 'percent' come to more than 100", f"{pointer}/percent", f"{100 - start:g} are left")
+        return ast.Sample(seed, percent, start)
+
+    def percentage(self, value: object, pointer: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _HUNDRED:
+            raise self.refuse("takes a number from 0 to 100", pointer)
+        return value
 
     def text(self, data: Mapping[str, Any], key: str, pointer: str) -> str:
         return self.item(data[key], f"{pointer}/{key}", f"{key!r} ")

@@ -72,6 +72,24 @@ def condition_schema(ref: str = "#/$defs/Condition") -> Schema:
                     "is": {"title": "Is", "enum": list(CONSENT_STATES), "default": CONSENT_STATES[0]},
                 },
             ),
+            _object(
+                "sample",
+                "Random sample",
+                "Is in a random part of everybody that stays the same.",
+                {
+                    "sample": _name("Draw", "The name of the draw; draws of different names are independent."),
+                    "percent": {"title": "Percent", "type": "number", "minimum": 0, "maximum": 100},
+                    "from": {
+                        "title": "From",
+                        "description": "Where the part begins, in percent; parts next to one another share nobody.",
+                        "type": "number",
+                        "minimum": 0,
+                        "maximum": 100,
+                        "default": 0,
+                    },
+                },
+                "percent",
+            ),
         ],
     }
 

@@ -13,7 +13,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATIONS = {Takes.DURATION, Takes.DAYS}
 
 
-def describe(node: ast.Node) -> str:
+def describe(node: ast.Node) -> str:  # noqa: PLR0911 (a case a kind of node)
     """Return one line that says what a tree asks."""
     match node:
         case ast.Attribute():
@@ -32,6 +32,9 @@ def describe(node: ast.Node) -> str:
         case ast.Consent():
             topic = f"/{node.topic}" if node.topic else ""
             return f"consent {node.channel}{topic} is {node.state}"
+        case ast.Sample():
+            start = f" from {node.start:.9g}%" if node.start else ""
+            return f"in sample {node.seed} of {node.percent:.9g}%{start}"
         case ast.Not():
             return f"not {_inner(node.part)}"
         case ast.All():

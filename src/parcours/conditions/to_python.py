@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from parcours.conditions import ast
 from parcours.conditions.needs import Keeps, need_of
 from parcours.conditions.operators import COUNTS, OPERATORS, fold_case, millionths, prepare
+from parcours.conditions.samples import edges, place
 
 STARTED = "\0started"
 """Where the start of the run stands among the attributes of what started it. No condition can name it: text in a
@@ -44,6 +45,7 @@ class Sent(Protocol):
 class Person(Protocol):
     """What a condition may look at: the contact, as far as this layer knows it."""
 
+    id: str
     attributes: dict[str, Any]
     consent: dict[str, dict[str, str]]
     counters: dict[str, list[int]]
@@ -64,7 +66,7 @@ Test = Callable[[Person, Mapping[str, Any], int], bool]
 Segments = Mapping[str, ast.Node]
 
 
-def compile_condition(node: ast.Node, segments: Segments | None = None) -> Test:
+def compile_condition(node: ast.Node, segments: Segments | None = None) -> Test:  # noqa: PLR0911 (a case a kind of node)
     """Return the closure of a tree. `segments` holds the condition of each segment the tree may name.
 
     Raises:
@@ -86,6 +88,8 @@ def compile_condition(node: ast.Node, segments: Segments | None = None) -> Test:
             return compile_condition(known[node.name], known)
         case ast.Consent():
             return _consent(node)
+        case ast.Sample():
+            return _sample(node)
         case ast.Not():
             inner = compile_condition(node.part, known)
             return lambda person, trigger, now: not inner(person, trigger, now)
@@ -336,6 +340,11 @@ def _in_list(leaf: ast.InList) -> Test:
 def _consent(leaf: ast.Consent) -> Test:
     channel, topic, state = leaf.channel, leaf.topic, leaf.state
     return lambda person, _trigger, _now: consent_state(person.consent, channel, topic) == state
+
+
+def _sample(leaf: ast.Sample) -> Test:
+    seed, (start, end) = leaf.seed, edges(leaf)
+    return lambda person, _trigger, _now: start <= place(seed, person.id) < end
 
 
 def consent_state(consent: Mapping[str, Mapping[str, str]], channel: str, topic: str) -> str:
