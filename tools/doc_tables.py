@@ -45,6 +45,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "list": lists.ListDefinition,
     "catalogue": lists.CatalogueDefinition,
     "segment": segment.SegmentDefinition,
+    "control-group": segment.ControlGroup,
     "message": message.MessageDefinition,
     "journey": journey.JourneyDefinition,
     "entry-interaction": entries.InteractionEntry,
@@ -141,6 +142,7 @@ PARTS = {
     "Timeout": "timeout",
     "AttributeDefinition": "attribute",
     "ContactSettings": "settings of contacts",
+    "ControlGroup": "control group",
 }
 
 

@@ -484,3 +484,31 @@ def test_lists_override_what_the_condition_says():
     assert members == [True, True, False, False]
     world.accept(world.arrival("cyd", Learned(lists={"control": False})))
     assert told(world, "cyd") == [("joined", "locals", START)]
+
+
+def test_a_control_group_is_kept_out_and_is_a_segment_of_its_own():
+    world = World(
+        {"kind": "list", "name": "friends"},
+        segment(
+            "locals", {"contact": "city", "is": "Atlanta"}, include=["friends"], control={"percent": 30}, live=True
+        ),
+        starts(on("locals"), "treated"),
+        starts(on("locals:control"), "held", "bye"),
+        email("hi", purpose="transactional"),
+        email("bye", purpose="transactional"),
+    )
+    people = [f"p{number}" for number in range(200)]
+    for number, who in enumerate(people):
+        city, on_lists = ("Atlanta", {}) if number % 2 else ("Boston", {"friends": True} if number % 4 else {})
+        world.accept(world.arrival(who, Learned({"city": city}, {"email": f"{who}@parcours.dev"}, lists=on_lists)))
+    would = [who for number, who in enumerate(people) if number % 4]
+    member, held = (
+        {who for who in people if world.contact(who).segments[name].member} for name in ("locals", "locals:control")
+    )
+    assert member | held == set(would)
+    assert not member & held
+    assert 25 <= len(held) <= 65
+    messages = {who: [message.message for message in world.messages(who)] for who in people}
+    assert messages == {who: ["hi"] if who in member else ["bye"] if who in held else [] for who in people}
+    world.accept(world.arrival(min(held), Learned({"city": "Boston"}, lists={"friends": False})))
+    assert told(world, min(held))[-1][:2] == ("left", "locals:control")

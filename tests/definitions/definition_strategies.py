@@ -53,7 +53,12 @@ interactions = st.fixed_dictionaries(
         "counts_when": trigger_conditions | st.none(),
     },
 )
-segments = st.fixed_dictionaries({"kind": st.just("segment"), "name": names, "condition": conditions}, optional=kept)
+controls = st.none() | st.fixed_dictionaries(
+    {"percent": st.integers(0, 50) | st.floats(0, 50)}, optional={"from": st.floats(0, 50), "sample": texts}
+)
+segments = st.fixed_dictionaries(
+    {"kind": st.just("segment"), "name": names, "condition": conditions}, optional={**kept, "control": controls}
+)
 messages = st.fixed_dictionaries(
     {
         "kind": st.just("message"),

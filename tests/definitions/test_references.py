@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.load import load_data
 from parcours.definitions.references import DEEPEST_SEGMENT, Finding, check, cycles, uses
-from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.segment import ControlGroup, SegmentDefinition
 from parcours.definitions.workspace import Workspace
 from tests.definitions.examples import SHOP
 
@@ -288,6 +288,22 @@ def test_segments_may_not_refer_to_each_other_in_a_circle():
         a={"segment": "b"}, b={"segment": "a"}, c={"segment": "d"}, d={"segment": "c"}, e={"segment": "a"}
     )
     assert codes(two) == ["segment_cycle"] * 2
+
+
+def test_a_control_group_is_named_where_there_is_one():
+    def of(control, condition):
+        held = SegmentDefinition(name="a", condition={"contact": "x", "is": 1}, control=control)
+        return Workspace().with_definitions(held, SegmentDefinition(name="b", condition=condition))
+
+    tenth = ControlGroup(percent=10, start=90)
+    assert codes(of(tenth, {"segment": "a:control"})) == []
+    [finding] = check(of(None, {"segment": "a:control"}))
+    assert finding.problem.pointer == "/condition/segment"
+    assert "has no control group" in finding.problem.message
+    assert codes(of(tenth, {"segment": "c:control"})) == ["unknown_reference"]
+    assert codes(of(ControlGroup(percent=11, start=90), {"segment": "a"})) == ["invalid_value"]
+    circle = SegmentDefinition(name="a", condition={"not": {"segment": "a:control"}}, control=tenth)
+    assert codes(Workspace().with_definitions(circle)) == ["segment_cycle"]
 
 
 def test_segments_may_not_grow_without_end():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from parcours.conditions import ast
 from parcours.conditions.durations import parse_duration
@@ -15,7 +15,7 @@ from parcours.core.compiled import CompiledBranch, CompiledJourney, CompiledStep
 from parcours.definitions.common import Condition
 from parcours.definitions.entries import InteractionEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
-from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.segment import CONTROL, SegmentDefinition
 from parcours.definitions.steps import Decision, InteractionBranch, ReactionBranch, Step, Wait, WaitFor
 from parcours.errors import InvalidDefinitionError
 
@@ -117,8 +117,20 @@ def _parse(condition: Condition) -> ast.Node:
     return node
 
 
-def segment_node(definition: SegmentDefinition) -> ast.Node:
-    """Return the whole condition of a segment: with the lists that override what it says."""
+def segment_nodes(definitions: Iterable[SegmentDefinition]) -> dict[str, ast.Node]:
+    """Return the whole condition of each segment and of each control group, by name."""
+    found: dict[str, ast.Node] = {}
+    for definition in definitions:
+        name, control = definition.name, definition.control
+        found[name] = node = _segment_node(definition)
+        if control is not None:
+            held = ast.Sample(control.sample or f"{name}{CONTROL}", control.percent, control.start)
+            found[name], found[f"{name}{CONTROL}"] = ast.All((ast.Not(held), node)), ast.All((held, node))
+    return found
+
+
+def _segment_node(definition: SegmentDefinition) -> ast.Node:
+    """Return who would belong to a segment: its condition with the lists that override it."""
     node = _parse(definition.condition)
     if definition.include:
         node = ast.Any((node, *map(ast.InList, definition.include)))

@@ -25,14 +25,14 @@ from parcours.conditions import ast
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs
 from parcours.core.checks import Checks
-from parcours.core.compile import compile_journey, question, questions_of, segment_node, with_segments
+from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route
 from parcours.core.memory import memories_of
 from parcours.core.watch import Watch, watch
 from parcours.definitions.entries import InteractionEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import MessageDefinition
-from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 
 MESSAGES = "messages"
@@ -58,7 +58,7 @@ class Plan:
         self.messages = messages
         self.texts = texts
         self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
-        self.segments = {name: segment_node(definition) for name, definition in workspace.segments.items()}
+        self.segments = segment_nodes(workspace.segments.values())
         self.reactions: dict[str, list[str]] = {}
         self.routes: dict[str, Route] = {}
         self.needs: dict[str, Need] = {}
@@ -90,7 +90,7 @@ class Plan:
         if self.remembers_messages:
             self.needed[MESSAGES] = known.needed.get(MESSAGES, revision)
         wanted: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-            name: ((), ()) for name, definition in self.workspace.segments.items() if definition.live
+            name: ((), ()) for name in self.segments if self.workspace.segments[base_of(name)].live
         }
         for journey in self.newest.values():
             if journey.watches and journey.definition.state == "live":
@@ -139,7 +139,7 @@ class Plan:
         workspace = self.workspace.with_definitions(*changed)
         journeys = {name: dict(versions) for name, versions in self.journeys.items()}
         messages, texts = dict(self.messages), dict(self.texts)
-        segments = {name: segment_node(definition) for name, definition in workspace.segments.items()}
+        segments = segment_nodes(workspace.segments.values())
         if any(isinstance(definition, SegmentDefinition) for definition in changed):
             # A segment is looked up by name: versions that ask for it ask for what it means now.
             journeys = {

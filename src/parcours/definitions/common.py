@@ -16,6 +16,14 @@ _DURATION = "elapsed time, such as 30s, 15m, 24h, 7d, 1d12h"
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description=_NAME, extra={"written": _NAME})]
 """What a definition is referred to by."""
 
+_SEGMENT = f"{_NAME}; NAME:control is the control group of a segment"
+
+SegmentName = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(:control)?$", description=_SEGMENT, extra={"written": _SEGMENT}),
+]
+"""What a segment, or the control group of one, is referred to by."""
+
 Duration = Annotated[str, msgspec.Meta(pattern=PATTERN, description=_DURATION, extra={"written": _DURATION})]
 
 CONDITION_REF = "#/$defs/Condition"

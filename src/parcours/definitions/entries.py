@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Condition, Duration, Name, Part
+from parcours.definitions.common import Condition, Duration, Part, SegmentName
 
 
 class InteractionEntry(Part, frozen=True, kw_only=True, tag="interaction"):
@@ -34,7 +34,7 @@ class InteractionEntry(Part, frozen=True, kw_only=True, tag="interaction"):
 class SegmentEntry(Part, frozen=True, kw_only=True, tag="segment"):
     """The members of a segment enter: all at once when the journey goes live, or each on entering or leaving it."""
 
-    segment: Annotated[Name, msgspec.Meta(description="The segment.")]
+    segment: Annotated[SegmentName, msgspec.Meta(description="The segment, or `NAME:control`.")]
     on: Annotated[
         Literal["read", "entered", "left"],
         msgspec.Meta(

@@ -21,7 +21,7 @@ from parcours.definitions.entries import InteractionEntry, SegmentEntry
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import CHANNELS, MessageDefinition
-from parcours.definitions.segment import SegmentDefinition
+from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.steps import InteractionBranch, ReactionBranch, Send, Wait, WaitFor, following
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
@@ -109,6 +109,15 @@ class _Checker:
             hint = self.guess(name, known) or f"define a {kind} of this name"
             self.error("unknown_reference", f"there is no {kind} {shown(name)}", pointer, hint)
 
+    def segment(self, name: str, pointer: str) -> None:
+        """Require that a segment is there; if its control group is meant, that it has one."""
+        base = base_of(name)
+        self.named("segment", base, self.workspace.segments, pointer)
+        definition = self.workspace.segments.get(base)
+        if base != name and definition is not None and definition.control is None:
+            hint = "give the segment one: 'control: {percent: 10}'"
+            self.error("unknown_reference", f"the segment {shown(base)} has no control group", pointer, hint)
+
     def interaction(self, name: str, pointer: str) -> None:
         """Warn of an interaction that nobody defined: it is learned when it first arrives."""
         self.use("interaction", name, pointer)
@@ -159,6 +168,10 @@ class _Checker:
                 for field in ("include", "exclude"):
                     for index, name in enumerate(getattr(definition, field)):
                         self.named("list", name, self.workspace.lists, f"/{field}/{index}")
+                control = definition.control
+                if control is not None and control.start + control.percent > 100:  # noqa: PLR2004 (of a hundred)
+                    message = "'from' and 'percent' come to more than 100"
+                    self.error("invalid_value", message, "/control/percent", f"{100 - control.start:g} are left")
             case _:
                 pass
         for place in conditions_in(definition):
@@ -174,7 +187,7 @@ class _Checker:
         for place, written, leaf in _leaves(data, node, pointer) if node is not None else ():
             match leaf:
                 case ast.InSegment():
-                    self.named("segment", leaf.name, self.workspace.segments, f"{place}/segment")
+                    self.segment(leaf.name, f"{place}/segment")
                 case ast.InList():
                     self.named("list", leaf.name, self.workspace.lists, f"{place}/list")
                 case ast.Consent() if leaf.channel not in CHANNELS:
@@ -276,7 +289,7 @@ class _Checker:
             case InteractionEntry():
                 self.interaction(journey.entry.interaction, "/entry/interaction")
             case SegmentEntry():
-                self.named("segment", journey.entry.segment, self.workspace.segments, "/entry/segment")
+                self.segment(journey.entry.segment, "/entry/segment")
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
         longest = self.duration(journey.max_duration, "/max_duration")
         for name, step in journey.steps.items():
@@ -377,7 +390,7 @@ class _Checker:
         for name, segment in self.workspace.segments.items():
             node, _ = parse_condition(segment.condition)
             nodes = list(_with_depth(node)) if node is not None else []
-            names[name] = [part.name for part, _ in nodes if isinstance(part, ast.InSegment)]
+            names[name] = [base_of(part.name) for part, _ in nodes if isinstance(part, ast.InSegment)]
             own[name] = len(nodes), max((depth for _, depth in nodes), default=0)
         order, _ = _peel(names)
         for cycle in cycles(names):

@@ -60,6 +60,11 @@ _consents = st.fixed_dictionaries(
     {"consent": st.sampled_from(["email", "push"]), "is": st.sampled_from(["opted_in", "opted_out", "unknown"])},
     optional={"topic": st.just("news")},
 )
+_samples = st.builds(
+    lambda percent, start: {"sample": "a draw", "percent": percent, "from": start},
+    st.sampled_from([0, 25, 50]),
+    st.sampled_from([0, 0.5, 50]),
+)
 _histories = st.fixed_dictionaries(
     {
         "did": st.sampled_from(INTERACTIONS),
@@ -117,7 +122,7 @@ def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[s
         run: Whether there is a run, so that its entry can be meant.
         segments: The segments that may be named.
     """
-    leaves: st.SearchStrategy[Data] = _of_contact | _pasts | _consents
+    leaves: st.SearchStrategy[Data] = _of_contact | _pasts | _consents | _samples
     if run:
         leaves |= _pasts.map(_since_entry)
     if trigger:
@@ -294,11 +299,11 @@ def definitions(draw: st.DrawFn) -> list[Data]:
             if draw(st.integers(0, 2)) == 0
         ),
         *({"kind": "list", "name": name} for name in LISTS),
-        {"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact), "live": draw(st.booleans())},
+        _first_segment(draw),
         {
             "kind": "segment",
             "name": SEGMENTS[1],
-            "condition": draw(conditions(segments=SEGMENTS[:1])),
+            "condition": draw(conditions(segments=(SEGMENTS[0], f"{SEGMENTS[0]}:control"))),
             "live": draw(st.booleans()),
         },
         *messages(),
@@ -313,9 +318,15 @@ def changes(draw: st.DrawFn) -> list[Data]:
     if draw(st.booleans()):
         found += messages(draw(st.integers(1, 2)))
     if draw(st.booleans()):
-        live = draw(st.booleans())
-        found.append({"kind": "segment", "name": SEGMENTS[0], "condition": draw(_of_contact), "live": live})
+        found.append(_first_segment(draw))
     return found
+
+
+def _first_segment(draw: st.DrawFn) -> Data:
+    # Others may name its control group, so it always has one.
+    control = {"percent": draw(st.sampled_from([0, 50]))}
+    condition, live = draw(_of_contact), draw(st.booleans())
+    return {"kind": "segment", "name": SEGMENTS[0], "condition": condition, "live": live, "control": control}
 
 
 # --- what happens -----------------------------------------------------------------------------------------------------
