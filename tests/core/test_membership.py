@@ -500,7 +500,8 @@ def test_a_control_group_is_kept_out_and_is_a_segment_of_its_own():
     people = [f"p{number}" for number in range(200)]
     for number, who in enumerate(people):
         city, on_lists = ("Atlanta", {}) if number % 2 else ("Boston", {"friends": True} if number % 4 else {})
-        world.accept(world.arrival(who, Learned({"city": city}, {"email": f"{who}@parcours.dev"}, lists=on_lists)))
+        address = {"email": f"{who}@parcours.dev"}
+        world.accept(world.arrival(who, Learned({"city": city} | address, address, lists=on_lists)))
     would = [who for number, who in enumerate(people) if number % 4]
     member, held = (
         {who for who in people if world.contact(who).segments[name].member} for name in ("locals", "locals:control")
