@@ -196,7 +196,8 @@ def test_the_sqlite_store_equals_the_memory_store(scenario: Scenario, data: st.D
                 killed, path = path, path.with_name(f"{number}.db")
                 if end == "close":
                     again.store.close()
-                for file in killed.parent.glob(f"{killed.name}*"):
+                # The write-ahead log first, for it may be copied back into the file at any time.
+                for file in sorted(killed.parent.glob(f"{killed.name}*"), reverse=True):
                     shutil.copy(file, path.with_name(file.name.replace(killed.name, path.name)))
                 if end == "kill":
                     again.store.close()

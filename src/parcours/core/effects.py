@@ -1,10 +1,12 @@
-"""What the fold says should follow: messages to send, and the trace of what was decided."""
+"""What the fold says should follow: messages to send, inputs of our own, and the trace of what was decided."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+
+from parcours.core.inputs import Input
 
 
 class What:
@@ -73,3 +75,9 @@ class Effects(msgspec.Struct):
 
     messages: list[Message] = msgspec.field(default_factory=list)
     trace: list[Trace] = msgspec.field(default_factory=list)
+    follows: list[Input] = msgspec.field(default_factory=list)
+    """Inputs of the same contact that happen at once: what a step records, a journey that a step starts.
+
+    They have an instant and a message id of their own, and no place in the log yet: whoever calls the fold gives them
+    one, writes them down and folds them, in this order, before anything else happens to the contact. A log that is
+    folded anew has them already."""

@@ -41,7 +41,7 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     effects = Effects()
     now = item.received_at
     timers = contact.timers
-    if timers and timers[0].due <= now:
+    while timers and timers[0].due <= now:
         wake(plan, contact, now, effects)
     fresh = not contact.time
     contact.time = now
@@ -89,16 +89,23 @@ def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, *, fresh
         touched = touched | {watched.name: watched for watched in watch.by_message}
     if touched and not contact.merged_into and not contact.erased_at:
         silent = isinstance(item, Interaction | Update | Absorb) and item.backfill
-        look(plan, contact, touched.values(), item.received_at, item.position, effects, silent=silent)
+        look(plan, contact, touched.values(), item.received_at, item.position, effects, cause_of(item), silent=silent)
+
+
+def cause_of(item: Input) -> str:
+    """Return what tells an input from every other: its source and message id, wherever it stands in the log."""
+    return f"{item.source}\0{item.message_id}"
 
 
 def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
     """Fire every timer of the contact that is due at or before `now`, each at its own instant. The contact is changed.
 
-    The result is the same whether timers are fired one by one as they come due or all at once later.
+    The result is the same whether timers are fired one by one as they come due or all at once later. Inputs that follow
+    from a timer come before the next one: this returns early then, and is called again.
     """
     timers = contact.timers
-    while timers and timers[0].due <= now:
+    before = len(effects.follows)
+    while timers and timers[0].due <= now and len(effects.follows) == before:
         timer = timers.pop(0)
         contact.time = timer.due
         if not timer.journey:
@@ -112,7 +119,7 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             continue
         time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
         if len(effects.messages) > sent and plan.watch.by_message:
-            look(plan, contact, plan.watch.by_message, timer.due, 0, effects)
+            look(plan, contact, plan.watch.by_message, timer.due, 0, effects, "")
 
 
 def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) -> Walk:
@@ -143,7 +150,7 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
         if age > journey.max_age:
             effects.trace.append(_late(journey, now, age))
             continue
-        enter(plan, contact, journey, attributes, item.position, now, effects)
+        enter(plan, contact, journey, attributes, item.position, now, effects, cause_of(item))
 
 
 def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: Route, effects: Effects) -> None:
@@ -250,4 +257,4 @@ def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
     if journey is None or journey.segment is None or not journey.segment.ask(contact, {}, item.received_at):
         effects.trace.append(Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment"))
         return
-    enter(plan, contact, journey, {}, item.position, item.received_at, effects)
+    enter(plan, contact, journey, {}, item.position, item.received_at, effects, cause_of(item))

@@ -61,7 +61,7 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
             continue
         # Asked as of then: time alone may have changed the answer since.
         if asked.ask(contact, {}, announced.at):
-            _start(plan, contact, (name,), announced.at, announced.position, effects)
+            _start(plan, contact, (name,), announced.at, announced.position, effects, watches)
 
 
 def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], since: int) -> None:
@@ -103,12 +103,14 @@ def look(
     now: int,
     position: int,
     effects: Effects,
+    cause: str,
     *,
     silent: bool = False,
 ) -> None:
     """Ask again who belongs to the segments that were touched. The contact is changed.
 
-    `silent` is for history that triggers nothing: memberships follow, and nobody enters or leaves.
+    `cause` tells what touched them from every other input; it is empty for time alone. `silent` is for history that
+    triggers nothing: memberships follow, and nobody enters or leaves.
     """
     for _ in range(MOST_ROUNDS):
         sent = len(effects.messages)
@@ -121,7 +123,7 @@ def look(
                 if (member or known is not None) and not silent:
                     effects.trace.append(Trace(now, What.JOINED if member else What.LEFT, reason=segment.name))
                     journeys = segment.entered if member else segment.left
-                    _start(plan, contact, journeys, now, position, effects)
+                    _start(plan, contact, journeys, now, position, effects, cause)
             if segment.change is not None:
                 _set_timer(contact, segment.name, segment.change(contact, now))
         if len(effects.messages) == sent or not plan.watch.by_message:
@@ -129,10 +131,18 @@ def look(
         touched = plan.watch.by_message
 
 
-def _start(plan: Plan, contact: Contact, journeys: Collection[str], now: int, position: int, effects: Effects) -> None:
+def _start(
+    plan: Plan,
+    contact: Contact,
+    journeys: Collection[str],
+    now: int,
+    position: int,
+    effects: Effects,
+    cause: str,
+) -> None:
     for name in journeys:
         # The instant is part of the cause: time alone may let somebody enter again and again.
-        enter(plan, contact, plan.newest[name], {}, position, now, effects, cause=f"{position}@{now}")
+        enter(plan, contact, plan.newest[name], {}, position, now, effects, f"{cause}@{now}")
 
 
 def come_due(plan: Plan, contact: Contact, timer: Timer, effects: Effects) -> None:
@@ -140,7 +150,7 @@ def come_due(plan: Plan, contact: Contact, timer: Timer, effects: Effects) -> No
     segment = plan.watch.segments.get(timer.run)
     if segment is not None:
         contact.segments[timer.run].due = None
-        look(plan, contact, (segment,), timer.due, 0, effects)
+        look(plan, contact, (segment,), timer.due, 0, effects, "")
 
 
 def _set_timer(contact: Contact, segment: str, due: int | None) -> None:

@@ -30,13 +30,12 @@ def enter(
     position: int,
     now: int,
     effects: Effects,
-    *,
-    cause: str = "",
+    cause: str,
 ) -> None:
     """Start a run, if the journey's rule of re-entry allows it; a refusal leaves its reason in the trace.
 
     `attributes` are those of what started it and `position` its place in the log, 0 for time alone. `cause` tells what
-    started it from everything else that may; the position, when it is empty.
+    started it from everything else that may, wherever it stands in the log.
     """
     name = journey.name
     key = key_of(attributes, journey.key) if journey.key else ""
@@ -52,7 +51,7 @@ def enter(
     facts = {fact: attributes[fact] for fact in journey.facts if fact in attributes} if journey.facts else {}
     token = Token(1, "", now)
     run = Run(
-        ids.derive(contact.id, name, key, cause or str(position)),
+        ids.derive(contact.id, name, key, cause),
         name,
         journey.version,
         key,

@@ -47,6 +47,9 @@ SLICE = 1_000
 LONGEST_TURN = 0.05
 """Seconds after which bringing contacts up to a plan lets others have their turn."""
 
+MOST_FOLLOWING = 100
+"""Inputs of our own that may follow from one another at one instant: more than any chain that makes sense."""
+
 LEARNED_BEHIND = 20_000
 """Inputs after which what was learned of attributes is stored at the latest: what a start has to learn from again."""
 
@@ -87,6 +90,10 @@ class _Batch:
         self.due: list[tuple[int, str]] = []
         self.inputs: list[Input] = []
         """What is learned from once the batch is kept."""
+        self.spelled: set[str] = set()
+        """Names that nobody defined and of which a spelling is kept already."""
+        self.following = 0
+        """How many inputs have followed from one another to come to where it is."""
         self.whole: int | None = None
         """The position up to which the knowledge that it stores is whole."""
 
@@ -281,61 +288,71 @@ class Engine:
     def _begin(
         self, arrivals: Sequence[Arrival], settlements: list[Settlement], marking: Marking | None
     ) -> list[Outcome]:
-        clock, plan = self.clock, self.plan
+        clock = self.clock
         keys = [arrival.key or ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]
         repeated = self.store.seen(keys)
         batch = _Batch(self.store.last_position())
         people = _People(self.store, arrivals)
         batch.changes.settlements = settlements
         outcomes: list[Outcome] = []
-        spelled: set[str] = set()
         now = clock.now()
         horizon = clock.horizon()
         for arrival, key in zip(arrivals, keys, strict=True):
             if key in repeated:
                 outcomes.append(Duplicate())
                 continue
-            owner, new = people.whose(arrival)
-            if owner is None:
-                outcomes.append(Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY))
-                continue
             if clock.follows_inputs and arrival.occurred_at is not None:
                 if arrival.occurred_at <= horizon + DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
-            if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
-                outcomes.append(Refused(problem))
-                continue
-            others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
-            position = batch.position + 1 + 2 * len(others)
-            item = admit(plan, arrival, new, received_at=now, horizon=horizon, position=position, learned=self.learner)
-            if isinstance(item, Problem):
-                outcomes.append(Refused(item))
-                continue
-            if type(item) is Interaction and item.spelling:
-                if item.name in spelled:
-                    item.spelling = ""
-                spelled.add(item.name)
-            try:
-                body = encode(item)
-            except UNENCODABLE as error:
-                outcomes.append(Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")))
-                continue
-            if others:
-                self._merge(batch, people, str(owner), others, now, backfill=arrival.backfill)
-            contact = people.take(owner, new, batch.changes.identities)
-            batch.position += 1
-            repeated.add(key)
-            batch.changes.records.append(Record(batch.position, contact.id, key, body))
-            self._fold(batch, contact, item)
-            batch.inputs.append(item)
-            outcomes.append(Accepted(batch.position, contact.id))
+            outcome = self._take(batch, people, arrival, key, now, horizon)
+            if type(outcome) is Accepted:
+                repeated.add(key)
+            outcomes.append(outcome)
         if self.store.last_position() - self._whole >= LEARNED_BEHIND:
             self._keep_knowledge(batch)
         if marking is not None:
             batch.changes.marks.update(marking(outcomes))
         self._write(batch)
         return outcomes
+
+    def _take(
+        self, batch: _Batch, people: _People, arrival: Arrival, key: bytes, now: int, horizon: int
+    ) -> Accepted | Refused:
+        """Admit an arrival, give it its place in the log and fold it."""
+        owner, new = people.whose(arrival)
+        if owner is None:
+            return Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY)
+        if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
+            return Refused(problem)
+        others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
+        if isinstance(owner, str):
+            for id_ in (*others, owner):
+                # What follows from time has its place in the log before the arrival.
+                self._prepare(batch, people.contact(id_), now)
+        position = batch.position + 1 + 2 * len(others)
+        item = admit(self.plan, arrival, new, received_at=now, horizon=horizon, position=position, learned=self.learner)
+        if isinstance(item, Problem):
+            return Refused(item)
+        if type(item) is Interaction and item.spelling:
+            if item.name in batch.spelled:
+                item.spelling = ""
+            batch.spelled.add(item.name)
+        try:
+            body = encode(item)
+        except UNENCODABLE as error:
+            return Refused(Problem(code="unstorable_value", message=f"a value cannot be kept: {error}"))
+        if others:
+            self._merge(batch, people, str(owner), others, now, backfill=arrival.backfill)
+        contact = people.take(owner, new, batch.changes.identities)
+        batch.position += 1
+        if item.position != batch.position:  # more than the two records of each merge was written
+            item.position = batch.position
+            body = encode(item)
+        batch.changes.records.append(Record(batch.position, contact.id, key, body))
+        self._fold(batch, contact, item)
+        batch.inputs.append(item)
+        return Accepted(batch.position, contact.id)
 
     def tombstone(self, identity: Identity) -> Tombstone | None:
         """Return what is kept of an identity whose contact was erased."""
@@ -359,8 +376,6 @@ class Engine:
         contact = people.contact(into)
         for id_ in others:
             other = people.contact(id_)
-            self._keep_ready(batch, other, batch.position)
-            self._fire(batch, other, now, batch.position)
             state = decode_contact(encode(other))
             dissolve = Dissolve(position=batch.position + 1, received_at=now, occurred_at=now, into=into)
             absorb = Absorb(
@@ -368,7 +383,7 @@ class Engine:
             )
             for item, of in ((dissolve, other), (absorb, contact)):
                 batch.position = item.position
-                item.message_id = f"merge:{item.position}"
+                item.message_id = f"{'absorb' if item is absorb else 'dissolve'}:{id_}"
                 key = ids.message_key("", item.message_id)
                 batch.changes.records.append(Record(item.position, of.id, key, encode(item)))
                 self._fold(batch, of, item)
@@ -376,32 +391,43 @@ class Engine:
                 batch.changes.identities[identity] = into
             people.moved(state.identities, into)
 
-    def _fire(self, batch: _Batch, contact: Contact, now: int, before: int) -> None:
-        """Fire what is due, apart from any input, so that the trace does not lay at its door what a timer did.
+    def _prepare(self, batch: _Batch, contact: Contact, now: int) -> None:
+        """Bring a contact up to the plan and fire what is due, apart from any input.
 
-        `before` is the position of the newest record so far.
+        So the trace does not lay at an input's door what a timer did. To be called before the next input of the contact
+        is given its place in the log.
         """
+        if contact.revision != self.plan.revision:
+            effects = self._ready(contact)
+            if effects is not None:
+                batch.keep(contact, -batch.position, effects, None)
+                self._follow(batch, contact, effects)
         timers = contact.timers
-        if timers and timers[0].due <= now:
+        while timers and timers[0].due <= now:
             effects = Effects()
             wake(self.plan, contact, now, effects)
-            batch.keep(contact, -before, effects, None)
+            batch.keep(contact, -batch.position, effects, None)
+            self._follow(batch, contact, effects)
 
     def _fold(self, batch: _Batch, contact: Contact, item: Input) -> None:
-        if contact.revision != self.plan.revision:
-            self._keep_ready(batch, contact, item.position - 1)
+        """Fold an input that has its place in the log into a contact that is prepared, and what follows from it."""
         timers = contact.timers
-        if timers and timers[0].due <= item.received_at:
-            self._fire(batch, contact, item.received_at, item.position - 1)
-            timers = contact.timers
         before = timers[0].due if timers else None
-        batch.keep(contact, item.position, fold(self.plan, contact, item), before)
+        effects = fold(self.plan, contact, item)
+        batch.keep(contact, item.position, effects, before)
+        if effects.follows:
+            self._follow(batch, contact, effects)
 
-    def _keep_ready(self, batch: _Batch, contact: Contact, before: int) -> None:
-        """Bring a contact up to the plan, if it is not, and keep what follows. See `_fire` for `before`."""
-        effects = self._ready(contact)
-        if effects is not None:
-            batch.keep(contact, -before, effects, None)
+    def _follow(self, batch: _Batch, contact: Contact, effects: Effects) -> None:
+        """Write down and fold the inputs that follow from what was decided, each before the next."""
+        for item in effects.follows:
+            if batch.following >= MOST_FOLLOWING:
+                _log.error("too_much_follows", contact=contact.id, input=item.message_id)
+                return
+            batch.following += 1
+            self._append(batch, contact, item, ids.message_key("", item.message_id))
+            batch.inputs.append(item)
+            batch.following -= 1
 
     def _ready(self, contact: Contact) -> Effects | None:
         """Bring a contact up to the plan and return what follows; None when it is, or is new."""
@@ -474,8 +500,7 @@ class Engine:
                 if contact.next_due is not None:
                     self._remind(contact.next_due, contact.id)
                 continue
-            self._keep_ready(batch, contact, batch.position)
-            self._fire(batch, contact, now, batch.position)
+            self._prepare(batch, contact, now)
         self._commit(batch)
 
     def _wake_each(self, contacts: Collection[str], now: int) -> None:
@@ -560,7 +585,9 @@ class Engine:
             for record in self.store.history(id_, _EVERYTHING):
                 self.learner.forget(record.input())  # type: ignore[arg-type]  # it concerns a contact
         for id_ in everyone:
-            self._append(batch, people[id_], Erase(position=0, received_at=now, occurred_at=now), f"erase:{id_}")
+            item = Erase(position=0, received_at=now, occurred_at=now, message_id=f"erase:{id_}")
+            # Somebody may come back, and be erased again.
+            self._append(batch, people[id_], item, ids.message_key("", f"erase:{id_}:{batch.position + 1}"))
         # What was decided about the runs is counted, and not kept.
         batch.changes.traces.clear()
         batch.changes.erased = everyone
@@ -575,11 +602,11 @@ class Engine:
         self._tombstones.update(batch.changes.tombstones)
         return everyone
 
-    def _append(self, batch: _Batch, contact: Contact, item: Enter | Erase, message_id: str) -> None:
+    def _append(self, batch: _Batch, contact: Contact, item: Input, key: bytes) -> None:
         """Put an input of our own into the log and fold it."""
+        self._prepare(batch, contact, item.received_at)
         batch.position += 1
-        item.position, item.message_id = batch.position, message_id
-        key = ids.message_key("", message_id if isinstance(item, Enter) else f"{message_id}:{item.position}")
+        item.position = batch.position
         batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
         self._fold(batch, contact, item)
 
@@ -726,7 +753,7 @@ class Engine:
         batch = _Batch(self.store.last_position())
         for id_ in contacts:
             for contact in self.store.contacts([id_]).values():
-                self._keep_ready(batch, contact, batch.position)
+                self._prepare(batch, contact, contact.time)
             if time.monotonic() > until and id_ != contacts[-1]:
                 # Histories are long here: others have their turn.
                 behind = id_
@@ -799,8 +826,15 @@ class Engine:
         for contact in self.store.contacts(members).values():
             if keys[contact.id] in before:
                 continue
-            item = Enter(position=0, received_at=now, occurred_at=now, journey=journey.name, version=journey.version)
-            self._append(batch, contact, item, f"read:{journey.name}:{contact.id}")
+            item = Enter(
+                position=0,
+                received_at=now,
+                occurred_at=now,
+                journey=journey.name,
+                version=journey.version,
+                message_id=f"read:{journey.name}:{contact.id}",
+            )
+            self._append(batch, contact, item, keys[contact.id])
 
     def _enter_each(self, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
         """Let one member after the other in, for there is one among them that cannot be folded and is left out."""

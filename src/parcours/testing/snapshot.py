@@ -171,7 +171,7 @@ class _Replay:
         return self.store.contacts([id_]).get(id_) or Contact(id_)
 
     def wake(self, contact: Contact, until: int) -> None:
-        if contact.next_due is not None and contact.next_due <= until:
+        while contact.next_due is not None and contact.next_due <= until:
             self.ready(contact)
             effects = Effects()
             wake(self.plan, contact, until, effects)
