@@ -246,6 +246,18 @@ class Store(Protocol):
         """Return a contact's newest messages, newest first; with `before`, those of a smaller sequence."""
         ...
 
+    def outbox(self, after: int = 0, limit: int = 1_000) -> list[Posted]:
+        """Return up to `limit` messages of all contacts whose sequence is behind `after`, in that order, sent or not."""
+        ...
+
+    def fired(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, str]]:
+        """Return up to `limit` times that something was traced apart from an input: a number and the contact.
+
+        Timers fired then, or the contact was brought up to a plan. The numbers only grow; those behind `after` are
+        returned, in order.
+        """
+        ...
+
     def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Return the items of a catalogue that exist, by id."""
         ...

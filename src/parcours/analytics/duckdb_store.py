@@ -20,11 +20,11 @@ import pyarrow as pa
 import structlog
 
 from parcours.analytics.model import CONTACTS, FIXED, Catalog, column_type, create_tables
-from parcours.analytics.rows import Rows, Rules, Slice, read_slice
+from parcours.analytics.rows import Place, Rows, Rules, Slice, read_slice
 from parcours.errors import StoreError
 from parcours.ports import Store
 
-FORMAT = 1
+FORMAT = 2
 """The version of the tables; a file of another version is made again from the log."""
 
 SLICE = 20_000
@@ -32,7 +32,8 @@ SLICE = 20_000
 
 _OWN = """
 create table if not exists progress (
-    format integer not null, position bigint not null, key blob not null, dirty boolean not null);
+    format integer not null, position bigint not null, key blob not null, dirty boolean not null,
+    sequence bigint not null, fired bigint not null);
 create table if not exists catalog (body varchar not null);
 create table if not exists kept (name varchar not null, position bigint not null);
 create table if not exists segment_size (
@@ -78,8 +79,8 @@ class DuckdbAnalytics:
         for left in (self._new, Path(f"{self._new}.wal")):
             left.unlink(missing_ok=True)
         shutil.rmtree(path.with_suffix(".tmp"), ignore_errors=True)
-        self.position = 0
-        """The place in the log up to which everything is in the tables."""
+        self.place = Place()
+        """Up to where everything is in the tables."""
         self.dirty = False
         """Whether what was erased may still be in the file."""
         self._key = b""
@@ -92,6 +93,11 @@ class DuckdbAnalytics:
     def catalog(self) -> Catalog:
         """Which column holds what."""
         return self._rows.catalog
+
+    @property
+    def position(self) -> int:
+        """The place in the log up to which everything is in the tables."""
+        return self.place.position
 
     @property
     def bytes(self) -> int:
@@ -136,19 +142,22 @@ class DuckdbAnalytics:
         with self._transaction():
             for statement in _OWN.split(";"):
                 self.db.execute(statement)
-        row = self.db.execute("select format, position, key, dirty from progress").fetchone()
+        row = self.db.execute("select format from progress").fetchone()
         if row is None or row[0] != FORMAT:
+            self.db.execute("drop table progress")
+            self.db.execute(_OWN.split(";", maxsplit=1)[0])
             self.reset()
         else:
             self._load()
 
     def _load(self) -> None:
         """Take up what is in the file."""
-        row = self.db.execute("select position, key, dirty from progress").fetchone()
+        row = self.db.execute("select position, sequence, fired, key, dirty from progress").fetchone()
         body = self.db.execute("select body from catalog").fetchone()
         assert row is not None  # noqa: S101 (both are written with the tables)
         assert body is not None  # noqa: S101 (the same)
-        self.position, self._key, self.dirty = row
+        self.place = Place(*row[:3])
+        self._key, self.dirty = row[3:]
         self._kept = dict(self.db.execute("select name, position from kept").fetchall())
         self._rows = Rows(msgspec.json.decode(body[0], type=Catalog))
         self._rules = None
@@ -167,7 +176,7 @@ class DuckdbAnalytics:
                 catalog = Catalog()
                 for statement in create_tables(catalog):
                     self.db.execute(statement)
-                self.db.execute("insert into progress values (?, 0, ''::blob, ?)", [FORMAT, bool(dropped)])
+                self.db.execute("insert into progress values (?, 0, ''::blob, ?, 0, 0)", [FORMAT, bool(dropped)])
                 self.db.execute("insert into catalog values (?)", [msgspec.json.encode(catalog).decode()])
             self._load()
 
@@ -189,8 +198,8 @@ class DuckdbAnalytics:
 
     def read(self, store: Store, limit: int = SLICE) -> Slice | None:
         """Return what comes next, or None when everything is here. Whoever calls may use the store."""
-        found = read_slice(store, self.position, limit)
-        return found if found.records or found.kept != self._kept else None
+        found = read_slice(store, self.place, limit)
+        return found if found.upto != found.after or found.kept != self._kept else None
 
     def feed(self, found: Slice) -> None:
         """Take over a slice; one that was taken over before is left alone.
@@ -198,7 +207,7 @@ class DuckdbAnalytics:
         Raises:
             AnalyticsError: Nothing of it was kept.
         """
-        if found.after != self.position or self._rules is None:
+        if found.after != self.place or self._rules is None:
             return
         try:
             with _failing(), self._transaction():
@@ -207,8 +216,9 @@ class DuckdbAnalytics:
             self._load()
             raise
         self._kept = found.kept
+        self.place = found.upto
         if found.records:
-            self.position, self._key = found.records[-1].position, found.records[-1].key
+            self._key = found.records[-1].key
 
     def _feed(self, found: Slice, rules: Rules) -> None:
         before = msgspec.json.encode(self.catalog)
@@ -290,6 +300,7 @@ class DuckdbAnalytics:
         if found.records:
             last = found.records[-1]
             self.db.execute("update progress set position = ?, key = ?", [last.position, last.key])
+        self.db.execute("update progress set sequence = ?, fired = ?", [found.upto.sequence, found.upto.fired])
         if dirty:
             self.db.execute("update progress set dirty = true")
             self.dirty = True

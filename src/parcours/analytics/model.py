@@ -8,7 +8,8 @@
 | `consents`                     | a channel and topic    | `contact`, `channel`, `topic`, `state`                          |
 | `list_members`                 | a membership           | `contact`, `list`                                               |
 
-`contact` and `position` are whole numbers; a position is given once. `occurred_at`, `received_at` and `at` are
+`contact` and `position` are whole numbers; a position is given once, and of a message that was sent it is its place in
+the outbox. `occurred_at`, `received_at` and `at` are
 milliseconds since the epoch. Every contact that is in any table is in `contacts`, once. `messages` may repeat a message
 and reaction: the first time counts. A message's `name` is that of its definition.
 

@@ -17,7 +17,6 @@ from parcours.analytics.model import CONTACTS, Kind
 from parcours.conditions import ast
 from parcours.conditions.needs import walk
 from parcours.conditions.parse import shown
-from parcours.conditions.text import describe
 from parcours.errors import Problem, did_you_mean
 
 BINS = 10
@@ -57,9 +56,6 @@ def problems(node: ast.Node, segments: Mapping[str, ast.Node], pointer: str = ""
             found.append(problem("no_interaction", "there is no interaction to look at", "ask 'did' instead"))
         elif isinstance(leaf, ast.History | ast.Sequence | ast.MessageHistory) and leaf.window.since:
             found.append(problem("no_run", "there is no run whose start could be meant", "ask 'within' instead"))
-        elif isinstance(leaf, ast.MessageHistory) and leaf.reaction == "sent":
-            message = f"{shown(describe(leaf))} cannot be counted, for messages are not in the log"
-            found.append(problem("not_counted", message, "ask for a reaction, such as delivered"))
     return found
 
 

@@ -1,7 +1,13 @@
 """Slices of the log as rows of the tables of `model`: what is read of a store, and Arrow tables made of it.
 
-Interactions and reactions come from the log. Of contacts no input is looked at: those that a slice touches are read as
-they are now, and their rows are replaced. So there is one place that knows which fact counts, and it is not this one.
+| what                    | comes from                                                                                |
+|-------------------------|-------------------------------------------------------------------------------------------|
+| interactions, reactions | the log                                                                                   |
+| messages that were sent | the outbox, where each stands once, also when a timer sent it and no input                |
+| contacts                | their states: those that a slice touches are read as they are now, and their rows replaced |
+
+A slice touches the contacts of its inputs, those to whom messages were sent, and those for whom timers fired. Of contacts
+no input is looked at, so there is one place that knows which fact counts, and it is not this one.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from parcours.core.inputs import Interaction, Publish, Reaction
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError
-from parcours.ports import Record, Store
+from parcours.ports import Posted, Record, Store
 
 _ARROW = {
     Kind.NUMBER: pa.float64(),
@@ -48,12 +54,28 @@ class Person(NamedTuple):
     lists: list[str]
 
 
+class Place(NamedTuple):
+    """How far the tables go: everything up to there is in them."""
+
+    position: int = 0
+    """In the log."""
+    sequence: int = 0
+    """In the outbox."""
+    fired: int = 0
+    """Among what was traced apart from inputs."""
+
+
 class Slice(msgspec.Struct):
     """What one transaction takes over. Nothing of it changes any more, so it may be looked at in another thread."""
 
-    after: int
-    """The position behind which it begins."""
+    after: Place
+    """Behind which it begins."""
+    upto: Place
+    """Where it ends."""
+    whole: bool
+    """Whether that was everything there was."""
     records: list[Record]
+    sent: list[Posted]
     people: list[Person]
     """The contacts that are touched, as they are now."""
     owners: dict[str, int]
@@ -66,11 +88,22 @@ class Slice(msgspec.Struct):
     """Folded names to the position up to which their interactions are blanked."""
 
 
-def read_slice(store: Store, after: int, limit: int) -> Slice:
+def read_slice(store: Store, after: Place, limit: int) -> Slice:
     """Return the next slice of the log, and all that its rows need. Whoever calls may use the store."""
-    records = store.log(after, limit)
-    found = Slice(after, records, [], {}, [], {}, _kept(store))
-    states = dict(store.contacts({record.contact for record in records if record.contact}))
+    records = store.log(after.position, limit)
+    sent = store.outbox(after.sequence, limit)
+    fired = store.fired(after.fired, limit)
+    upto = Place(
+        records[-1].position if records else after.position,
+        sent[-1].sequence if sent else after.sequence,
+        fired[-1][0] if fired else after.fired,
+    )
+    whole = max(len(records), len(sent), len(fired)) < limit
+    found = Slice(after, upto, whole, records, sent, [], {}, [], {}, _kept(store))
+    touched = {record.contact for record in records if record.contact}
+    touched.update(item.message.contact for item in sent)
+    touched.update(contact for _, contact in fired)
+    states = dict(store.contacts(touched))
     for id_ in list(states):
         state = states[id_]
         while state.merged_into:
@@ -212,6 +245,13 @@ class Rows:
                     messages.add(owner, item.message, name, channel, item.reaction, at, position)
             elif isinstance(item, Publish):
                 rules.publish(item)
+        gone = set(found.erased)
+        for posted in found.sent:
+            message = posted.message
+            to = found.owners.get(message.contact)
+            if to is not None and to not in gone:
+                at = message.decided_at
+                messages.add(to, message.id, message.message, message.channel, "sent", at, posted.sequence)
         for scope, columns in scopes.items():
             yield self.catalog.learn_table(scope), self._table(scope, columns)
         if messages.count:

@@ -139,7 +139,7 @@ class Analytics:
             if found is None:
                 return
             await self._do(lambda found=found: self._feed(found))  # type: ignore[misc]  # its type is known
-            if self.database.position >= until and (len(found.records) < SLICE or not all_of_it):
+            if self.database.position >= until and (found.whole or not all_of_it):
                 return
 
     def _feed(self, found: Slice) -> None:

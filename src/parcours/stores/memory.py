@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from parcours.core.codec import UNENCODABLE, decode_contact, decode_item, encode
@@ -39,6 +40,8 @@ class MemoryStore:
         self._contacts: dict[str, bytes] = {}
         self._due: dict[str, int] = {}
         self._traces: dict[str, list[tuple[int, list[Trace]]]] = {}
+        self._fired: list[str] = []
+        """The contact of each trace apart from an input; empty when it was erased."""
         self._outbox: list[Pending] = []
         self._settled: dict[int, Settlement] = {}
         self._statistics: Counter[Statistic] = Counter()
@@ -93,6 +96,7 @@ class MemoryStore:
                 self._due[contact.id] = contact.next_due
         for contact_id, position, entries in changes.traces:
             self._traces.setdefault(contact_id, []).append((position, entries))
+        self._fired += [contact_id for contact_id, position, _ in changes.traces if position <= 0]
         for message in changes.messages:
             self._outbox.append(Pending(len(self._outbox) + 1, message))
         for settlement in changes.settlements:
@@ -119,6 +123,7 @@ class MemoryStore:
             if record.contact == contact and type(record.input()) is not Erase:
                 self._log[record.position - 1] = erased_record(record)
         self._traces.pop(contact, None)
+        self._fired = ["" if fired == contact else fired for fired in self._fired]
         self._identities = {identity: owner for identity, owner in self._identities.items() if owner != contact}
         for item in self._outbox:
             if item.message.contact == contact and item.sequence not in self._blank:
@@ -172,9 +177,20 @@ class MemoryStore:
         for item in reversed(self._outbox):
             if item.message.contact != contact or item.sequence in self._blank or 0 < before <= item.sequence:
                 continue
-            settled = self._settled.get(item.sequence) or Settlement(item.sequence, "pending", 0)
-            found.append(Posted(item.sequence, item.message, settled.state, settled.attempts, settled.error))
+            found.append(self._posted(item))
         return found[:limit]
+
+    def _posted(self, item: Pending) -> Posted:
+        settled = self._settled.get(item.sequence) or Settlement(item.sequence, "pending", 0)
+        return Posted(item.sequence, item.message, settled.state, settled.attempts, settled.error)
+
+    def outbox(self, after: int = 0, limit: int = 1_000) -> list[Posted]:
+        there = (item for item in self._outbox[after:] if item.sequence not in self._blank)
+        return [self._posted(item) for item in islice(there, limit)]
+
+    def fired(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, str]]:
+        there = ((row, contact) for row, contact in enumerate(self._fired[after:], after + 1) if contact)
+        return list(islice(there, limit))
 
     def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         known = self._items

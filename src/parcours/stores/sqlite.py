@@ -366,6 +366,17 @@ class SqliteStore:
         )
         return [Pending(row[0], decode_message(row[1]), row[2], row[3], row[4]) for row in rows]
 
+    def outbox(self, after: int = 0, limit: int = 1_000) -> list[Posted]:
+        rows = self._reader.execute(
+            "select sequence, body, state, attempts, error from outbox where sequence > ? order by sequence limit ?",
+            (after, limit),
+        )
+        return [Posted(row[0], decode_message(row[1]), *row[2:]) for row in rows]
+
+    def fired(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, str]]:
+        rows = self._reader.execute("select id, contact from trace where id > ? order by id limit ?", (after, limit))
+        return [(row, contact_from_number(contact)) for row, contact in rows]
+
     def outbox_counts(self) -> Mapping[tuple[str, str, str], int]:
         rows = self._reader.execute("select channel, message, state, count from outbox_count where count > 0")
         return {(row[0], row[1], row[2]): row[3] for row in rows}

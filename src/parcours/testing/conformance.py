@@ -447,6 +447,32 @@ class StoreConformance:
         assert store.posted(ANN, before=found[0].sequence) == found[1:]
         assert store.posted(ANN, 1, before=found[1].sequence) == found[2:]
         assert store.posted(CYD) == []
+        everything = store.outbox()
+        assert [item.message for item in everything] == [
+            message(1),
+            message(2, contact=BOB),
+            message(3),
+            message(4, channel="push"),
+        ]
+        assert [item for item in everything if item.message.contact == ANN] == found[::-1]
+        assert store.outbox(everything[1].sequence, 1) == everything[2:3]
+        assert store.outbox(everything[-1].sequence) == []
+
+    def test_what_was_traced_apart_from_inputs_is_told_in_order(self, store: Store) -> None:
+        store.commit(
+            Changes(
+                records=[interaction(1)],
+                contacts={ANN: person(), BOB: person(BOB)},
+                traces=[(ANN, 1, entries(What.SENT)), (BOB, 0, entries(What.ENDED)), (ANN, -1, entries(What.ENDED))],
+            )
+        )
+        store.contacts([BOB])
+        store.commit(Changes(contacts={BOB: person(BOB)}, traces=[(BOB, -1, entries(What.JOINED))]))
+        found = store.fired()
+        assert [contact for _, contact in found] == [BOB, ANN, BOB]
+        assert sorted(row for row, _ in found) == [row for row, _ in found]
+        assert store.fired(found[0][0], 1) == found[1:2]
+        assert store.fired(found[2][0]) == []
 
     # --- erasure ------------------------------------------------------------------------------------------------------
 
@@ -474,6 +500,8 @@ class StoreConformance:
             assert store.trace(ANN) == []
             assert [moment.trace for moment in store.timeline(ANN)] == [[], [], []]
             assert store.posted(ANN) == []
+            assert ANN not in {item.message.contact for item in store.outbox()}
+            assert ANN not in {contact for _, contact in store.fired()}
             assert store.pending("email") == []
             assert store.resolve([("user_id", "ann"), ("user_id", "bob")]) == {("user_id", "bob"): BOB}
             assert dict(store.tombstones()) == {own_key: stone}
@@ -497,6 +525,7 @@ class StoreConformance:
         store.commit(Changes(records=[interaction(6)], contacts={ANN: person()}, messages=[message(7)]))
         assert [record.position for record in store.history(ANN)] == [6, 5, 4, 2]
         assert [item.message for item in store.posted(ANN)] == [message(7)]
+        assert store.outbox()[-1] == store.posted(ANN)[0]
         first = store.posted(ANN)[0].sequence
         store.commit(Changes(settlements=[Settlement(first - 1, "sent", 1)]))  # it was under way when it was erased
         assert dict(store.outbox_counts())["email", "hello", "cancelled"] == 1
