@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -58,6 +60,16 @@ def gathered(script: list[Step], data: st.DataObject) -> list[Step]:
         else:
             batched.append(msgspec.structs.replace(step, arrivals=list(step.arrivals)))
     return batched
+
+
+def copy_store(path: Path, to: Path) -> None:
+    """Copy what a kill would leave: while somebody reads, the write-ahead log is not cut short under our hands."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select 1 from log limit 1").fetchone()
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            if file.exists():
+                shutil.copy(file, to.with_name(file.name.replace(path.name, to.name)))
 
 
 def marks(simulation: Simulation) -> dict[str, str]:
@@ -196,9 +208,7 @@ def test_the_sqlite_store_equals_the_memory_store(scenario: Scenario, data: st.D
                 killed, path = path, path.with_name(f"{number}.db")
                 if end == "close":
                     again.store.close()
-                # The write-ahead log first, for it may be copied back into the file at any time.
-                for file in sorted(killed.parent.glob(f"{killed.name}*"), reverse=True):
-                    shutil.copy(file, path.with_name(file.name.replace(killed.name, path.name)))
+                copy_store(killed, path)
                 if end == "kill":
                     again.store.close()
                 again = Simulation(SqliteStore(path, hold=hold), step.at)
