@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcours.conditions import ast
+from parcours.conditions.operators import COUNTS
 from parcours.conditions.parse import parse_condition
+from parcours.core import fold as fold_module
+from parcours.core import membership as membership_module
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.runtimes import engine as engine_module
 from parcours.runtimes.engine import Engine
@@ -513,3 +516,70 @@ def test_a_control_group_is_kept_out_and_is_a_segment_of_its_own():
     assert messages == {who: ["hi"] if who in member else ["bye"] if who in held else [] for who in people}
     world.accept(world.arrival(min(held), Learned({"city": "Boston"}, lists={"friends": False})))
     assert told(world, min(held))[-1][:2] == ("left", "locals:control")
+
+
+def counting(within: str) -> list[dict[str, Any]]:
+    """Return segments that compare the number of one interaction in every way, with every small number."""
+    windows = {"within": within} if within else {}
+    counts = [(operator, number) for operator in COUNTS for number in range(5)]
+    return [
+        segment(
+            f"{operator}-{number}-{within or 'ever'}",
+            {"did": "a", "times": {operator: number}} | windows,
+            live=True,
+        )
+        for operator, number in counts
+    ]
+
+
+@examples(60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "a", "a", "b"]),
+            st.sampled_from(["", "", "", "1h", "1d", "3d"]),
+            st.sampled_from(["", "1s", "1h", "1d", "1d", "2d"]),
+        ),
+        max_size=14,
+    )
+)
+def test_only_those_whose_answer_turns_are_asked_and_none_is_missed(happens: list[tuple[str, str, str]]):
+    world = World(*(one for within in ("", "1d", "2d") for one in counting(within)))
+    world.knows("ann")
+    for name, ago, later in happens:
+        world.did("ann", name, ago=ago)
+        hold(world.run)
+        if later:
+            world.after(later)
+            hold(world.run)
+    for _ in range(4):
+        world.after("1d")
+        hold(world.run)
+
+
+def test_an_input_asks_only_conditions_whose_answer_it_may_turn(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    real = membership_module.look
+
+    def look(plan: Any, contact: Any, touched: Any, *rest: Any, **more: Any) -> None:
+        asked.extend(one.name for one in touched)
+        real(plan, contact, touched, *rest, **more)
+
+    monkeypatch.setattr(fold_module, "look", look)
+    conditions = {
+        **{f"at-least-{number}": {"did": "Buy", "times": {"at_least": number}} for number in range(1, 30)},
+        "shoes": {"did": "Buy", "where": {"interaction": "category", "is": "shoes"}, "sum": {"of": "n", "at_least": 1}},
+        "spent": {"did": "Buy", "sum": {"of": "n", "at_least": 100}},
+    }
+    world = World(*(segment(name, condition, live=True) for name, condition in conditions.items()))
+    world.knows("ann")
+    for number in range(1, 29):
+        asked.clear()
+        world.did("ann", "Buy", category="hats", n=1)
+        assert asked == [f"at-least-{number}", "spent"]
+    asked.clear()
+    world.did("ann", "Buy", category="hats")
+    assert asked == ["at-least-29"]
+    asked.clear()
+    world.did("ann", "Buy", category="shoes", n=1)
+    assert asked == ["shoes", "spent"]

@@ -21,7 +21,6 @@ its record in the log.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
 from parcours.core.contact import Contact, Run, Token
@@ -33,7 +32,7 @@ from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, enlist, er
 from parcours.core.plan import Plan
 from parcours.core.runs import end_run, enter, key_of, resume, time_is_up
 from parcours.core.walk import Walk, ask_in_run
-from parcours.core.watch import Watched
+from parcours.core.watch import Taken, Watched
 
 
 def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
@@ -47,9 +46,10 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     contact.time = now
     if fresh:
         contact.revision = plan.revision
+    taken: list[Taken] = []
     match item:
         case Interaction():
-            _interaction(plan, contact, item, effects)
+            taken = _interaction(plan, contact, item, effects)
         case Update():
             _update(contact, item)
         case Reaction():
@@ -65,31 +65,39 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         case Erased():
             contact.identities += item.identities
     if plan.watch.segments and not isinstance(item, Erased):
-        _watch(plan, contact, item, effects, fresh=fresh)
+        _watch(plan, contact, item, effects, taken, fresh=fresh)
     return effects
 
 
-def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, *, fresh: bool) -> None:
-    """Look at the watched segments that an input may have touched. A new contact is held against all of them."""
+def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, taken: list[Taken], *, fresh: bool) -> None:
+    """Look at the watched segments that an input may have touched. A new contact is held against all of them.
+
+    `taken` are the memories that took something of an interaction.
+    """
     watch = plan.watch
     touched: dict[str, Watched] = {}
     if fresh or isinstance(item, Absorb):
         touched = watch.segments
     elif isinstance(item, Interaction):
-        touched = {watched.name: watched for watched in watch.by_interaction.get(item.name, ())}
+        if taken:
+            touched = watch.by_memories(contact, taken, item.occurred_at, item.received_at)
     elif isinstance(item, Update):
-        of_attributes = (watched for name in item.attributes for watched in watch.by_attribute.get(name, ()))
-        of_lists = (watched for name in item.lists for watched in watch.by_list.get(name, ()))
-        touched = {watched.name: watched for watched in chain(of_attributes, of_lists)}
+        for name in item.attributes:
+            touched.update(watch.by_attribute.get(name, _NONE))
+        for name in item.lists:
+            touched.update(watch.by_list.get(name, _NONE))
         if item.consent:
-            touched |= {watched.name: watched for watched in watch.by_consent}
+            touched.update(watch.by_consent)
     elif isinstance(item, Reaction):
-        touched = {watched.name: watched for watched in chain(watch.by_consent, watch.by_message)}
-    if effects.messages:
-        touched = touched | {watched.name: watched for watched in watch.by_message}
+        touched = watch.by_consent | watch.by_message
+    if effects.messages and watch.by_message:
+        touched = touched | watch.by_message
     if touched and not contact.merged_into and not contact.erased_at:
         silent = isinstance(item, Interaction | Update | Absorb) and item.backfill
         look(plan, contact, touched.values(), item.received_at, item.position, effects, cause_of(item), silent=silent)
+
+
+_NONE: dict[str, Watched] = {}
 
 
 def cause_of(item: Input) -> str:
@@ -119,28 +127,32 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             continue
         time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
         if len(effects.messages) > sent and plan.watch.by_message:
-            look(plan, contact, plan.watch.by_message, timer.due, 0, effects, "")
+            look(plan, contact, plan.watch.by_message.values(), timer.due, 0, effects, "")
 
 
 def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) -> Walk:
     return Walk(plan, contact, plan.journeys[run.journey][run.version], run, now, effects)
 
 
-def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effects) -> None:
+def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effects) -> list[Taken]:
+    """Fold an interaction, and return the memories that took something of it."""
     if item.identities:
         contact.identities += item.identities
     route = plan.routes.get(item.name)
     if route is None:
-        return
+        return []
     now, attributes = item.received_at, item.attributes
     rule = route.counts_when
     if rule is not None and not rule.ask(contact, attributes, now):
         effects.trace.append(Trace(now, What.NOT_COUNTED, reason=item.name, detail={"rule": rule.text}))
-        return
+        return []
+    taken: list[Taken] = []
     for memory in route.memories:
-        memory.take(contact, item)
+        forgotten = memory.take(contact, item)
+        if forgotten is not None:
+            taken.append((memory.need.id, forgotten))
     if item.backfill:
-        return
+        return taken
     if contact.runs:
         _offer_interaction(plan, contact, item, route, effects)
     age = now - item.occurred_at
@@ -151,6 +163,7 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
             effects.trace.append(_late(journey, now, age))
             continue
         enter(plan, contact, journey, attributes, item.position, now, effects, cause_of(item))
+    return taken
 
 
 def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: Route, effects: Effects) -> None:

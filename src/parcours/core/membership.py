@@ -128,7 +128,7 @@ def look(
                 _set_timer(contact, segment.name, segment.change(contact, now))
         if len(effects.messages) == sent or not plan.watch.by_message:
             return
-        touched = plan.watch.by_message
+        touched = plan.watch.by_message.values()
 
 
 def _start(

@@ -31,6 +31,9 @@ from parcours.conditions.to_python import Entry, Test, compile_condition
 from parcours.core.contact import Contact, Sent
 from parcours.core.inputs import Interaction
 
+NOTHING = -(2**63)
+"""Before any instant."""
+
 _LARGEST = 2**63 - 1  # the largest number that a state can be written with
 
 _time = itemgetter(0)
@@ -63,13 +66,18 @@ class Memory(msgspec.Struct, frozen=True):
     need: Need
     matches: tuple[Match, ...]
 
-    def take(self, contact: Contact, item: Interaction) -> None:
-        """Remember an interaction, if it matches. The contact is changed."""
+    def take(self, contact: Contact, item: Interaction) -> int | None:
+        """Remember an interaction, if it matches. The contact is changed.
+
+        Returns:
+            None when it does not match. Else when that occurred which a count has forgotten for it; `NOTHING` if it
+            has forgotten nothing.
+        """
         need, matches = self.need, self.matches
         if need.keeps is Keeps.TIMES:
-            if matches[0].fits(contact, item):
-                _add_time(contact.counters, need, item.occurred_at)
-            return
+            if not matches[0].fits(contact, item):
+                return None
+            return _add_time(contact.counters, need, item.occurred_at)
         if need.measure is Measure.COUNT:
             mask = 0
             for match in matches:
@@ -79,11 +87,13 @@ class Memory(msgspec.Struct, frozen=True):
         else:
             value = _VALUES[need.measure](item.attributes.get(need.attribute))
             if value is None or not matches[0].fits(contact, item):
-                return
-        if value is not None:
-            entry = (item.occurred_at, item.position, value)
-            known = contact.figures.get(need.id, [])
-            contact.figures[need.id] = joined(need, known, [entry], item.received_at)
+                return None
+        if value is None:
+            return None
+        entry = (item.occurred_at, item.position, value)
+        known = contact.figures.get(need.id, [])
+        contact.figures[need.id] = joined(need, known, [entry], item.received_at)
+        return NOTHING
 
 
 def memories_of(need: Need) -> dict[str, Memory]:
@@ -106,17 +116,16 @@ _VALUES: dict[Measure, Callable[[Any], Any]] = {
 """What is kept of the attribute; None for what is passed over."""
 
 
-def _add_time(counters: dict[str, list[int]], need: Need, at: int) -> None:
+def _add_time(counters: dict[str, list[int]], need: Need, at: int) -> int:
     times = counters.get(need.id)
     if times is None:
         counters[need.id] = [at]
-        return
+        return NOTHING
     if at >= times[-1]:
         times.append(at)
     else:
         insort(times, at)
-    if len(times) > need.keep:
-        del times[0]
+    return times.pop(0) if len(times) > need.keep else NOTHING
 
 
 def joined(need: Need, known: list[Entry], more: list[Entry], now: int) -> list[Entry]:
