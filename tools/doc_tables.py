@@ -257,9 +257,11 @@ def content() -> str:
         needed = [f"`{one}`" for one in channel.required]
         needed += [" or ".join(f"`{one}`" for one in channel.one_of)] if channel.one_of else []
         optional = ", ".join(f"`{one}`" for one in channel.optional)
-        rows.append([f"`{name}`", ", ".join(needed), optional, f"`{channel.address}`"])
+        address = f"`{channel.address}`" if channel.address else "none: it goes to the contact's id"
+        rows.append([f"`{name}`", channel.title, ", ".join(needed), optional, address])
     return table(
-        ["channel", "content it needs", "content it may have", "the contact's attribute with the address"], rows
+        ["channel", "title", "content it needs", "content it may have", "the contact's attribute with the address"],
+        rows,
     )
 
 

@@ -581,3 +581,20 @@ async def test_the_log_does_not_repeat_an_address_that_a_provider_repeats(start:
         await until(lambda: provider.tried and not host.outbox.busy)
     assert [line["error"].count("(the address)") for line in logs if "error" in line] == [1]
     assert "parcours.dev" not in str(logs).lower()
+
+
+# --- channels that have no provider -----------------------------------------------------------------------------------
+
+
+async def test_messages_of_a_channel_without_a_provider_wait_for_one(start: Start):
+    store, mail = MemoryStore(), Provider()
+    host = await start(store, email=mail)
+    await goes(host, "ann", "bob")
+    await until(lambda: states(store) == {"sent": 2})
+    assert states(store, "push") == {"pending": 2}
+    assert host.unprovided == {"push": 2}
+    assert host.healthy
+    ping = Provider()
+    again = await start(store, email=mail, push=ping)
+    await until(lambda: states(store, "push") == {"sent": 2})
+    assert again.unprovided == {}

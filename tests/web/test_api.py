@@ -37,6 +37,7 @@ def test_it_says_that_it_is_up(fresh: Service):
     answer = fresh.request("GET", "/healthz")
     assert answer.status == 200
     assert answer.json["status"] == "ok"
+    assert answer.json["waiting_for_provider"] == {}
 
 
 def test_a_new_service_has_nothing_to_report(fresh: Service):

@@ -34,7 +34,7 @@ MAX_OUTPUT: Final = 1 << 20
 
 _MARKUP = ("{{", "{%")
 _HTML_FIELD = "html"
-_ONE_LINE_FIELDS = {"email": frozenset({"subject", "from", "reply_to"})}
+_ONE_LINE_FIELDS = {"email": frozenset({"subject", "from", "reply_to"}), "sms": frozenset({"from"})}
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _MILLISECONDS_FROM = 100_000_000_000

@@ -28,11 +28,12 @@ from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
-from parcours.core.merge import ADDRESSES, absorb, consent, dissolve, enlist, erase, learn
+from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import Plan
 from parcours.core.runs import end_run, enter, key_of, resume, time_is_up
 from parcours.core.walk import Walk, ask_in_run
 from parcours.core.watch import Taken, Watched
+from parcours.definitions.message import ADDRESSES
 
 
 def fold(plan: Plan, contact: Contact, item: Input) -> Effects:

@@ -28,7 +28,7 @@ import msgspec
 from parcours.conditions.operators import OPERATORS, SUITED, Takes, to_instant
 from parcours.core.inputs import Input, Interaction, Update
 from parcours.definitions.interaction import AttributeType, InteractionDefinition
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import ADDRESSES
 
 CONTACTS = ""
 """The name under which the attributes of contacts are learned; no interaction has it."""
@@ -74,7 +74,7 @@ _PERSONAL_PARTS = (
 )
 """Parts of the names of attributes, in lower case without signs, that say whose values are not kept."""
 
-_CHANNEL_ADDRESSES = frozenset(fields.address for fields in CHANNELS.values())
+_CHANNEL_ADDRESSES = frozenset(ADDRESSES)
 
 _HEAVIEST = 4_000_000
 """Bytes, about, that shapes may take before they are let go of."""

@@ -21,10 +21,7 @@ from parcours.core.contact import Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
 from parcours.core.plan import Plan
-from parcours.definitions.message import CHANNELS
-
-ADDRESSES = {fields.address: channel for channel, fields in CHANNELS.items()}
-"""The attribute that holds an address, to its channel."""
+from parcours.definitions.message import ADDRESSES
 
 
 def learn(contact: Contact, name: str, value: object, at: int) -> bool:

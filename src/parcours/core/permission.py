@@ -13,13 +13,18 @@ from parcours.core.contact import Contact
 from parcours.definitions.message import CHANNELS, MessageDefinition
 
 
+def address(contact: Contact, channel: str) -> str | None:
+    """Return where messages of a channel go, or None: to the contact's id where a channel has no addresses."""
+    return contact.addresses.get(channel) if CHANNELS[channel].address else contact.id
+
+
 def refusal(contact: Contact, message: MessageDefinition) -> str | None:
     """Return why a message may not be sent, or None when it may."""
     if message.purpose == "marketing":
         consent = consent_state(contact.consent, message.channel, message.topic)
         if consent != "opted_in":
             return "opted_out" if consent == "opted_out" else "no_consent"
-    if contact.addresses.get(message.channel) is None:
+    if address(contact, message.channel) is None:
         given = contact.attributes.get(CHANNELS[message.channel].address) is not None
         return "invalid_address" if given else "no_address"
     return None

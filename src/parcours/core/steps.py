@@ -25,7 +25,7 @@ from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
 from parcours.core.effects import Message, What
 from parcours.core.memory import remember_message
-from parcours.core.permission import refusal
+from parcours.core.permission import address, refusal
 from parcours.core.walk import PARK, Outcome, Walk, ask_in_run, set_timer
 from parcours.definitions.steps import Decision, End, Send, Step, Wait, WaitFor
 
@@ -56,7 +56,7 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
                 id=identity,
                 contact=contact.id,
                 channel=definition.channel,
-                address=contact.addresses[definition.channel] or "",
+                address=address(contact, definition.channel) or "",
                 message=message,
                 version=known.version,
                 journey=run.journey,

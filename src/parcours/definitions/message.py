@@ -14,7 +14,7 @@ class ChannelFields(msgspec.Struct, frozen=True):
 
     title: str
     address: str
-    """The contact's attribute that holds the address."""
+    """The contact's attribute that holds the address; empty where messages go to the contact itself, by its id."""
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
@@ -28,11 +28,37 @@ CHANNELS: dict[str, ChannelFields] = {
         one_of=("text", "html"),
         optional=("from", "reply_to"),
     ),
+    "sms": ChannelFields(title="SMS", address="phone", required=("text",), optional=("from",)),
     "push": ChannelFields(
         title="Push notification", address="push_token", required=("title", "body"), optional=("url", "image")
     ),
+    "web_push": ChannelFields(
+        title="Web push",
+        address="web_push",
+        required=("title", "body"),
+        optional=("url", "icon", "image"),
+    ),
+    "in_app": ChannelFields(
+        title="In-app message",
+        address="",
+        required=("body",),
+        optional=("title", "button", "url", "image", "place"),
+    ),
+    "inbox": ChannelFields(
+        title="Inbox", address="", required=("title", "body"), optional=("button", "url", "image", "expires")
+    ),
+    "web": ChannelFields(
+        title="Website",
+        address="",
+        required=(),
+        one_of=("text", "html"),
+        optional=("title", "button", "url", "image", "place"),
+    ),
 }
-"""Every channel a message can be written for, one row each."""
+"""Every channel a message can be written for, one row each. A channel may have no provider: its messages wait then."""
+
+ADDRESSES: dict[str, str] = {fields.address: channel for channel, fields in CHANNELS.items() if fields.address}
+"""The attribute that holds an address, to its channel."""
 
 
 class MessageDefinition(Archivable, frozen=True, kw_only=True, tag="message"):

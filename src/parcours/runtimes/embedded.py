@@ -151,6 +151,15 @@ class Embedded:
         return self._queued
 
     @property
+    def unprovided(self) -> dict[str, int]:
+        """How many messages wait for a provider, by channel: of channels that have none."""
+        waiting: dict[str, int] = {}
+        for (channel, _, state), count in sorted(self.store.outbox_counts().items()):
+            if state == "pending" and channel not in self.outbox.channels:
+                waiting[channel] = waiting.get(channel, 0) + count
+        return waiting
+
+    @property
     def healthy(self) -> bool:
         """Whether everything runs and the store keeps what it is given."""
         running = self._task is not None and not self._task.done() and self.outbox.running

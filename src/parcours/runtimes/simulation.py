@@ -7,6 +7,7 @@ from typing import Any
 
 from parcours.core.effects import Message, Trace
 from parcours.core.gate import Arrival
+from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError, Problem
 from parcours.ports import Store
 from parcours.runtimes.clocks import VirtualClock
@@ -49,7 +50,7 @@ class Simulation:
         self._settle()
         return outcomes
 
-    def messages(self, channels: Sequence[str] = ("email", "push")) -> list[Message]:
+    def messages(self, channels: Sequence[str] = tuple(CHANNELS)) -> list[Message]:
         """Return every message that was decided, in order of decision."""
         found = [item for channel in channels for item in self.store.pending(channel, 0, 1_000_000)]
         return [item.message for item in sorted(found, key=lambda item: item.sequence)]

@@ -33,7 +33,7 @@ import msgspec
 
 from parcours.conditions.parse import escape
 from parcours.core.gate import Arrival, Happened, Learned
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import ADDRESSES
 from parcours.errors import Problem, did_you_mean
 from parcours.sources.addresses import address_of
 from parcours.sources.segment import (
@@ -226,9 +226,9 @@ def read_contacts(body: bytes) -> list[Item]:
 def learned_from(attributes: dict[str, Any]) -> Learned:
     """Return what attributes tell of a contact: themselves, and an address for each channel that has one among them."""
     learned = Learned(attributes)
-    for channel, fields in CHANNELS.items():
-        if fields.address in attributes:
-            learned.addresses[channel] = address_of(channel, attributes[fields.address])
+    for attribute, channel in ADDRESSES.items():
+        if attribute in attributes:
+            learned.addresses[channel] = address_of(channel, attributes[attribute])
     return learned
 
 

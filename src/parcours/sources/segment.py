@@ -29,7 +29,7 @@ import msgspec
 from parcours.conditions.parse import CONSENT_STATES, escape
 from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.core.ids import contact_of_message
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import ADDRESSES, CHANNELS
 from parcours.errors import Problem
 from parcours.sources.addresses import address_of
 
@@ -288,9 +288,9 @@ def _identify(message: SegmentMessage) -> Learned:
         context = _decode(_contexts, message.context, "/context")
         if context.device is not None and context.device.token:
             attributes.setdefault(CHANNELS["push"].address, context.device.token)
-    for channel, fields in CHANNELS.items():
-        if fields.address in attributes:
-            learned.addresses[channel] = address_of(channel, attributes[fields.address])
+    for attribute, channel in ADDRESSES.items():
+        if attribute in attributes:
+            learned.addresses[channel] = address_of(channel, attributes[attribute])
     return learned
 
 

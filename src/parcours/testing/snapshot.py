@@ -14,6 +14,7 @@ from parcours.core.inputs import Absorb, Erase, Publish, Stock
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
+from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError
 from parcours.ports import Changes, Identity, Pending, Record, Statistic, Store
 from parcours.stores.memory import MemoryStore
@@ -43,7 +44,7 @@ class Snapshot(msgspec.Struct):
     counts: dict[str, int]
 
 
-def snapshot(store: Store, channels: Iterable[str] = ("email", "push")) -> Snapshot:
+def snapshot(store: Store, channels: Iterable[str] = tuple(CHANNELS)) -> Snapshot:
     """Return what a store holds.
 
     Args:

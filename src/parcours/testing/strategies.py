@@ -33,7 +33,7 @@ START = 1_772_442_000_000
 PEOPLE = ("ann", "bob", "cyd")
 DEVICES = ("x", "y")
 INTERACTIONS = ("Go", "Paid", "Seen")
-MESSAGES = ("news", "offer", "receipt", "ping", "nudge")
+MESSAGES = ("news", "offer", "receipt", "ping", "nudge", "text", "card")
 SEGMENTS = ("locals", "regulars")
 LISTS = ("vip", "friends")
 CITIES = ("Atlanta", "Boston")
@@ -265,7 +265,7 @@ def _branch(draw: st.DrawFn, sent: list[str], *, keyed: bool) -> Data:
 
 
 def messages(revision: int = 1) -> list[Data]:
-    """Return the messages journeys send: of both channels and purposes, with and without a topic."""
+    """Return the messages journeys send: of four channels and both purposes, with and without a topic."""
     title = f"revision {revision}"
     mail = {"kind": "message", "channel": "email", "content": {"subject": title, "text": "t"}}
     push = {"kind": "message", "channel": "push", "content": {"title": title, "body": "b"}}
@@ -275,6 +275,14 @@ def messages(revision: int = 1) -> list[Data]:
         mail | {"name": "receipt", "purpose": "transactional"},
         push | {"name": "ping", "purpose": "transactional"},
         push | {"name": "nudge"},
+        {"kind": "message", "name": "text", "channel": "sms", "content": {"text": title}},
+        {
+            "kind": "message",
+            "name": "card",
+            "channel": "in_app",
+            "purpose": "transactional",
+            "content": {"body": title},
+        },
     ]
 
 
@@ -438,9 +446,9 @@ _comes: st.SearchStrategy[Comes] = st.builds(
     st.sampled_from([False, False, True]),
 )
 _reachable = Learned(
-    {"email": "a@parcours.dev", "push_token": "token", "city": "Atlanta"},
-    {"email": "a@parcours.dev", "push": "token"},
-    {"email": {"": "opted_in"}, "push": {"": "opted_in"}},
+    {"email": "a@parcours.dev", "push_token": "token", "phone": "+12025550123", "city": "Atlanta"},
+    {"email": "a@parcours.dev", "push": "token", "sms": "+12025550123"},
+    {"email": {"": "opted_in"}, "push": {"": "opted_in"}, "sms": {"": "opted_in"}},
 )
 """Somebody to whom everything may be sent."""
 

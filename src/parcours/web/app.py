@@ -52,10 +52,18 @@ def create_api(
     telemetry = Telemetry(host, keys)
 
     @get("/healthz", summary="Is it up?", include_in_schema=True)
-    async def healthz() -> Response[dict[str, str]]:
-        """Say whether the service does its work: 503 while the store fails, or when a part of it has ended."""
+    async def healthz() -> Response[dict[str, Any]]:
+        """Say whether the service does its work: 503 while the store fails, or when a part of it has ended.
+
+        `waiting_for_provider` counts messages whose channel has no provider, by channel. It is no failure.
+        """
         status, code = ("ok", 200) if host.healthy else ("failing", 503)
-        return Response({"status": status, "version": parcours.__version__}, status_code=code)
+        try:
+            waiting = host.unprovided
+        except Exception:  # noqa: BLE001 (a store that fails is what this is asked about)
+            waiting = {}
+        answer = {"status": status, "version": parcours.__version__, "waiting_for_provider": waiting}
+        return Response(answer, status_code=code)
 
     @get("/metrics", summary="Figures for Prometheus", media_type="text/plain")
     async def metrics() -> Response[bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape
 from parcours.core.gate import Arrival, Happened, Learned
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import ADDRESSES
 from parcours.errors import Problem
 from parcours.sources.addresses import address_of, normalize_email
 from parcours.sources.files.cells import convert_column
@@ -58,9 +58,7 @@ class Builder:
         """Whether an id was derived."""
         self._unsplit = plan.names.index(REJECTED_COLUMNS[-1]) if REJECTED_COLUMNS[-1] in plan.names else None
         self._names = tuple(column.target for column in plan.attributes)
-        self._addresses = [
-            (channel, fields.address) for channel, fields in CHANNELS.items() if fields.address in self._names
-        ]
+        self._addresses = [(channel, attribute) for attribute, channel in ADDRESSES.items() if attribute in self._names]
         all_told = len(plan.told) == len(plan.names)
         self._told: Callable[[Cells], Cells] | None = None
         if not all_told:

@@ -10,7 +10,7 @@ import msgspec
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape
 from parcours.definitions.interaction import AttributeDefinition, AttributeType
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import ADDRESSES, CHANNELS
 from parcours.errors import Problem, did_you_mean
 from parcours.sources.files import cells
 from parcours.sources.files.cells import Converter
@@ -306,7 +306,7 @@ class _Planner:
                 taken = self.taken.get(index)
                 # The address of a contact is an attribute, too, also where it says whose the row is.
                 address = spec.kind == "contacts" and taken is not None and taken.role == "identity"
-                if taken is None or (address and taken.target in {fields.address for fields in CHANNELS.values()}):
+                if taken is None or (address and taken.target in ADDRESSES):
                     own = taken.target if taken is not None else name.removeprefix("attributes.") or name
                     wanted.append((spec.rename.get(name, own), index, AttributeColumn()))
         targets = [name for name, _, _ in wanted]

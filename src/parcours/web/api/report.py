@@ -43,6 +43,8 @@ class Report(msgspec.Struct):
     """1 while a timer that is due by the clock has not fired, else 0."""
     statistics: list[StatisticRow]
     outbox: list[OutboxRow]
+    waiting_for_provider: dict[str, int]
+    """How many messages wait because their channel has no provider, by channel."""
 
 
 class ReportApi(Controller):
@@ -66,4 +68,5 @@ class ReportApi(Controller):
             open_timers_due=int((due := host.engine.next_due()) is not None and due <= host.engine.clock.now()),
             statistics=[StatisticRow(*place, count) for place, count in sorted(store.statistics().items())],
             outbox=[OutboxRow(*place, count) for place, count in sorted(store.outbox_counts().items())],
+            waiting_for_provider=host.unprovided,
         )
