@@ -19,6 +19,7 @@ from parcours.cli import (
     lists,
     packs,
     rebuild,
+    scenarios,
     segments,
     serve,
     simulate,
@@ -46,6 +47,7 @@ COMMANDS = (
 for _command in COMMANDS:
     app.command()(_command)
 app.command("import")(imports.import_)
+app.command("test")(scenarios.run_scenarios)
 app.command()(dumps.dump)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(packs.app, name="packs")

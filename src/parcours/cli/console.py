@@ -11,13 +11,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from parcours.definitions.load import Source
+from parcours.definitions.load import DEFINITION_SUFFIXES as SUFFIXES
+from parcours.definitions.load import Source, is_scenario_file
 from parcours.errors import ParcoursError, Problem
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
-
-SUFFIXES = (".yaml", ".yml", ".json")
 
 Files = Annotated[
     list[Path], typer.Argument(help="Definition files (YAML or JSON), or folders of them.", show_default=False)
@@ -41,7 +40,7 @@ def write(path: Path | None, text: str) -> None:
 
 
 def sources_in(paths: Iterable[Path]) -> list[Source]:
-    """Return the definition files among paths, and in the folders among them.
+    """Return the definition files among paths, and in the folders among them; files of scenarios are passed over.
 
     Raises:
         ParcoursError: A file cannot be read, or a folder has none.
@@ -49,7 +48,9 @@ def sources_in(paths: Iterable[Path]) -> list[Source]:
     found: list[Source] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(item for item in path.rglob("*") if item.suffix in SUFFIXES)
+            inside = sorted(
+                item for item in path.rglob("*") if item.suffix in SUFFIXES and not is_scenario_file(item.name)
+            )
             if not inside:
                 raise ParcoursError(f"no {', '.join(SUFFIXES)} file in {path}")
             found += [Source(str(item), read_text(item)) for item in inside]

@@ -109,9 +109,12 @@ _LONGEST_NAME = 60
 
 def schema(
     out: Annotated[Path | None, typer.Option(help="A file to write to; without it, the screen.")] = None,
+    scenarios: Annotated[bool, typer.Option("--scenarios", help="The schema of scenario files instead.")] = False,
 ) -> None:
-    """Write the JSON Schema of definition files, for editors."""
-    text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    """Write the JSON Schema of definition files, or of scenario files, for editors."""
+    from parcours.testing.scenarios import scenario_schema
+
+    text = json.dumps(scenario_schema() if scenarios else json_schema(), indent=2, ensure_ascii=False) + "\n"
     write(out, text)
 
 

@@ -30,6 +30,9 @@ LARGEST_SOURCE = 2**20
 MOST_VALUES = 200_000
 """How many values a source may hold once its aliases are replaced by what they stand for."""
 
+DEFINITION_SUFFIXES = (".yaml", ".yml", ".json")
+"""What the names of files end with that may hold definitions."""
+
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ODD_BREAK = re.compile("[\r\x85\u2028\u2029\ufeff]")  # YAML reads these as an end of line, or drops them
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -108,6 +111,11 @@ def load(sources: Iterable[Source], known: Workspace | None = None) -> tuple[Wor
         found = [problem for problem in found if problem.code != "unknown_reference"]
         warnings = [problem for problem in warnings if problem.code != "unknown_interaction"]
     return workspace, errors + found, warnings
+
+
+def is_scenario_file(name: str) -> bool:
+    """Return whether a file, by its name, holds scenarios (docs/scenarios.md), and so no definitions."""
+    return name.startswith("scenarios.") or ".scenarios." in name
 
 
 def load_data(

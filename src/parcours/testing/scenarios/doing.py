@@ -1,0 +1,95 @@
+"""What the steps of a scenario let happen: one function for each field of `reading.INPUTS`, in `DOES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parcours.core.effects import What
+from parcours.core.gate import Happened, Learned, Reacted
+from parcours.definitions.load import Located, dump
+from parcours.runtimes.engine import Outcome
+from parcours.sources.plain import learned_from
+from parcours.sources.segment import read_consent
+from parcours.testing.scenarios.format import Step
+from parcours.testing.scenarios.reading import find_key, key_of_data, merge_patch
+from parcours.testing.scenarios.world import UnexpectedError, World
+
+
+def _track(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    return world.send(world.identities(who), Happened(str(step.track), dict(step.attributes)), step)
+
+
+def _learn(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    learned = learned_from(dict(step.identify or {}))
+    if step.consent is not None:
+        learned.consent = read_consent(step.consent, "/consent")
+    learned.lists = dict(step.lists or {})
+    return world.send(world.identities(who), learned, step)
+
+
+def _merge(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    both = (*world.identities(who), *world.identities(str(step.merge)))
+    known = any(space == "user_id" for space, _ in world.identities(str(step.merge)))
+    return world.send(both, Learned(same=known), step)
+
+
+def _react(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    world.host.settle()  # what is due by now may send it
+    sent = [entry for entry in world.trace(who) if entry.what == What.SENT and step.to in {"", entry.reason}]
+    place = step.nth or len(sent)
+    if not 1 <= place <= len(sent):
+        named = f"message {step.to!r}" if step.to else "message"
+        raise UnexpectedError(f"{who} was sent {len(sent)} of the {named} so far: nothing to react to")
+    entry = sent[place - 1]
+    message = str((entry.detail or {})["message_id"])
+    # As a door does, which knows the channel by the event.
+    attributes = {**step.attributes}
+    known = world.engine.plan.messages.get(entry.reason)
+    if known is not None:
+        attributes.setdefault("channel", known.definition.channel)
+    return world.send((), Reacted(str(step.react), message, attributes), step)
+
+
+def _erase(world: World, step: Step, who: str, _pointer: str) -> None:
+    try:
+        world.engine.erase(world.id_of(who), suppress=bool(step.attributes.get("suppress")))
+    except KeyError:
+        raise UnexpectedError(f"there is nothing known of {who} to erase") from None
+
+
+def _items(world: World, step: Step, _who: str, _pointer: str) -> None:
+    for catalogue, items in (step.items or {}).items():
+        world.stock(catalogue, items)
+
+
+def _publish(world: World, step: Step, _who: str, pointer: str) -> None:
+    world.publish(world.scenario.reader.definitions(world.scenario, step.publish or [], f"{pointer}/publish"))
+
+
+def _change(world: World, step: Step, _who: str, pointer: str) -> None:
+    known = {key_of_data(data): data for data in map(dump, world.engine.plan.workspace.all())}
+    changed: list[Located] = []
+    for target, patch in (step.change or {}).items():
+        try:
+            data = known[find_key(target, known)]
+        except LookupError as error:
+            raise UnexpectedError(str(error.args[0])) from None
+        place = f"{pointer}/change"
+        lines = {"": world.scenario.line_of(place)}
+        changed.append(Located(merge_patch(data, patch), str(world.scenario.file), lines))
+    world.publish(changed)
+
+
+DOES: dict[str, Callable[[World, Step, str, str], Outcome | None]] = {
+    "track": _track,
+    "identify": _learn,
+    "consent": _learn,
+    "lists": _learn,
+    "merge": _merge,
+    "react": _react,
+    "erase": _erase,
+    "items": _items,
+    "publish": _publish,
+    "change": _change,
+}
+"""What each field of `reading.INPUTS` does."""

@@ -1,0 +1,492 @@
+"""Whether things are as a scenario expects: one function for each field of `format.Expect`, in `CHECKS`.
+
+The rules this file keeps:
+
+| what is asked about                                    | what counts                                                       |
+|--------------------------------------------------------|-------------------------------------------------------------------|
+| sent, suppressed, held, entered, refused, ended, goal, | what was decided since the last look at this very instant; with   |
+| way, trace, recorded                                   | `at` at another one, or at any                                    |
+| path, nothing, nothing_else, anything that is `false`  | everything decided since the last look                            |
+| not_sent                                               | everything ever decided                                           |
+| step, waiting_until, runs, attributes, segments …      | what is so now                                                    |
+
+A look is a step with `expect`, for each contact by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from parcours.channels.render import Renderer
+from parcours.conditions import ast
+from parcours.conditions.names import match_name
+from parcours.conditions.to_python import compile_condition, consent_state
+from parcours.core.contact import Contact, Run, Timer
+from parcours.core.effects import Message, Trace, What
+from parcours.core.gate import Arrival
+from parcours.core.inputs import Interaction
+from parcours.errors import PermanentFailureError
+from parcours.ports import Delivery
+from parcours.runtimes.engine import Engine
+from parcours.runtimes.outbox import Outbox
+from parcours.testing.scenarios.format import Entry, Expect, Names, Reasons, Recorded, Sending
+from parcours.testing.scenarios.times import length_in
+
+HELD = "held"
+GOAL = "goal"
+
+_EVERYTHING = 1_000_000
+_RENDERER = Renderer()
+
+
+class Look(msgspec.Struct):
+    """What there is to see of a contact at one instant."""
+
+    who: str
+    ids: list[str]
+    """Of the contact, and of all that became part of it."""
+    contact: Contact
+    now: int
+    instant: Callable[[str], int]
+    shown: Callable[[int], str]
+    trace: list[Trace]
+    """Everything ever decided, oldest first."""
+    fresh: list[Trace]
+    """What was decided since the last look."""
+    engine: Engine
+
+    def message(self, id_: str) -> Message | None:
+        """Return a message that was decided."""
+        for contact in self.ids:
+            for posted in self.engine.store.posted(contact, _EVERYTHING):
+                if posted.message.id == id_:
+                    return posted.message
+        return None
+
+    def deliver(self, message: Message) -> Delivery:
+        """Return a message as its channel would get it."""
+        outbox = Outbox(
+            self.engine.store, {}, _RENDERER.render, plan=lambda: self.engine.plan, settled=_settled, bounce=_bounce
+        )
+        return outbox.deliver(message)
+
+
+def _settled(_: object) -> None:
+    pass
+
+
+async def _bounce(_: Arrival) -> None:
+    pass
+
+
+def unmet(expect: Expect, look: Look) -> list[tuple[str, str]]:
+    """Return what is not as expected: the field, and what was expected and found."""
+    view = _View(expect, look)
+    found: list[tuple[str, str]] = []
+    for field, check in CHECKS.items():
+        wanted = getattr(expect, field)
+        # False is something else than nothing, and 0 than false.
+        if type(wanted) is type(_USUAL[field]) and wanted == _USUAL[field]:
+            continue
+        found += [(field, problem) for problem in check(view, wanted)]
+    return found
+
+
+class _View:
+    """A look through the eyes of one expectation: the decisions and runs that it asks about."""
+
+    def __init__(self, expect: Expect, look: Look) -> None:
+        self.expect = expect
+        self.look = look
+        self.who = look.who
+
+        def asked(entry: Trace) -> bool:
+            if expect.journey and entry.journey != expect.journey:
+                return False
+            return not expect.key or self._key(entry) == expect.key
+
+        self.fresh = [entry for entry in look.fresh if asked(entry)]
+        self.ever = [entry for entry in look.trace if asked(entry)]
+        self.at = at = self.instant(expect.at) if expect.at else look.now
+        self.current = [entry for entry in self.fresh if at is None or entry.at == at]
+
+    def instant(self, text: str) -> int | None:
+        """Return the instant at which something was decided, None for any."""
+        return None if text == "any" else self.look.instant(text)
+
+    def _key(self, entry: Trace) -> str:
+        keys = {one.run: str((one.detail or {}).get("key", "")) for one in self.look.trace if one.what == What.ENTERED}
+        return keys.get(entry.run, str((entry.detail or {}).get("key", "")))
+
+    def decided(self, *what: str) -> list[Trace]:
+        """Return what was decided when the expectation says."""
+        return [entry for entry in self.current if entry.what in what]
+
+    def since(self, *what: str) -> list[Trace]:
+        """Return what was decided since the last look."""
+        return [entry for entry in self.fresh if entry.what in what]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs under way that are asked about."""
+        expect = self.expect
+        return [
+            run
+            for journey, runs in self.look.contact.runs.items()
+            if expect.journey in {"", journey}
+            for run in runs.values()
+            if expect.key in {"", run.key}
+        ]
+
+    def when(self, entries: Iterable[Trace], name: Callable[[Trace], str]) -> str:
+        """Return decisions as a person reads them, with their instants when that is not this one."""
+        said = [
+            name(entry) + ("" if entry.at == self.look.now else f" at {self.look.shown(entry.at)}") for entry in entries
+        ]
+        return ", ".join(said) or "nothing"
+
+
+Problems = Iterator[str]
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def _sent(view: _View, wanted: str | list[str | Sending] | Sending) -> Problems:
+    items = [item if isinstance(item, Sending) else Sending(message=item) for item in _listed(wanted)]
+    counts = Counter((item.message, item.at) for item in items)
+    sent = view.since(What.SENT)
+    for item in items:
+        at = view.at if item.at is None else view.instant(item.at)
+        found = [entry for entry in sent if entry.reason == item.message and at in {None, entry.at}]
+        times = max(item.times, counts[item.message, item.at])
+        if len(found) != times:
+            often = "" if times == 1 else f" {times} times"
+            instead = view.when(view.since(What.SENT, What.SUPPRESSED, HELD), _of_message)
+            when = "" if at is None else f" at {view.look.shown(at)}"
+            yield f"{item.message!r} was to be sent to {view.who}{often}{when}; since the last look: {instead}"
+            continue
+        for entry in found:
+            yield from _made(view.look, item, entry)
+
+
+def _made(look: Look, item: Sending, entry: Trace) -> Problems:
+    texts = [item.text] if isinstance(item.text, str) else item.text
+    if item.channel is None and item.to is None and not texts and not item.no_text:
+        return
+    message = look.message(str((entry.detail or {}).get("message_id", "")))
+    if message is None:
+        yield f"{item.message!r} is not in the outbox"
+        return
+    if item.channel not in {None, message.channel}:
+        yield f"{item.message!r} was to go by {item.channel}, and goes by {message.channel}"
+    if item.to not in {None, message.address}:
+        yield f"{item.message!r} was to go to {item.to!r}, and goes to {message.address!r}"
+    if texts or item.no_text:
+        try:
+            content = look.deliver(message).content
+        except PermanentFailureError as error:
+            yield f"the text of {item.message!r} cannot be made: {error}"
+            return
+        whole = "\n".join(content.values())
+        for field, text in texts.items() if isinstance(texts, dict) else (("", text) for text in texts):
+            if text not in (content.get(field, "") if field else whole):
+                place = f"the {field} of {item.message!r}" if field else f"the text of {item.message!r}"
+                yield f"{text!r} was to be in {place}, which says: {content.get(field, '') if field else whole}"
+        for text in _listed(item.no_text):
+            if text in whole:
+                yield f"{text!r} was not to be in the text of {item.message!r}, which says: {whole}"
+
+
+def _not_sent(view: _View, wanted: bool | Names) -> Problems:  # noqa: FBT001 (as it is written)
+    names = None if isinstance(wanted, bool) else set(_listed(wanted))
+    found = [entry for entry in view.ever if entry.what == What.SENT and (names is None or entry.reason in names)]
+    if found:
+        yield f"{view.when(found, _of_message)} was not to be sent to {view.who}"
+
+
+def _reasons(view: _View, wanted: Reasons, what: str, name: str, *, by: Callable[[Trace], str]) -> Problems:
+    """Check decisions that have a reason: any, none, of these reasons, or of each named thing this reason."""
+    found = view.decided(what)
+    instead = view.when(view.since(what), lambda entry: f"{by(entry)} ({entry.reason})")
+    if isinstance(wanted, bool):
+        if bool(found if wanted else view.since(what)) != wanted:
+            yield f"{'something' if wanted else 'nothing'} was to be {name} for {view.who}; {name}: {instead}"
+        return
+    if isinstance(wanted, Mapping):
+        for thing, reason in wanted.items():
+            if not any(by(entry) == thing and entry.reason == reason for entry in found):
+                yield f"{thing!r} was to be {name} for {view.who} as {reason!r}; {name}: {instead}"
+        return
+    left = Counter(entry.reason for entry in found)
+    for reason in _listed(wanted):
+        if not left[reason]:
+            yield f"something was to be {name} for {view.who} as {reason!r}; {name}: {instead}"
+        left[reason] -= 1
+
+
+def _suppressed(view: _View, wanted: Reasons) -> Problems:
+    return _reasons(view, wanted, What.SUPPRESSED, "suppressed", by=_message_in)
+
+
+def _held(view: _View, wanted: Reasons) -> Problems:
+    return _reasons(view, wanted, HELD, "held", by=_message_in)
+
+
+def _nothing_else(view: _View, _wanted: object) -> Problems:
+    expect = view.expect
+    expected = [item.message if isinstance(item, Sending) else item for item in _listed(expect.sent or [])]
+    sent = [entry for entry in view.since(What.SENT) if entry.reason not in expected]
+    if sent:
+        yield f"nothing else was to be sent to {view.who}; sent: {view.when(sent, _of_message)}"
+    for what, wanted in ((What.SUPPRESSED, expect.suppressed), (HELD, expect.held)):
+        found = view.since(what)
+        if found and not wanted:
+            yield f"nothing was to be {what} for {view.who}; {what}: {view.when(found, _of_message)}"
+
+
+def _nothing(view: _View, _wanted: object) -> Problems:
+    if view.fresh:
+        yield f"nothing was to be decided for {view.who}; decided: {view.when(view.fresh, _described)}"
+
+
+# --- journeys ---------------------------------------------------------------------------------------------------------
+
+
+def _entered(view: _View, wanted: bool | int | Names) -> Problems:  # noqa: FBT001 (as it is written)
+    found, ever = view.decided(What.ENTERED), view.since(What.ENTERED)
+    instead = view.when(ever, _of_journey)
+    refused = view.since(What.REFUSED)
+    if refused:
+        instead += f"; refused: {view.when(refused, lambda entry: f'{entry.journey} ({entry.reason})')}"
+    if isinstance(wanted, bool):
+        if bool(found if wanted else ever) != wanted:
+            yield f"{view.who} was {'' if wanted else 'not '}to enter; entered: {instead}"
+    elif isinstance(wanted, int):
+        if len(found) != wanted:
+            yield f"{view.who} was to enter {wanted} times; entered: {instead}"
+    else:
+        left = Counter(entry.journey for entry in found)
+        for name in _listed(wanted):
+            if not left[name]:
+                yield f"{view.who} was to enter {name!r}; entered: {instead}"
+            left[name] -= 1
+
+
+def _refused(view: _View, wanted: Reasons) -> Problems:
+    return _reasons(view, wanted, What.REFUSED, "refused", by=_of_journey)
+
+
+def _ended(view: _View, wanted: Reasons) -> Problems:
+    return _reasons(view, wanted, What.ENDED, "ended", by=_of_journey)
+
+
+def _goal(view: _View, wanted: Names) -> Problems:
+    found = view.decided(GOAL)
+    for name in _listed(wanted):
+        if not any(entry.reason == name for entry in found):
+            reached = view.when(view.since(GOAL), lambda entry: entry.reason)
+            yield f"{view.who} was to reach the goal {name!r}; reached: {reached}"
+
+
+def _way(view: _View, wanted: Names) -> Problems:
+    ways = [entry.reason for entry in view.decided(What.BRANCHED)]
+    if ways != _listed(wanted):
+        instead = view.when(view.since(What.BRANCHED), lambda entry: f"{entry.step} by {entry.reason!r}")
+        yield f"the ways taken were to be {', '.join(_listed(wanted))}; taken since the last look: {instead}"
+
+
+def _path(view: _View, wanted: list[str]) -> Problems:
+    path = [entry.step for entry in view.since(What.ARRIVED)]
+    if path != wanted:
+        yield f"{view.who} was to come to {', '.join(wanted) or 'no step'}, and came to {', '.join(path) or 'none'}"
+
+
+def _step(view: _View, wanted: Names) -> Problems:
+    at = sorted(token.step for run in view.runs for token in run.tokens)
+    if at != sorted(_listed(wanted)):
+        stands = f"stands at {', '.join(at)}" if at else "is in no run"
+        yield f"{view.who} was to stand at {', '.join(_listed(wanted)) or 'no step'}, and {stands}"
+
+
+def _waiting_until(view: _View, wanted: str) -> Problems:
+    look = view.look
+    try:
+        until = look.now + length_in(wanted)
+    except ValueError:
+        until = look.instant(wanted)
+    runs = {run.id: {token.id for token in run.tokens} for run in view.runs}
+
+    def waits(timer: Timer) -> bool:
+        return timer.run in runs and timer.token in runs[timer.run]
+
+    dues = [timer.due for timer in look.contact.timers if waits(timer)]
+    if until not in dues:
+        instead = ", ".join(look.shown(due) for due in dues) or "for nothing that comes by itself"
+        yield f"{view.who} was to wait until {look.shown(until)}, and waits until {instead}"
+
+
+def _runs(view: _View, wanted: int) -> Problems:
+    if len(view.runs) != wanted:
+        there = ", ".join(f"{run.journey} {run.key}".strip() for run in view.runs) or "none"
+        yield f"{view.who} was to have {wanted} runs under way; there are: {there}"
+
+
+# --- the contact ------------------------------------------------------------------------------------------------------
+
+
+def _attributes(view: _View, wanted: dict[str, Any]) -> Problems:
+    known = view.look.contact.attributes
+    for name, value in wanted.items():
+        if known.get(name) != value or isinstance(known.get(name), bool) != isinstance(value, bool):
+            yield f"the attribute {name!r} of {view.who} was to be {value!r}, and is {known.get(name)!r}"
+
+
+def _consent(view: _View, wanted: dict[str, Any]) -> Problems:
+    for channel, given in wanted.items():
+        for topic, state in (given if isinstance(given, Mapping) else {"": given}).items():
+            found = consent_state(view.look.contact.consent, channel, topic) or "unknown"
+            if found != state:
+                yield f"consent of {view.who} for {channel} {topic}".rstrip() + f" was to be {state}, and is {found}"
+
+
+def _member(view: _View, name: str) -> bool:
+    test = compile_condition(ast.InSegment(name), view.look.engine.plan.segments)
+    return test(view.look.contact, {}, view.look.now)
+
+
+def _in_segment(view: _View, wanted: Names) -> Problems:
+    yield from _of_segments(view, wanted, member=True)
+
+
+def _not_in_segment(view: _View, wanted: Names) -> Problems:
+    yield from _of_segments(view, wanted, member=False)
+
+
+def _of_segments(view: _View, wanted: Names, *, member: bool) -> Problems:
+    for name in _listed(wanted):
+        if name not in view.look.engine.plan.segments:
+            yield f"there is no segment {name!r}"
+        elif _member(view, name) != member:
+            yield f"{view.who} was {'' if member else 'not '}to be in the segment {name!r}"
+
+
+def _on_list(view: _View, wanted: Names) -> Problems:
+    yield from _of_lists(view, wanted, member=True)
+
+
+def _not_on_list(view: _View, wanted: Names) -> Problems:
+    yield from _of_lists(view, wanted, member=False)
+
+
+def _of_lists(view: _View, wanted: Names, *, member: bool) -> Problems:
+    for name in _listed(wanted):
+        if name not in view.look.engine.plan.workspace.lists:
+            yield f"there is no list {name!r}"
+            continue
+        known = view.look.contact.lists.get(name)
+        if (known is not None and known.member) != member:
+            yield f"{view.who} was {'' if member else 'not '}to be on the list {name!r}"
+
+
+# --- everything else --------------------------------------------------------------------------------------------------
+
+
+def _recorded(view: _View, wanted: str | list[str | Recorded] | Recorded) -> Problems:
+    look = view.look
+    records = [record.input() for id_ in look.ids for record in look.engine.store.history(id_, _EVERYTHING)]
+    found = [
+        item
+        for item in reversed(records)
+        if isinstance(item, Interaction) and item.source == "" and view.at in {None, item.received_at}
+    ]
+    said = ", ".join(f"{item.name} {item.attributes}" for item in found) or "nothing"
+    for one in _listed(wanted):
+        asked = one if isinstance(one, Recorded) else Recorded(interaction=one)
+        if not any(
+            item.name == match_name(asked.interaction) and _includes(item.attributes, asked.attributes)
+            for item in found
+        ):
+            yield f"{asked.interaction!r} {asked.attributes or ''} was to be recorded for {view.who}; recorded: {said}"
+
+
+def _trace(view: _View, wanted: Entry | list[Entry]) -> Problems:
+    for entry in _listed(wanted):
+        found = [one for one in view.current if _fits(one, entry)]
+        if len(found) != entry.times and not (entry.times == 1 and found):
+            said = ", ".join(f"{name}: {value}" for name, value in msgspec.to_builtins(entry).items())
+            instead = view.when(view.fresh, _described)
+            yield f"an entry of the trace was to say {{{said}}}; since the last look it says: {instead}"
+
+
+def _fits(found: Trace, entry: Entry) -> bool:
+    return (
+        found.what == entry.what
+        and entry.journey in {None, found.journey}
+        and entry.step in {None, found.step}
+        and entry.reason in {None, found.reason}
+        and entry.version in {None, found.version}
+        and _includes(found.detail or {}, entry.detail)
+    )
+
+
+def _includes(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(name in found and found[name] == value for name, value in wanted.items())
+
+
+def _listed(wanted: Any) -> list[Any]:
+    return list(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+
+
+def _message_in(entry: Trace) -> str:
+    return str((entry.detail or {}).get("message", entry.reason))
+
+
+def _of_message(entry: Trace) -> str:
+    return entry.reason if entry.what == What.SENT else f"{_message_in(entry)} {entry.what} ({entry.reason})"
+
+
+def _of_journey(entry: Trace) -> str:
+    return entry.journey
+
+
+def _described(entry: Trace) -> str:
+    return " ".join(part for part in (entry.journey, entry.step, entry.what, entry.reason) if part)
+
+
+CHECKS: dict[str, Callable[[_View, Any], Problems]] = {
+    "sent": _sent,
+    "not_sent": _not_sent,
+    "suppressed": _suppressed,
+    "held": _held,
+    "nothing_else": _nothing_else,
+    "nothing": _nothing,
+    "entered": _entered,
+    "refused": _refused,
+    "ended": _ended,
+    "goal": _goal,
+    "way": _way,
+    "path": _path,
+    "step": _step,
+    "waiting_until": _waiting_until,
+    "runs": _runs,
+    "attributes": _attributes,
+    "consent": _consent,
+    "in_segment": _in_segment,
+    "not_in_segment": _not_in_segment,
+    "on_list": _on_list,
+    "not_on_list": _not_on_list,
+    "recorded": _recorded,
+    "trace": _trace,
+}
+"""Field of `format.Expect` to what yields how it is not met."""
+
+_USUAL: dict[str, Any] = {
+    field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    for field in msgspec.structs.fields(Expect)
+}
+"""What each field is when nothing is asked."""

@@ -1,0 +1,87 @@
+"""What happened to a contact, in lines for a person: what came in, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from parcours.core.effects import Trace, What
+from parcours.core.inputs import Absorb, Enter, Erase, Input, Interaction, Reaction, Update
+from parcours.ports import Store
+from parcours.testing.scenarios.times import shown
+
+_EVERYTHING = 1_000_000
+_LONGEST = 100
+
+
+class Line(msgspec.Struct):
+    """One thing that happened."""
+
+    when: str
+    what: str
+    journey: str = ""
+    step: str = ""
+    why: str = ""
+    came_in: bool = False
+    """Whether it came from outside, rather than being decided."""
+
+    def __str__(self) -> str:
+        place = "/".join(part for part in (self.journey, self.step) if part)
+        return "  ".join(part for part in (self.when, self.what, place, self.why) if part)
+
+
+def timeline(store: Store, contacts: Iterable[str], zone: ZoneInfo) -> list[Line]:
+    """Return what happened to a contact under all the ids it had, oldest first."""
+    found: list[tuple[int, Line]] = []
+    for contact in contacts:
+        for moment in reversed(store.timeline(contact, _EVERYTHING)):
+            if moment.record is not None:
+                item = moment.record.input()
+                line = _input(item)  # type: ignore[arg-type]  # it concerns a contact
+                if line is not None:
+                    found.append((item.received_at, line))
+            found += [(entry.at, _decision(entry)) for entry in moment.trace]
+    found.sort(key=lambda one: one[0])
+    for at, line in found:
+        line.when = shown(at, zone)
+    return [line for _, line in found]
+
+
+def _input(item: Input) -> Line | None:
+    late = item.received_at - item.occurred_at
+    why = f"occurred {late / 1000:g} s before" if late else ""
+    match item:
+        case Interaction():
+            line = Line("", item.spelling or item.name, why=_written(item.attributes))
+        case Update():
+            said = {**item.attributes, **({"consent": item.consent} if item.consent else {})}
+            line = Line("", "identify", why=_written({**said, **({"lists": item.lists} if item.lists else {})}))
+        case Reaction():
+            line = Line("", item.reaction, why=item.message)
+        case Enter():
+            line = Line("", "read", item.journey)
+        case Absorb():
+            line = Line("", "merge")
+        case Erase():
+            line = Line("", "erase")
+        case _:
+            return None
+    line.came_in = True
+    line.why = ", ".join(part for part in (line.why, why) if part)
+    return line
+
+
+def _decision(entry: Trace) -> Line:
+    detail = {name: value for name, value in (entry.detail or {}).items() if name != "message_id"}
+    why = " ".join(part for part in (entry.reason, _written(detail)) if part)
+    if entry.what == What.ARRIVED:
+        return Line("", "→", entry.journey, entry.step, why)
+    return Line("", entry.what, entry.journey, entry.step, why)
+
+
+def _written(values: Mapping[str, Any]) -> str:
+    text = ", ".join(f"{name}: {value}" for name, value in values.items())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,0 +1,97 @@
+"""Instants and lengths of time as people write them in a scenario."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from parcours.conditions.durations import parse_duration
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_OF_DAY = re.compile(rf"(?:({'|'.join(_DAYS)}) )?(\d\d):(\d\d)(?::(\d\d))?")
+_LENGTH = re.compile(r"[0-9a-z]+(-[0-9a-z]+)?")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a zone.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {name!r}: write for example Europe/Berlin") from None
+
+
+def length_in(text: str) -> int:
+    """Return a length of time in milliseconds: `24h`, or `1d-1s` for a second less than a day.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if _LENGTH.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no length of time: write for example 24h, 1d12h or 1d-1s")
+    longer, _, less = text.partition("-")
+    length = parse_duration(longer) - (parse_duration(less) if less else 0)
+    if length < 0:
+        raise ValueError(f"{text!r} is less than nothing")
+    return length
+
+
+def instant_in(text: str, now: int, zone: ZoneInfo) -> int:
+    """Return an instant in milliseconds.
+
+    Args:
+        text: With an offset, or local in the zone; a time of day is the next one, this instant included.
+        now: What "next" is counted from.
+        zone: The zone of times without an offset.
+
+    Raises:
+        ValueError: It is none, or one that the zone's clocks do not show.
+    """
+    found = _OF_DAY.fullmatch(text)
+    if found is not None:
+        return _next(found, now, zone)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        hint = "write for example 2026-03-04T09:00:00Z, 2026-03-04 09:00, 09:00 or wed 09:00"
+        raise ValueError(f"{text!r} is no time: {hint}") from None
+    return _milliseconds(time) if time.tzinfo is not None else _local(time, zone)
+
+
+def _next(found: re.Match[str], now: int, zone: ZoneInfo) -> int:
+    day, hour, minute, second = found.groups()
+    today = datetime.fromtimestamp(now / 1000, zone)
+    try:
+        first = datetime(today.year, today.month, today.day, int(hour), int(minute), int(second or 0))  # noqa: DTZ001 (local)
+    except ValueError:
+        raise ValueError(f"{found[0]!r} is no time of day") from None
+    for days in range(9):
+        time = first + timedelta(days=days)
+        if (day is None or time.weekday() == _DAYS.index(day)) and _local(time, zone) >= now:
+            return _local(time, zone)
+    raise ValueError(f"there is no {found[0]!r} to come")  # pragma: no cover (a week has every day)
+
+
+def _local(time: datetime, zone: ZoneInfo) -> int:
+    aware = time.replace(tzinfo=zone)
+    instant = aware.astimezone(UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) != time:
+        raise ValueError(f"{time} does not exist in {zone.key}: the clocks are put forward; write it with an offset")
+    return _milliseconds(instant)
+
+
+def _milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+def shown(instant: int, zone: ZoneInfo) -> str:
+    """Return an instant as people read it: the time of a zone, with its offset where that is not UTC."""
+    time = datetime.fromtimestamp(instant / 1000, zone)
+    text = time.strftime("%a %Y-%m-%d %H:%M:%S")
+    if instant % 1000:
+        text += f".{instant % 1000:03}"
+    return text if zone.key == "UTC" else f"{text} {time.strftime('%z')[:3]}"
