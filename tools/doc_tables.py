@@ -30,6 +30,7 @@ from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
 from parcours.definitions.packs import Pack
 from parcours.sources.segment import REACTIONS
+from parcours.testing.scenarios import format as scenarios
 from parcours.web.api.packs import built_in
 from parcours.web.telemetry import Telemetry
 
@@ -58,6 +59,17 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "timeout": steps.Timeout,
     "decision": steps.Decision,
 }
+
+SCENARIOS: dict[str, type[msgspec.Struct]] = {
+    "scenario-file": scenarios.ScenarioFile,
+    "scenario": scenarios.Body,
+    "scenario-contact": scenarios.Known,
+    "scenario-step": scenarios.Step,
+    "scenario-expect": scenarios.Expect,
+    "scenario-sending": scenarios.Sending,
+    "scenario-entry": scenarios.Entry,
+}
+"""What is written in scenario files; of these a field's description says what it takes."""
 
 WRITTEN = {
     Takes.SCALAR: ("one text, number or true/false", "Atlanta"),
@@ -214,6 +226,15 @@ def fields(struct: type[msgspec.Struct]) -> str:
     return table(["field", "takes", "default", "what it is"], rows)
 
 
+def briefly(struct: type[msgspec.Struct]) -> str:
+    """Return the table of the fields of a part of a scenario."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)  # noqa: S101 (told to the type checker)
+    return table(
+        ["field", "what it is"], ([f"`{field.encode_name}`", description_of(field.type)] for field in info.fields)
+    )
+
+
 def operators() -> str:
     """Return the table of comparisons."""
     rows = []
@@ -357,6 +378,8 @@ def made() -> Iterator[tuple[str, str]]:
     """Yield name and text of each table."""
     for name, struct in STRUCTS.items():
         yield name, fields(struct)
+    for name, struct in SCENARIOS.items():
+        yield name, briefly(struct)
     yield "channels", words(workspace.CHANNELS)
     yield "source-types", words(workspace.SOURCE_TYPES)
     yield "packs", packs()

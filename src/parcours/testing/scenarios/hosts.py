@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,7 +70,11 @@ class EmbeddedHost(Host):
     """The store of the service. It is closed and opened again before each step: in turn in peace, and cut short."""
 
     def __init__(self, start: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="parcours-scenario-")
+        # In memory where there is such a folder: what is looked at is what is written, not the disk.
+        memory = Path("/dev/shm")  # noqa: S108 (a folder with a name of its own is made in it)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="parcours-scenario-", dir=memory if os.access(memory, os.W_OK) else None
+        )
         self._peaceful = True
         self.run = Simulation(self._open(), start)
 

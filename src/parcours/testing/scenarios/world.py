@@ -151,7 +151,8 @@ class World:
 
     def contact(self, id_: str) -> Contact:
         """Return the state of a contact; an empty one when there is none."""
-        return self.host.store.contacts([id_]).get(id_) or Contact(id_)
+        found = self.host.store.contacts([id_]) if id_ else {}
+        return found.get(id_) or Contact(id_)
 
     def trace(self, who: str) -> list[Trace]:
         """Return everything that was decided for a contact, oldest first."""
@@ -180,13 +181,15 @@ class World:
         )
 
 
-def made_up(attribute: str, name: str) -> str:
+def made_up(attribute: str, name: str) -> Any:
     """Return an address for a contact that nobody has: of an attribute that holds the addresses of a channel."""
     if attribute == "email":
         return f"{name}@example.com"
     if attribute == "phone":
         number = sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 100
         return f"+120255501{number:02}"
+    if attribute == "web_push":
+        return {"endpoint": f"https://push.example.com/{name}", "keys": {"p256dh": "key", "auth": "secret"}}
     return f"{attribute}-{name}"
 
 
