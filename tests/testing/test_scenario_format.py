@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
+from parcours.definitions.load import Source, read
 from parcours.errors import InvalidDefinitionError
 from parcours.testing.scenarios import HOSTS, Failure, read_scenarios, run, scenario_files, scenario_schema
 
@@ -260,7 +260,7 @@ def test_the_schema_takes_what_the_reader_takes():
     root = Path(__file__).resolve().parents[2]
     validator = jsonschema.Draft202012Validator(scenario_schema())
     for file in scenario_files([root / "examples", root / "tests" / "scenarios"]):
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 (everything is text)
-        assert data["scenarios"]
+        (located,), _ = read(Source(file.name, file.read_text(encoding="utf-8")))
+        assert not list(validator.iter_errors(located.definition)), file
     assert not list(validator.iter_errors({"scenarios": {"a": [{"after": "1d", "expect": {"sent": ["x"]}}]}}))
     assert list(validator.iter_errors({"scenarios": {"a": [{"aftre": "1d"}]}}))
