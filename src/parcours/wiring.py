@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -21,6 +25,9 @@ from parcours.definitions.message import message_texts
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Changes, Channel, Clock, Store
+from parcours.runtimes.backtest import Backtest, Counts, Job
+from parcours.runtimes.backtest_report import BacktestReport, report_of
+from parcours.runtimes.backtests import Backtests
 from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
@@ -31,6 +38,7 @@ from parcours.sources.files import ImportSpec, Known, spec_from_data, spec_from_
 from parcours.sources.slices import FileRows, Rejects, fingerprint
 from parcours.sources.webhooks import BUILT_IN, Webhook, load_webhooks, missing_secrets
 from parcours.stores.memory import MemoryStore
+from parcours.stores.past import SqlitePast
 from parcours.stores.sqlite import SqliteStore
 from parcours.web.auth import ALL, SEND, Key, Keys, Kind, hash_key, keys_in, make_key, marks_of
 
@@ -154,11 +162,14 @@ def build(settings: Settings) -> Service:
         host.companions.append(_watch(settings, jobs))
     analytics = _open_analytics(settings, host)
     host.companions.append(analytics)
+    backtests = Backtests(settings.data / "backtests", lambda job, zone: backtest(settings.data, job, zone))
+    host.companions.append(backtests)
     app = create_app(
         host,
         keys,
         imports=jobs,
         analytics=analytics,
+        backtests=backtests,
         largest_body=settings.largest_body,
         webhooks=webhooks,
         webhook_secrets=settings.webhook_secrets,
@@ -229,6 +240,53 @@ def rebuild_analytics(settings: Settings, rebuilt: Callable[[int, int], None]) -
         finally:
             database.close()
         return engine.store.last_position()
+
+
+SMALL_PAST = 20_000
+"""Records up to which a backtest is run in this process, since others take longer to begin."""
+
+
+def backtest(data: Path, job: Job, zone: str = "UTC", processes: int = 2) -> BacktestReport:
+    """Run a backtest over what is recorded in a folder, also of a service that runs.
+
+    Raises:
+        SettingsError: There is no store.
+        BacktestError: It cannot be run as it was asked for.
+        InvalidDefinitionError: The drafts are not valid.
+        StoreError: The store cannot be read.
+    """
+    started = time.monotonic()
+    path = data / "parcours.db"
+    if not path.is_file():
+        raise SettingsError(f"there is no store in {data}", hint="--data is the folder that parcours serve has")
+    past = SqlitePast(path)
+    try:
+        made = Backtest(job, past.publications())
+        if processes < 2 or past.last_position() <= SMALL_PAST:  # noqa: PLR2004 (as many as make a difference)
+            counts = made.run(past.people(0, 1))
+        else:
+            counts = Counts()
+            with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+                shares = [pool.submit(_backtest_share, path, job, share, processes) for share in range(processes)]
+                for share in shares:
+                    counts.add(share.result())
+    finally:
+        past.close()
+    report = report_of(job, made.drafts, counts, zone)
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def _backtest_share(path: Path, job: Job, share: int, shares: int) -> Counts:
+    """Run a share of all people; in a process of its own, which leaves the processor to a service that runs."""
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    gc.freeze()
+    past = SqlitePast(path)
+    try:
+        return Backtest(job, past.publications()).run(past.people(share, shares))
+    finally:
+        past.close()
 
 
 def _watch(settings: Settings, jobs: Jobs) -> Watch:

@@ -9,6 +9,7 @@ import typer
 
 import parcours
 from parcours.cli import (
+    backtest,
     catalogues,
     contacts,
     definitions,
@@ -43,6 +44,7 @@ COMMANDS = (
     definitions.export,
     definitions.schema,
     simulate.simulate,
+    backtest.backtest,
 )
 for _command in COMMANDS:
     app.command()(_command)

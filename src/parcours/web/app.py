@@ -14,6 +14,7 @@ from litestar.routes import HTTPRoute
 import parcours
 from parcours.analytics.service import Analytics
 from parcours.errors import StoreError
+from parcours.runtimes.backtests import Backtests
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.jobs import Jobs
 from parcours.sources.webhooks import Webhook
@@ -46,7 +47,12 @@ def guarded(api: Litestar) -> Iterator[tuple[str, str, str]]:
 
 
 def create_api(
-    host: Embedded, keys: Keys, largest_body: int, imports: Jobs | None = None, analytics: Analytics | None = None
+    host: Embedded,
+    keys: Keys,
+    largest_body: int,
+    imports: Jobs | None = None,
+    analytics: Analytics | None = None,
+    backtests: Backtests | None = None,
 ) -> Litestar:
     """Return the part of the application behind the doors."""
     telemetry = Telemetry(host, keys)
@@ -71,7 +77,8 @@ def create_api(
         return Response(telemetry.text(), media_type=CONTENT_TYPE)
 
     def configure(config: AppConfig) -> AppConfig:
-        config.state = State({"host": host, "keys": keys, "imports": imports, "analytics": analytics})
+        companions = {"imports": imports, "analytics": analytics, "backtests": backtests}
+        config.state = State({"host": host, "keys": keys, **companions})
         return config
 
     return Litestar(
@@ -93,9 +100,10 @@ def create_app(
     webhook_secrets: Mapping[str, str] | None = None,
     imports: Jobs | None = None,
     analytics: Analytics | None = None,
+    backtests: Backtests | None = None,
 ) -> Any:
     """Return the ASGI application that serves a host. The caller starts and closes the host."""
-    api = create_api(host, keys, largest_body, imports, analytics)
+    api = create_api(host, keys, largest_body, imports, analytics, backtests)
     keys.scopes = frozenset(SCOPES) | {scope for _, _, scope in guarded(api)}
     ingest = Ingest(host, keys, largest_body)
     doors = Doors(host, keys, largest_body, webhooks, webhook_secrets)

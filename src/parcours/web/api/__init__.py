@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Controller
 
 from parcours.web.api.analytics import AnalyticsApi
+from parcours.web.api.backtests import BacktestsApi
 from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.contacts import ContactsApi
 from parcours.web.api.definitions import DefinitionsApi, WordsApi
@@ -27,6 +28,7 @@ CONTROLLERS: list[type[Controller]] = [
     ListsApi,
     SegmentsApi,
     AnalyticsApi,
+    BacktestsApi,
     CataloguesApi,
     InteractionsApi,
     KeysApi,

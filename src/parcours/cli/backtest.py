@@ -1,0 +1,214 @@
+"""`parcours backtest`: drafts run over what was recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from parcours.cli.asking import AsJson, as_json, ask
+from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, sources_in
+from parcours.conditions.durations import parse_duration
+from parcours.definitions.load import Source, read
+from parcours.errors import InvalidDefinitionError, ParcoursError
+from parcours.runtimes.backtest_report import BacktestReport, JourneyReport
+
+
+def backtest(
+    files: Files,
+    start: Annotated[str, typer.Option("--from", help="When the draft goes live, ISO 8601 with an offset.")],
+    end: Annotated[str, typer.Option("--to", help="Until when it runs, ISO 8601 with an offset.")],
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Files of other drafts to compare with; may be given several times.")
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(help="The share of messages assumed to be reacted to: opened=0.25. May be given several times."),
+    ] = None,
+    after: Annotated[
+        list[str] | None, typer.Option(help="How long after the message that happens: opened=2h. Several times, too.")
+    ] = None,
+    zone: Annotated[str, typer.Option(help="Whose days messages are counted by.")] = "UTC",
+    with_live: Annotated[
+        bool, typer.Option("--with-live", help="Let the journeys that are live take part, so that caps are shared.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="The folder of a service, running or not; without it, a running one is asked.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="With --data: processes that share the work.")] = 2,
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    json: AsJson = False,
+) -> None:
+    """Run drafts over what was recorded on a virtual clock, send nothing, and report what they would have come to."""
+    drafts, others = _definitions(sources_in(files)), _definitions(sources_in(against or []))
+    common: dict[str, Any] = {
+        "start": instant_in(start),
+        "end": instant_in(end),
+        "rates": {name: _number(text) for name, text in _pairs(rate or [])},
+        "delays": {name: _length(text) for name, text in _pairs(after or [])},
+        "with_live": with_live,
+    }
+    if data is not None:
+        reports = _here(data, [drafts, *([others] if against else [])], common, zone, processes)
+    else:
+        reports = _there(url, secret_key, drafts, others if against else None, {**common, "zone": zone})
+    if json:
+        as_json([msgspec.to_builtins(report) for report in reports])
+        return
+    for report in reports[:1]:
+        _print(report)
+    if len(reports) > 1:
+        _compare(*reports)
+
+
+def _definitions(sources: Iterable[Source]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for source in sources:
+        good, problems = read(source)
+        if problems:
+            raise InvalidDefinitionError(problems)
+        found += [located.definition for located in good if isinstance(located.definition, dict)]
+    return found
+
+
+def _here(
+    data: Path, drafts: list[list[dict[str, Any]]], common: dict[str, Any], zone: str, processes: int
+) -> list[BacktestReport]:
+    from parcours.runtimes.backtest import Job
+    from parcours.wiring import backtest as run
+
+    with OUT.status("Running"):
+        return [run(data, Job(definitions=definitions, **common), zone, processes) for definitions in drafts]
+
+
+def _there(
+    url: str,
+    secret_key: str,
+    drafts: list[dict[str, Any]],
+    others: list[dict[str, Any]] | None,
+    common: dict[str, Any],
+) -> list[BacktestReport]:
+    body = {**common, "definitions": drafts, **({"against": {"definitions": others}} if others is not None else {})}
+    answer = ask("POST", url, ["backtests"], secret_key, body)
+    with OUT.status("Running"):
+        while answer["state"] in {"waiting", "running"}:
+            time.sleep(_POLL_SECONDS)
+            answer = ask("GET", url, ["backtests", answer["id"]], secret_key)
+    if answer["state"] == "failed":
+        raise ParcoursError(answer["problem"]["message"], hint=answer["problem"].get("hint", ""))
+    found = [answer["report"], answer["against"]]
+    return [msgspec.convert(report, BacktestReport) for report in found if report is not None]
+
+
+_POLL_SECONDS = 0.2
+
+
+def _pairs(given: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise ParcoursError(f"{one!r} names no value", hint="write for example opened=0.25")
+        yield name, value
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ParcoursError(f"{text!r} is no share", hint="write a number from 0 to 1, such as 0.25")
+    return number
+
+
+def _length(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ParcoursError(str(error), hint="write for example 2h") from None
+
+
+# --- what is printed --------------------------------------------------------------------------------------------------
+
+
+def _print(report: BacktestReport) -> None:
+    inputs, people = f"{report.inputs:,} {plural(report.inputs, 'input')}", f"{report.people:,} contacts"
+    OUT.print(f"{report.start} to {report.end}: {inputs} of {people}, {report.seconds:.1f} s")
+    for journey in report.journeys:
+        _print_journey(journey)
+    if report.most_loaded_hour is not None:
+        hour = report.most_loaded_hour
+        OUT.print(
+            f"{report.messages:,} messages on {len(report.days):,} days; most in the hour from {hour.at}: ", end=""
+        )
+        OUT.print(f"{hour.messages:,}")
+        busiest = sorted(report.days.items(), key=lambda day: (-sum(day[1].values()), day[0]))[:_DAYS]
+        table = Table(title="The busiest days", title_justify="left")
+        table.add_column("day")
+        table.add_column("messages", justify="right")
+        table.add_column("of these")
+        for day, messages in busiest:
+            table.add_row(day, f"{sum(messages.values()):,}", _named(messages))
+        OUT.print(table)
+    else:
+        OUT.print("No message would have been sent.")
+
+
+_DAYS = 7
+
+
+def _print_journey(journey: JourneyReport) -> None:
+    OUT.print(f"\n[bold]{journey.journey}[/]: {journey.entries:,} entries of {journey.people:,} people", end="")
+    OUT.print(f", {journey.under_way:,} under way at the end")
+    for title, found in (
+        ("refused", journey.refused),
+        ("ended", journey.ended),
+        ("goals", journey.goals),
+        ("messages", journey.messages),
+    ):
+        if found:
+            OUT.print(f"  {title}: {_named(found)}", markup=False)
+    if journey.conversion is not None:
+        OUT.print(f"  conversion: {journey.conversion:.1%}")
+    table = Table()
+    for column in ("step", "arrived", "waiting"):
+        table.add_column(column, justify="left" if column == "step" else "right")
+    for column in ("left by", "sent", "suppressed"):
+        table.add_column(column, overflow="fold")
+    for step in journey.steps:
+        ways = (_named(step.left), _named(step.sent), _named(step.suppressed))
+        table.add_row(step.step, f"{step.arrived:,}", f"{step.waiting:,}" if step.waiting else "", *ways)
+    OUT.print(table)
+
+
+def _compare(one: BacktestReport, other: BacktestReport) -> None:
+    table = Table(title="Compared", title_justify="left")
+    for column in ("", "draft", "against", "difference"):
+        table.add_column(column, justify="right" if column else "left")
+    rows: list[tuple[str, int, int]] = [("messages", one.messages, other.messages)]
+    theirs = {journey.journey: journey for journey in other.journeys}
+    for journey in one.journeys:
+        # A draft is compared with that of its name, or with the only one there is.
+        same = theirs.get(journey.journey) or (other.journeys[0] if len(other.journeys) == 1 else None)
+        if same is None:
+            continue
+        rows += [
+            (f"{journey.journey}: entries", journey.entries, same.entries),
+            (f"{journey.journey}: people", journey.people, same.people),
+            (f"{journey.journey}: messages", sum(journey.messages.values()), sum(same.messages.values())),
+            (f"{journey.journey}: goals", sum(journey.goals.values()), sum(same.goals.values())),
+            (f"{journey.journey}: under way", journey.under_way, same.under_way),
+        ]
+    for what, mine, its in rows:
+        table.add_row(what, f"{mine:,}", f"{its:,}", f"{mine - its:+,}")
+    OUT.print(table)
+
+
+def _named(found: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -1,0 +1,111 @@
+"""Backtests over the API: drafts run over what was recorded, with nothing sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.exceptions import ClientException, HTTPException, NotFoundException
+from litestar.params import FromPath
+
+from parcours.definitions.load import dump
+from parcours.errors import InvalidDefinitionError
+from parcours.runtimes.backtest import Backtest, BacktestError, Job
+from parcours.runtimes.backtests import Backtests, TooManyBacktestsError, shown
+from parcours.runtimes.backtests import Request as Asking
+from parcours.web.api.common import guard, host_of
+
+READ, WRITE = {"scope": "journeys:read"}, {"scope": "journeys:write"}
+
+Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Drafts(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Drafts: definitions that are given, or journeys as they are published."""
+
+    definitions: list[dict[str, Any]] = []
+    journeys: list[str] = []
+
+
+class BacktestAsked(Drafts, kw_only=True, forbid_unknown_fields=True):
+    """What is to be run over what time. Instants are milliseconds since the epoch."""
+
+    start: int
+    end: int
+    against: Drafts | None = None
+    """Other drafts to compare with."""
+    rates: dict[str, Rate] = {}
+    """Kind of reaction to the share of messages that are assumed to be reacted to so."""
+    delays: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    """Kind of reaction to milliseconds after which that happens."""
+    zone: str = "UTC"
+    """Whose days messages are counted by."""
+    with_live: bool = False
+    """Let the journeys that are live take part."""
+
+
+class BacktestsApi(Controller):
+    """Drafts run over what was recorded."""
+
+    path = "/v1/backtests"
+    guards = [guard]  # noqa: RUF012 (the framework's form)
+
+    @post("/", summary="Run drafts over what was recorded", status_code=202, opt=WRITE)
+    async def ask(self, request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
+        """Take a backtest; what it came to is at `/v1/backtests/ID` when it is done. Nothing is sent."""
+        try:
+            ZoneInfo(data.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ClientException(f"/zone: there is no zone {data.zone!r}") from None
+        job = _job(request, data, data)
+        against = _job(request, data, data.against) if data.against is not None else None
+        try:
+            return shown(_backtests(request).ask(Asking(job=job, against=against, zone=data.zone)))
+        except TooManyBacktestsError as error:
+            raise HTTPException(status_code=429, detail=str(error), headers={"Retry-After": "10"}) from None
+
+    @get("/", summary="All backtests", opt=READ)
+    async def every(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
+        """Return the latest backtests, the newest first."""
+        return {"backtests": [shown(asked) for asked in _backtests(request).all()]}
+
+    @get("/{id_:str}", summary="What a backtest came to", opt=READ)
+    async def one(self, request: Request[Any, Any, Any], id_: FromPath[str]) -> dict[str, Any]:
+        """Return a backtest: `state` is waiting, running, done or failed."""
+        asked = _backtests(request).get(id_)
+        if asked is None:
+            raise NotFoundException("there is no such backtest")
+        return shown(asked)
+
+
+def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts) -> Job:
+    workspace = host_of(request).engine.plan.workspace
+    definitions = list(drafts.definitions)
+    for index, name in enumerate(drafts.journeys):
+        journey = workspace.journeys.get(name)
+        if journey is None:
+            raise ClientException(f"/journeys/{index}: there is no journey {name!r}")
+        definitions.append(dump(journey))
+    job = Job(
+        definitions=definitions,
+        start=data.start,
+        end=data.end,
+        rates=data.rates,
+        delays=data.delays,
+        with_live=data.with_live,
+    )
+    try:
+        # What is wrong is told at once, rather than when its turn has come.
+        Backtest(job, host_of(request).store.publications())
+    except (InvalidDefinitionError, BacktestError) as error:
+        raise ClientException(str(error)) from None
+    return job
+
+
+def _backtests(request: Request[Any, Any, Any]) -> Backtests:
+    backtests: Backtests | None = request.app.state["backtests"]
+    if backtests is None:
+        raise HTTPException(status_code=503, detail="this service runs no backtests")
+    return backtests
