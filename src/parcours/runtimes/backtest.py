@@ -75,7 +75,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The drafts, and whatever they need that is not published or is to be different."""
     start: int
     end: int
-    """Milliseconds; what is received at or before it counts."""
+    """Milliseconds; what happens after the start, and at or before the end, counts."""
     rates: dict[str, float] = {}
     """Kind of reaction to the share of messages that are assumed to be reacted to so, of those sent."""
     delays: dict[str, int] = {}
@@ -128,7 +128,7 @@ class Backtest:
         ]
         self.base = Plan.empty().publish(others)
         self.plan = self.base.publish([*live, *drafts], at=job.start)
-        self.reads = [compiled.name for compiled in self.plan.read_on_activation()]
+        self.reads = self.plan.read_on_activation()
         self.reacts = self.plan.remembers_messages or any(compiled.reacts for compiled in self.plan.newest.values())
 
     def run(self, people: Iterable[tuple[str, list[Input]]]) -> Counts:
@@ -179,7 +179,7 @@ class _Person:
         timeline = [(at, item) for item in inputs if (at := _instant(item, self.backtest.drafts)) is not None]
         timeline.sort(key=_first)
         place = 0
-        while place < len(timeline) and timeline[place][0] < job.start:
+        while place < len(timeline) and timeline[place][0] <= job.start:
             place += 1
         self._before(timeline[:place])
         ahead = self.ahead
@@ -215,15 +215,16 @@ class _Person:
         effects = Effects()
         bring_up(self.plan, self.contact, past, (), effects)
         self._note(effects)
-        for name in self.backtest.reads:
-            version = self.plan.newest[name].version
+        for journey in self.backtest.reads:
+            if journey.segment is None or not journey.segment.ask(self.contact, {}, start):
+                continue
             item = Enter(
                 position=0,
                 received_at=start,
                 occurred_at=start,
-                journey=name,
-                version=version,
-                message_id=f"read:{name}",
+                journey=journey.name,
+                version=journey.version,
+                message_id=f"read:{journey.name}",
             )
             self._fold(item, start)
 

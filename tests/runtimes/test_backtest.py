@@ -1,0 +1,216 @@
+"""A backtest of what was live comes to what it came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from parcours.core.gate import Happened, Learned
+from parcours.core.inputs import Input
+from parcours.errors import InvalidDefinitionError
+from parcours.runtimes.backtest import Backtest, BacktestError, Counts, Job
+from parcours.runtimes.backtest_report import report_of
+from parcours.runtimes.simulation import Simulation
+from parcours.stores.memory import MemoryStore
+from parcours.stores.past import SqlitePast, StorePast
+from parcours.stores.sqlite import SqliteStore
+from parcours.testing.snapshot import EVERYTHING
+from parcours.testing.strategies import Comes, Passes, Scenario, perform, play, scenarios
+from tests.core.world import START, World, email, journey, ms, send, to_reaction, wait, wait_for
+from tests.profiles import examples
+
+SECOND = 1_000
+
+
+def plain(scenario: Scenario) -> Scenario:
+    """A scenario of people who stay who they are, in which nothing is told later as history."""
+
+    def one(move: Any) -> Any:
+        if isinstance(move, Comes):
+            return msgspec.structs.replace(move, identities=move.identities[:1], backfill=False)
+        return move
+
+    known = [one(move) for move in scenario.known]
+    return Scenario(scenario.definitions, known, [Passes(SECOND), *map(one, scenario.moves)])
+
+
+def journeys_in(scenario: Scenario) -> list[dict[str, Any]]:
+    return [item for item in scenario.definitions if item["kind"] == "journey" and item.get("state") != "draft"]
+
+
+@examples(60)
+@given(scenarios(publishing=False, erasing=False))
+def test_a_backtest_of_what_was_live_comes_to_the_same(scenario: Scenario):
+    scenario = plain(scenario)
+    live = Simulation(MemoryStore(), START)
+    play(live, scenario)
+    drafts = journeys_in(scenario)
+    if not drafts:
+        return
+    past = StorePast(live.store)
+    made = Backtest(Job(definitions=drafts, start=START, end=live.clock.now()), past.publications())
+    counts = made.run(past.people(0, 1))
+    counted: Counter[tuple[str, str, str, str]] = Counter()
+    for (name, _, step, what, reason), count in live.store.statistics().items():
+        if name in made.drafts:
+            counted[name, step, what, reason] += count
+    assert counts.trace == counted
+    waiting: Counter[tuple[str, str]] = Counter()
+    for contact in live.store.scan(limit=EVERYTHING):
+        for name, runs in contact.runs.items():
+            waiting.update((name, token.step) for run in runs.values() for token in run.tokens)
+    assert counts.waiting == waiting
+
+
+@examples(20)
+@given(scenarios(publishing=False))
+def test_shares_add_up_and_a_file_is_read_as_a_store_is(tmp_path_factory: pytest.TempPathFactory, scenario: Scenario):
+    live = Simulation(MemoryStore(), START)
+    script = play(live, scenario)
+    path = tmp_path_factory.mktemp("past") / "parcours.db"
+    kept = Simulation(SqliteStore(path), START)
+    perform(kept, script)
+    drafts = journeys_in(scenario)
+    if not drafts:
+        return
+    job = Job(definitions=drafts, start=START + 1, end=live.clock.now() + SECOND, rates={"opened": 0.5})
+    # The service still runs: the file is read beside it.
+    past, expected = SqlitePast(path), StorePast(live.store)
+    whole = Backtest(job, expected.publications()).run(expected.people(0, 1))
+    shares = Counts()
+    for share in range(3):
+        shares.add(Backtest(job, past.publications()).run(past.people(share, 3)))
+    assert shares == whole
+    past.close()
+    kept.store.close()
+
+
+def backtest(world: World, *definitions: dict[str, Any], start: int = START, **more: Any) -> tuple[Backtest, Counts]:
+    past = StorePast(world.store)
+    made = Backtest(Job(definitions=list(definitions), start=start, end=world.now, **more), past.publications())
+    return made, made.run(past.people(0, 1))
+
+
+WELCOME = journey(
+    {"a": send("m", next="b"), "b": wait_for(to_reaction("opened", next="c"), after="1d"), "c": send("m")}
+)
+
+
+def lived() -> World:
+    world = World(email("m"))
+    for who in ("ann", "bob", "cid"):
+        world.knows(who)
+    world.after("1h")
+    for who in ("ann", "bob"):
+        world.did(who, "Go")
+    world.after("2d")
+    return world
+
+
+def test_rates_decide_who_opens():
+    world = lived()
+    for rate, opened in ((0.0, 0), (1.0, 2)):
+        _, counts = backtest(world, WELCOME, rates={"opened": rate})
+        assert counts.trace["j", "b", "branched", "opened"] == opened
+        assert counts.trace["j", "b", "branched", "timeout"] == 2 - opened
+
+
+def test_nothing_is_sent_or_kept():
+    world = lived()
+    before = world.store.last_position(), world.store.counts()
+    backtest(world, WELCOME)
+    assert (world.store.last_position(), world.store.counts()) == before
+    assert not world.run.messages()
+
+
+def test_what_came_before_the_start_counts_and_triggers_nothing():
+    world = World(email("m"))
+    world.knows("ann")
+    for _ in range(3):
+        world.after("1h")
+        world.did("ann", "Go")
+    often = journey({"a": send("m")}, entry={"where": {"did": "Go", "times": {"at_least": 3}}})
+    _, counts = backtest(world, often, start=world.now - ms("30m"))
+    assert counts.entered == {"j": 1}
+    assert counts.trace["j", "", "entered", ""] == 1
+
+
+def test_history_that_was_imported_happens_when_it_occurred():
+    world = lived()
+    arrival = world.arrival("cid", Happened("Go", {}), ago="1d")
+    arrival.backfill = True
+    world.accept(arrival)
+    _, counts = backtest(world, WELCOME)
+    assert counts.entered == {"j": 3}
+    assert ("j", "m", (world.now - ms("1d")) // 900_000) in counts.sent
+
+
+def test_who_became_part_of_somebody_is_one_person():
+    world = World(email("m"))
+    world.knows("ann")
+    world.after("1s")
+    world.accept(anonymous(world, "Go"))
+    world.after("1h")
+    link = world.arrival("ann", Learned())
+    link.identities = (("user_id", "ann"), ("anonymous_id", "phone"))
+    world.accept(link)
+    world.did("ann", "Go")
+    _, counts = backtest(world, journey({"a": send("m")}, re_entry="never"))
+    assert counts.people == 1
+    assert counts.trace["j", "", "entered", ""] == 1
+    assert counts.trace["j", "", "refused", "entered_before"] == 1
+
+
+def anonymous(world: World, name: str) -> Any:
+    arrival = world.arrival("", Happened(name, {}))
+    arrival.identities = (("anonymous_id", "phone"),)
+    return arrival
+
+
+def test_who_was_erased_is_not_there():
+    world = lived()
+    world.run.engine.erase(world.id_of("ann"))
+    _, counts = backtest(world, WELCOME)
+    assert counts.entered == {"j": 1}
+
+
+def test_a_report_tells_the_busiest_hour_and_the_days_of_a_zone():
+    world = lived()  # 10:00 in UTC
+    made, counts = backtest(world, WELCOME, journey({"w": wait("14h30m", next="s"), "s": send("m")}, name="late"))
+    report = report_of(made.job, made.drafts, counts, "Europe/Berlin")
+    assert report.messages == 4
+    assert report.days == {"2026-03-02": {"m": 2}, "2026-03-03": {"m": 2}}
+    assert report.most_loaded_hour is not None
+    assert report.most_loaded_hour.at == "2026-03-02T10:00:00Z"
+    found = {one.journey: one for one in report.journeys}
+    assert found["late"].messages == {"m": 2}
+    assert [step.step for step in found["j"].steps] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "definitions, times, error",
+    [
+        ([email("n")], (0, 1), BacktestError),
+        ([WELCOME], (1, 1), BacktestError),
+        ([journey({"a": send("unknown")})], (0, 1), InvalidDefinitionError),
+    ],
+)
+def test_what_cannot_be_run_is_refused(definitions: list[Any], times: tuple[int, int], error: type[Exception]):
+    past = StorePast(World(email("m")).store)
+    with pytest.raises(error):
+        Backtest(Job(definitions=definitions, start=times[0], end=times[1]), past.publications())
+
+
+def test_an_input_of_a_person_is_in_the_order_of_the_log(tmp_path: Path):
+    store = SqliteStore(tmp_path / "parcours.db")
+    world = World(email("m"), store=store)
+    for who in ("ann", "bob", "ann"):
+        world.did(who, "Go")
+    people: dict[str, list[Input]] = dict(SqlitePast(tmp_path / "parcours.db").people(0, 1))
+    assert [item.position for item in people[world.id_of("ann")]] == [2, 4]
+    store.close()

@@ -1,0 +1,157 @@
+"""Backtests over the API and on the command line, over real HTTP to a real service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service import SECRET_KEY, Answer, Service
+
+DEFINITIONS: list[dict[str, Any]] = [
+    {"kind": "interaction", "name": "Signed Up"},
+    {"kind": "message", "name": "hello", "channel": "email", "content": {"subject": "Hello", "text": "Hello"}},
+    {"kind": "journey", "name": "published", "entry": {"type": "interaction", "interaction": "Signed Up"}, "start": "a",
+     "steps": {"a": {"type": "send", "messages": ["hello"]}}},
+]  # fmt: skip
+DRAFT = {
+    "kind": "journey",
+    "name": "draft",
+    "entry": {"type": "interaction", "interaction": "Signed Up"},
+    "start": "greet",
+    "steps": {
+        "greet": {"type": "send", "messages": ["hello"], "next": "opened"},
+        "opened": {
+            "type": "wait_for",
+            "events": [{"type": "reaction", "reaction": "opened"}],
+            "timeout": {"after": "1d"},
+        },
+    },
+}
+JANUARY = 1_767_225_600_000
+MONTH = 31 * 86_400_000
+TIMES = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-02-01T00:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("backtests") / "data") as running:
+        assert running.publish(*DEFINITIONS).status == 200
+        for number in range(5):
+            body = {
+                "contact": {"user_id": f"u{number}"},
+                "attributes": {"email": f"u{number}@parcours.dev"},
+                "consent": {"email": "opted_in"},
+                "occurred_at": f"2026-01-0{number + 1}T07:00:00Z",
+            }
+            assert running.post("/v1/contacts", body | {"backfill": True}).status == 200
+            done = {"contact": {"user_id": f"u{number}"}, "name": "Signed Up", "backfill": True, "id": f"s{number}"}
+            at = {"occurred_at": f"2026-01-0{number + 1}T08:00:00Z"}
+            assert running.post("/v1/interactions", done | at).status == 200
+        yield running
+    errors = running.errors.read_text()
+    assert "Traceback" not in errors, errors[-5_000:]
+
+
+def ask(api: Service, **more: Any) -> Answer:
+    return api.api("POST", "/v1/backtests", {"start": JANUARY, "end": JANUARY + MONTH, **more})
+
+
+def done(api: Service, asked: Answer) -> dict[str, Any]:
+    assert asked.status == 202, asked
+    answer = asked.json
+    deadline = time.monotonic() + 60
+    while answer["state"] in {"waiting", "running"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        answer = api.api("GET", f"/v1/backtests/{answer['id']}").json
+    found: dict[str, Any] = answer
+    return found
+
+
+def test_a_draft_is_run_over_what_was_recorded(api: Service):
+    found = done(api, ask(api, definitions=[DRAFT], rates={"opened": 1.0}))
+    assert found["state"] == "done", found
+    journey = found["report"]["journeys"][0]
+    assert (journey["journey"], journey["entries"], journey["people"]) == ("draft", 5, 5)
+    assert journey["messages"] == {"hello": 5}
+    assert found["report"]["days"]["2026-01-03"] == {"hello": 1}
+    assert {step["step"]: step["left"] for step in journey["steps"]}["opened"] == {"opened": 5}
+    assert found["request"]["job"]["definitions"] == ["journey draft"]
+    assert not api.api("GET", "/v1/report").json["outbox"], "nothing is sent"
+
+
+def test_a_published_journey_against_a_draft(api: Service):
+    found = done(api, ask(api, journeys=["published"], against={"definitions": [DRAFT]}))
+    assert found["report"]["journeys"][0]["ended"] == {"finished": 5}
+    assert found["against"]["journeys"][0]["ended"] == {"finished": 5}
+    ids = [one["id"] for one in api.api("GET", "/v1/backtests").json["backtests"]]
+    assert found["id"] in ids
+
+
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        ({"journeys": ["unknown"]}, "there is no journey 'unknown'"),
+        ({"definitions": [DRAFT | {"start": "nowhere"}]}, "there is no step 'nowhere'"),
+        ({"definitions": []}, "there is no journey among the definitions"),
+        ({"definitions": [DRAFT], "end": 0}, "no time between"),
+        ({"definitions": [DRAFT], "zone": "Mars/Base"}, "there is no zone"),
+        ({"definitions": [DRAFT], "rates": {"opened": 2}}, ""),
+        ({"definitions": [DRAFT], "unknown": 2}, ""),
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_once(api: Service, body: dict[str, Any], said: str):
+    answer = ask(api, **body)
+    assert answer.status == 400, answer
+    assert said in answer.body.decode()
+
+
+def test_an_unknown_backtest(api: Service):
+    assert api.api("GET", "/v1/backtests/0123456789abcdef").status == 404
+    assert api.api("GET", "/v1/backtests/..%2F..").status == 404
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "parcours", "backtest", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_on_the_command_line(api: Service, tmp_path: Path):
+    draft, other = tmp_path / "draft.json", tmp_path / "other.json"
+    draft.write_text(json.dumps(DRAFT))
+    other.write_text(json.dumps(DRAFT | {"re_entry": "always"}))
+    here = run(str(draft), *TIMES, "--data", str(api.data), "--rate", "opened=1", "--json")
+    assert here.returncode == 0, here.stderr
+    there = run(str(draft), *TIMES, "--url", api.url, "--secret-key", SECRET_KEY, "--rate", "opened=1", "--json")
+    assert there.returncode == 0, there.stderr
+    mine, its = json.loads(here.stdout)[0], json.loads(there.stdout)[0]
+    assert mine["journeys"] == its["journeys"]
+    assert mine["days"] == its["days"]
+    shown = run(str(draft), *TIMES, "--data", str(api.data), "--against", str(other), "--zone", "Europe/Berlin")
+    assert shown.returncode == 0, shown.stderr
+    for text in ("5 entries of 5 people", "Compared", "draft: entries", "The busiest days"):
+        assert text in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("--rate", "opened"), "names no value"),
+        (("--rate", "opened=7"), "is no share"),
+        (("--after", "opened=soon"), "2h"),
+        (("--data", "nowhere"), "there is no store"),
+    ],
+)
+def test_options_that_are_wrong(tmp_path: Path, options: tuple[str, ...], said: str):
+    draft = tmp_path / "draft.json"
+    draft.write_text(json.dumps(DRAFT))
+    answer = run(str(draft), *TIMES, *options)
+    assert answer.returncode == 2
+    assert said in answer.stderr
