@@ -51,6 +51,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "journey": journey.JourneyDefinition,
     "entry-interaction": entries.InteractionEntry,
     "entry-segment": entries.SegmentEntry,
+    "max-entries": entries.MostEntries,
     "send": steps.Send,
     "wait": steps.Wait,
     "wait-for": steps.WaitFor,
@@ -144,6 +145,8 @@ TYPES = {
 PARTS = {
     "InteractionEntry": "entry",
     "SegmentEntry": "entry",
+    "AfterPause": "`{after: duration}`",
+    "MostEntries": "limit of entries",
     "Send": "step",
     "Wait": "step",
     "WaitFor": "step",

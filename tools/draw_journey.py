@@ -162,9 +162,12 @@ class Graph:
         """Return the card of the entry."""
         entry = journey.entry
         if isinstance(entry, InteractionEntry):
-            lines = self.filter(entry.interaction, entry.where)
+            names = [entry.interaction] if isinstance(entry.interaction, str) else entry.interaction
+            lines = self.filter(names[0], entry.where)
+            if entry.times > 1:
+                lines.append(f"{entry.times} times" + (f" in {entry.within}" if entry.within else ""))
             lines += [f"one run a value of {entry.key}"] if entry.key else []
-            return self.add(Node("card", "entry", self.interaction(entry.interaction), lines))
+            return self.add(Node("card", "entry", " or ".join(map(self.interaction, names)), lines))
         segment = self.workspace.segments[entry.segment]
         return self.add(Node("card", "entry", segment.name, wrap(segment.title)))
 

@@ -9,6 +9,7 @@ from parcours.core.effects import Message, What
 from parcours.core.inputs import Erase, Erased
 from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
+from parcours.core.tally import MOST_KEYS
 from parcours.definitions.steps import Wait, WaitFor
 from parcours.ports import Statistic
 from parcours.testing.snapshot import Snapshot
@@ -84,7 +85,28 @@ def memory_of_history_is_bounded_and_sorted(contact: Contact, plan: Plan) -> Non
     assert plan.remembers_messages or not contact.messages
 
 
+def no_more_runs_than_a_journey_allows(contact: Contact, plan: Plan) -> None:
+    if contact.merged:
+        return  # runs of others came to it
+    for name, runs in contact.runs.items():
+        assert len(runs) <= max(version.most_runs for version in plan.journeys[name].values())
+
+
+def what_entries_count_is_bounded_and_sorted(contact: Contact, plan: Plan) -> None:
+    known = {version.tally.id: version for version in plan.newest.values() if version.tally is not None}
+    for id_, keys in contact.tallies.items():
+        assert keys, "a tally of nothing is not kept"
+        assert len(keys) <= MOST_KEYS
+        for times in keys.values():
+            assert times, "a key of which nothing is counted is not kept"
+            assert times == sorted(times)
+        if id_ in known and not known[id_].key:
+            assert keys.keys() == {""}
+
+
 OF_A_CONTACT = (
+    no_more_runs_than_a_journey_allows,
+    what_entries_count_is_bounded_and_sorted,
     a_run_has_at_least_one_token,
     a_token_stands_where_one_can_wait,
     a_watched_segment_has_the_timer_it_says,
@@ -95,6 +117,24 @@ OF_A_CONTACT = (
     one_run_a_key_unless_it_may_always_be_entered,
     memory_of_history_is_bounded_and_sorted,
 )
+
+
+def entries_are_as_often_as_allowed(found: Snapshot, plan: Plan) -> None:
+    """Of a contact that nobody became part of, and under the versions that were in force all along."""
+    for id_, contact in found.contacts.items():
+        if contact.merged:
+            continue
+        entered: dict[str, list[int]] = {}
+        for _, entry in found.traces.get(id_, []):
+            if entry.what == What.ENTERED:
+                entered.setdefault(entry.journey, []).append(entry.at)
+        for name, times in entered.items():
+            versions = plan.journeys[name]
+            if len(versions) > 1 or not versions[1].most_entries:
+                continue
+            most, within = versions[1].most_entries, versions[1].entries_within
+            for at in times:
+                assert sum(within is None or at - within < other <= at for other in times if other <= at) <= most
 
 
 def message_ids_are_unique(found: Snapshot) -> None:
@@ -230,6 +270,7 @@ def check_invariants(found: Snapshot, plan: Plan) -> None:
             rule(contact, plan)
     for whole in OF_A_STORE:
         whole(found)
+    entries_are_as_often_as_allowed(found, plan)
 
 
 def all_messages(found: Snapshot) -> list[Message]:

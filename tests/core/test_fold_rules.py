@@ -7,7 +7,7 @@ import pytest
 from parcours.core import ids
 from parcours.core.effects import What
 from parcours.core.gate import Happened, Learned
-from parcours.core.runs import MOST_RUNS
+from parcours.definitions.journey import MOST_RUNS
 from parcours.runtimes.engine import Accepted, Duplicate, Refused
 from tests.core.world import END, World, email, journey, ms, push, send, to_reaction, wait, wait_for
 
@@ -251,7 +251,7 @@ def test_a_key_allows_one_run_for_each_of_its_values():
         world.did("ann", "Go", order=order)
     assert [run.key for run in world.runs("ann")] == ["a", "b"]
     assert [(entry.reason, entry.detail) for entry in world.trace("ann", What.REFUSED)] == [
-        ("entered_before", {"key": "a"})
+        ("entered_before", {"key": "a", "entered": world.now})
     ]
 
 

@@ -69,8 +69,15 @@ messages = st.fixed_dictionaries(
     optional={**kept, "purpose": st.sampled_from(["marketing", "transactional"]), "topic": texts},
 )
 entries = st.fixed_dictionaries(
-    {"type": st.just("interaction"), "interaction": texts},
-    optional={"where": conditions | st.none(), "max_age": durations, "key": texts},
+    {"type": st.just("interaction"), "interaction": texts | st.lists(texts, min_size=1, max_size=2)},
+    optional={
+        "where": conditions | st.none(),
+        "max_age": durations,
+        "key": texts,
+        "times": st.integers(1, 1000),
+        "within": durations | st.none(),
+        "with_history": st.booleans(),
+    },
 ) | st.fixed_dictionaries({"type": st.just("segment"), "segment": names}, optional={"on": st.just("read")})
 branches = st.fixed_dictionaries(
     {"type": st.just("interaction"), "interaction": texts},
@@ -106,7 +113,10 @@ journeys = st.fixed_dictionaries(
     optional={
         **kept,
         "state": st.sampled_from(["draft", "live"]),
-        "re_entry": st.sampled_from(["never", "after_end", "always"]),
+        "re_entry": st.sampled_from(["never", "after_end", "always"]) | st.fixed_dictionaries({"after": durations}),
+        "max_entries": st.none()
+        | st.fixed_dictionaries({"times": st.integers(1, 1000)}, optional={"within": durations | st.none()}),
+        "max_runs": st.integers(1, 100),
         "max_duration": durations,
     },
 )

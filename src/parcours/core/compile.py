@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from parcours.conditions import ast
 from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
@@ -11,9 +13,10 @@ from parcours.conditions.needs import asks_since_entry, trigger_attributes, walk
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import compile_condition
-from parcours.core.compiled import CompiledBranch, CompiledJourney, CompiledStep, Question
-from parcours.definitions.common import Condition
-from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.core import ids
+from parcours.core.compiled import CompiledBranch, CompiledJourney, CompiledStep, Question, Tally
+from parcours.definitions.common import Condition, names_of
+from parcours.definitions.entries import AfterPause, InteractionEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.segment import CONTROL, SegmentDefinition
 from parcours.definitions.steps import Decision, InteractionBranch, ReactionBranch, Step, Wait, WaitFor
@@ -31,14 +34,17 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
     """
     entry = definition.entry
     steps = {name: _compile_step(step, segments) for name, step in definition.steps.items()}
-    where = segment = None
+    where = segment = tally = None
     max_age, key = DEFAULT_MAX_AGE, ""
+    names: tuple[str, ...] = ()
     if isinstance(entry, InteractionEntry):
         where = question(entry.where, segments) if entry.where is not None else None
-        max_age, key = parse_duration(entry.max_age), entry.key
+        max_age, key, names = parse_duration(entry.max_age), entry.key, names_of(entry.interaction)
+        tally = _tally(definition.name, entry) if entry.times > 1 else None
     elif isinstance(entry, SegmentEntry):
         node = ast.InSegment(entry.segment)
         segment = Question(compile_condition(node, segments), with_segments(node, segments), describe(node))
+    most = definition.max_entries
     facts: set[str] = set()
     for step in steps.values():
         if step.question is not None:
@@ -60,7 +66,19 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         start=definition.start,
         once=definition.re_entry == "never",
         parallel=definition.re_entry == "always",
+        names=names,
+        tally=tally,
+        pause=parse_duration(definition.re_entry.after) if isinstance(definition.re_entry, AfterPause) else 0,
+        most_runs=definition.max_runs,
+        most_entries=most.times if most is not None else 0,
+        entries_within=parse_duration(most.within) if most is not None and most.within is not None else None,
     )
+
+
+def _tally(journey: str, entry: InteractionEntry) -> Tally:
+    within = parse_duration(entry.within) if entry.within is not None else None
+    counted = msgspec.json.encode([sorted(names_of(entry.interaction)), entry.where, entry.key, entry.with_history])
+    return Tally(ids.derive("tally", journey, counted.decode()), entry.times, within, entry.with_history)
 
 
 def _compile_step(step: Step, segments: Mapping[str, ast.Node]) -> CompiledStep:

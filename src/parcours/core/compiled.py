@@ -9,7 +9,7 @@ from parcours.conditions.to_python import Test
 from parcours.core.checks import Checks
 from parcours.core.memory import Memory
 from parcours.definitions.interaction import InteractionDefinition
-from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.journey import MOST_RUNS, JourneyDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.steps import Step
 
@@ -57,6 +57,17 @@ class CompiledStep(msgspec.Struct, frozen=True):
     question: Question | None = None
 
 
+class Tally(msgspec.Struct, frozen=True):
+    """What an entry counts that asks for something several times."""
+
+    id: str
+    """Derived from what is counted: it stays the same when only `times` and `within` change."""
+    times: int
+    within: int | None
+    history: bool
+    """Whether what came before the journey went live counts."""
+
+
 class CompiledJourney(msgspec.Struct, frozen=True):
     """One version of a journey."""
 
@@ -83,6 +94,17 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     """Whether a contact enters once a key and never again."""
     parallel: bool
     """Whether a contact may have several runs of one key at the same time."""
+    names: tuple[str, ...] = ()
+    """Folded names of the interactions that enter."""
+    tally: Tally | None = None
+    """What an entry counts that asks for an interaction several times."""
+    pause: int = 0
+    """How long after the end of a run its contact may enter again, 0 for at once."""
+    most_runs: int = MOST_RUNS
+    """Runs that one contact may have at the same time."""
+    most_entries: int = 0
+    """How often a contact may enter within `entries_within` (None for ever), 0 for as often as it likes."""
+    entries_within: int | None = None
 
 
 class CompiledMessage(msgspec.Struct, frozen=True):
@@ -105,3 +127,5 @@ class Route(msgspec.Struct):
     """Journeys in which some step of some version waits for it."""
     entries: list[CompiledJourney] = msgspec.field(default_factory=list)
     """Newest versions that it can start, oldest journey first."""
+    tallies: list[CompiledJourney] = msgspec.field(default_factory=list)
+    """Newest versions, also drafts, that count it with its history."""

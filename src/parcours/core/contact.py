@@ -120,6 +120,12 @@ class Contact(msgspec.Struct, array_like=True):
     """The revision of the plan that the contact was brought up to."""
     messages: dict[str, Sent] = msgspec.field(default_factory=dict)
     """Message id to the latest messages sent, oldest first, where some condition asks for messages."""
+    tallies: dict[str, dict[str, list[int]]] = msgspec.field(default_factory=dict)
+    """Tally of an entry that asks for something several times, then key, to the times counted, sorted."""
+    entries: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """Journey to the latest entries, oldest first, for journeys that limit them."""
+    ended: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Journey, then key, to when the last run ended, for journeys that are entered again after a pause."""
 
     @property
     def next_due(self) -> int | None:

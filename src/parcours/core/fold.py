@@ -26,11 +26,13 @@ from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
+from parcours.core.keys import key_of
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import Plan
-from parcours.core.runs import end_run, enter, key_of, resume, time_is_up
+from parcours.core.runs import end_run, enter, resume, time_is_up
+from parcours.core.tally import count, count_history, enough, start_again
 from parcours.core.walk import Walk, ask_in_run
 from parcours.core.watch import Taken, Watched
 from parcours.definitions.message import ADDRESSES
@@ -152,19 +154,35 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
         forgotten = memory.take(contact, item)
         if forgotten is not None:
             taken.append((memory.need.id, forgotten))
+    if route.tallies:
+        count_history(contact, route, item)
     if item.backfill:
         return taken
     if contact.runs:
         _offer_interaction(plan, contact, item, route, effects)
+    if route.entries:
+        _start_journeys(plan, contact, item, route, effects)
+    return taken
+
+
+def _start_journeys(plan: Plan, contact: Contact, item: Interaction, route: Route, effects: Effects) -> None:
+    now, attributes = item.received_at, item.attributes
     age = now - item.occurred_at
     for journey in route.entries:
         if journey.where is not None and not journey.where.ask(contact, attributes, now):
             continue
+        tally = journey.tally
+        if tally is not None:
+            if not tally.history:
+                count(contact, journey, item, plan.activated[tally.id])
+            if not enough(contact, journey, item):
+                continue
         if age > journey.max_age:
             effects.trace.append(_late(journey, now, age))
             continue
+        if tally is not None:
+            start_again(contact, journey, item)
         enter(plan, contact, journey, attributes, item.position, now, effects, cause_of(item))
-    return taken
 
 
 def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: Route, effects: Effects) -> None:

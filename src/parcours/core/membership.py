@@ -16,6 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from operator import attrgetter, itemgetter
 
 from parcours.conditions.needs import Keeps
@@ -25,6 +26,7 @@ from parcours.core.inputs import Input, Interaction, Reaction
 from parcours.core.memory import remember_message, remember_reaction
 from parcours.core.plan import MESSAGES, Plan
 from parcours.core.runs import enter
+from parcours.core.tally import count_history
 from parcours.core.watch import Watched
 
 MOST_ROUNDS = 10
@@ -70,9 +72,24 @@ def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: I
         contact.messages.clear()
         for message in sent:
             remember_message(contact, message.id, Sent(message.message, message.channel, message.decided_at))
+    for id_ in lacking & contact.tallies.keys():
+        del contact.tallies[id_]
     # What was blanked in the log meanwhile, since it need not be kept any longer, is only remembered here.
     counters = {id_: contact.counters.pop(id_) for id_ in lacking if id_ in contact.counters}
     figures = {id_: contact.figures.pop(id_) for id_ in lacking if id_ in contact.figures}
+    _take_again(plan, contact, past, lacking)
+    for id_, times in counters.items():
+        both = sorted((Counter(times) | Counter(contact.counters.get(id_, []))).elements())
+        contact.counters[id_] = both[-plan.needs[id_].keep :]
+    for id_, entries in figures.items():
+        if plan.needs[id_].keeps is Keeps.ENTRIES:
+            known = {(at, place): value for at, place, value in (*entries, *contact.figures.get(id_, []))}
+            both_entries = [(at, place, value) for (at, place), value in sorted(known.items(), key=_FIRST)]
+            contact.figures[id_] = both_entries[-plan.needs[id_].keep :]
+
+
+def _take_again(plan: Plan, contact: Contact, past: Iterable[Input], lacking: AbstractSet[str]) -> None:
+    """Let a contact remember its past, as far as it lacks memories."""
     for item in past:
         if isinstance(item, Interaction):
             route = plan.routes.get(item.name)
@@ -84,16 +101,9 @@ def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: I
             for memory in route.memories:
                 if memory.need.id in lacking:
                     memory.take(contact, item)
+            count_history(contact, route, item, lacking)
         elif isinstance(item, Reaction) and MESSAGES in lacking:
             remember_reaction(contact, item.message, item.reaction, item.occurred_at)
-    for id_, times in counters.items():
-        both = sorted((Counter(times) | Counter(contact.counters.get(id_, []))).elements())
-        contact.counters[id_] = both[-plan.needs[id_].keep :]
-    for id_, entries in figures.items():
-        if plan.needs[id_].keeps is Keeps.ENTRIES:
-            known = {(at, place): value for at, place, value in (*entries, *contact.figures.get(id_, []))}
-            both_entries = [(at, place, value) for (at, place), value in sorted(known.items(), key=_FIRST)]
-            contact.figures[id_] = both_entries[-plan.needs[id_].keep :]
 
 
 def look(

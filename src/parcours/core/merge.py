@@ -9,14 +9,15 @@
 | messages             | of both, with what became of them                                                              |
 | watched segments     | who was a member as either is one, until it is asked again                                     |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
-| entries              | whoever entered a journey that is entered once has entered it                                  |
+| entries              | of both, as far as a journey asks how often or how long ago somebody entered                   |
+| what entries count   | of both together                                                                               |
 
 The other is left empty, with nothing but where it went.
 """
 
 from __future__ import annotations
 
-from parcours.core import memory
+from parcours.core import admission, memory, tally
 from parcours.core.contact import Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
@@ -89,10 +90,8 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
         if membership.member and known is not None and not known.member:
             known.member, known.at = True, membership.at
     memory.merge(plan.needs, contact, other, now)
-    for journey, entries in other.past.items():
-        own = contact.past.setdefault(journey, {})
-        for key, at in entries.items():
-            own[key] = max(at, own.get(key, at))
+    admission.absorb(contact, other)
+    tally.absorb(contact, other)
     moved: set[str] = set()
     for journey, runs in other.runs.items():
         parallel = plan.newest[journey].parallel

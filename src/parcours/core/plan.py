@@ -19,17 +19,16 @@ publications makes the same plans again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from parcours.conditions import ast
-from parcours.conditions.names import match_name
 from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs
 from parcours.core.checks import Checks
 from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
-from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route
+from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
 from parcours.core.memory import memories_of
 from parcours.core.watch import Watch, watch
-from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.definitions.entries import SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
@@ -69,6 +68,8 @@ class Plan:
         self.revision = self.revised_at = self.revised_position = 0
         self.needed: dict[str, int] = {}
         """Need to the revision from which it is kept as it is now."""
+        self.activated: dict[str, int] = {}
+        """Tally of a live entry to the instant from which it counts."""
         self.watch = Watch()
         self.announced: dict[tuple[str, str], Announced] = {}
         """Journeys that those who are members of a segment already enter, with the segment."""
@@ -87,6 +88,11 @@ class Plan:
             id_: known.needed[id_] if _covers(known.needs.get(id_), need) else revision
             for id_, need in self.needs.items()
         }
+        for tally in self._tallies():
+            if tally.history:
+                self.needed[tally.id] = known.needed.get(tally.id, revision)
+            else:
+                self.activated[tally.id] = known.activated.get(tally.id, at)
         if self.remembers_messages:
             self.needed[MESSAGES] = known.needed.get(MESSAGES, revision)
         wanted: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -120,6 +126,13 @@ class Plan:
             self.revision, self.revised_at, self.revised_position = (
                 known.revision, known.revised_at, known.revised_position,
             )  # fmt: skip
+
+    def _tallies(self) -> Iterator[Tally]:
+        """Yield what entries count: those of live journeys, and with their history those of drafts as well."""
+        for journey in self.newest.values():
+            tally = journey.tally
+            if tally is not None and (tally.history or journey.definition.state == "live"):
+                yield tally
 
     @classmethod
     def empty(cls) -> Plan:
@@ -182,9 +195,11 @@ class Plan:
             for compiled in versions.values():
                 self._index_journey(compiled)
         for compiled in self.newest.values():
-            entry = compiled.definition.entry
-            if compiled.definition.state == "live" and isinstance(entry, InteractionEntry):
-                self.route(match_name(entry.interaction)).entries.append(compiled)
+            for name in compiled.names:
+                if compiled.definition.state == "live":
+                    self.route(name).entries.append(compiled)
+                if compiled.tally is not None and compiled.tally.history:
+                    self.route(name).tallies.append(compiled)
         for need in self.needs.values():
             for name, memory in memories_of(need).items():
                 self.route(name).memories.append(memory)
@@ -222,6 +237,7 @@ class _Nothing:
     revision = revised_at = revised_position = 0
     needs: dict[str, Need] = {}  # noqa: RUF012 (it is never changed)
     needed: dict[str, int] = {}  # noqa: RUF012
+    activated: dict[str, int] = {}  # noqa: RUF012
     announced: dict[tuple[str, str], Announced] = {}  # noqa: RUF012
     watch = Watch()
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from parcours.core import ids
+from parcours.core.admission import note_end, note_entry, refused
 from parcours.core.compiled import CompiledJourney
-from parcours.core.contact import Contact, Run, Timer, Token, under_way
+from parcours.core.contact import Contact, Run, Timer, Token
 from parcours.core.effects import Effects, Trace, What
+from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
 from parcours.core.walk import Park, Walk, drop_timers
@@ -17,9 +19,6 @@ from parcours.definitions.steps import Wait
 
 LONGEST_WALK = 1_000
 """Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
-
-MOST_RUNS = 100
-"""Runs of one journey that one contact may have at the same time."""
 
 
 def enter(
@@ -43,10 +42,12 @@ def enter(
         effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", "no_key", {"key": journey.key}))
         return
     runs = contact.runs.get(name)
-    reason = _refused_entry(contact, journey, key, runs)
     detail = {"key": key} if key else None
-    if reason is not None:
-        effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", reason, detail))
+    refusal = refused(contact, journey, key, runs, now)
+    if refusal is not None:
+        reason, seen = refusal
+        values = {**detail, **seen} if detail else seen
+        effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", reason, values or None))
         return
     facts = {fact: attributes[fact] for fact in journey.facts if fact in attributes} if journey.facts else {}
     token = Token(1, "", now)
@@ -60,8 +61,7 @@ def enter(
         facts,
         [token],
     )
-    if journey.once:
-        contact.past.setdefault(name, {})[key] = now
+    note_entry(contact, journey, key, now)
     # The run's own timer is the first to be made, and so at an equal instant the first to fire.
     contact.created += 1
     limit = Timer(now + journey.max_duration, contact.created, name, run.id, 0)
@@ -72,27 +72,6 @@ def enter(
         # Only a run that stays is remembered; most that only send have ended by now.
         contact.runs.setdefault(name, {})[run.id] = run
         insort(contact.timers, limit)
-
-
-def key_of(attributes: Mapping[str, Any], name: str) -> str:
-    """Return the key of a run: the attribute's value as text, empty when it is missing.
-
-    A whole number is written alike whether it came as `1` or `1.0`.
-    """
-    value = attributes.get(name)
-    if value is None:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _refused_entry(contact: Contact, journey: CompiledJourney, key: str, runs: dict[str, Run] | None) -> str | None:
-    if journey.once and key in contact.past.get(journey.name, ()):
-        return "entered_before"
-    if not runs:
-        return None
-    if not journey.parallel and under_way(runs, key):
-        return "under_way"
-    return "too_many_runs" if len(runs) >= MOST_RUNS else None
 
 
 def go(walk: Walk, token: Token, step: str | None) -> None:
@@ -136,6 +115,7 @@ def end_run(walk: Walk, reason: str) -> None:
         drop_timers(contact, run.id, None)
         if not runs:
             del contact.runs[run.journey]
+    note_end(contact, walk.plan.newest[run.journey], run.key, walk.now)
     walk.note(What.ENDED, "", reason)
 
 

@@ -7,11 +7,15 @@ from typing import Annotated, Any
 import msgspec
 
 from parcours.conditions.durations import PATTERN
+from parcours.conditions.names import match_name
 
 # A field's own Meta replaces the description of its type, so what a text must look like is kept in `extra`, too.
 
 _NAME = "1 to 64 of lower case letters, digits, - and _, beginning with a letter or digit"
 _DURATION = "elapsed time, such as 30s, 15m, 24h, 7d, 1d12h"
+
+MOST_NAMES = 100
+"""How many kinds of interaction may be named together."""
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description=_NAME, extra={"written": _NAME})]
 """What a definition is referred to by."""
@@ -26,11 +30,27 @@ SegmentName = Annotated[
 
 Duration = Annotated[str, msgspec.Meta(pattern=PATTERN, description=_DURATION, extra={"written": _DURATION})]
 
+_INTERACTION = (
+    "The name of the interaction, or a list of names of which any will do; they match without regard to case."
+)
+
+Interactions = Annotated[
+    str | Annotated[list[str], msgspec.Meta(min_length=1, max_length=MOST_NAMES)],
+    msgspec.Meta(description=_INTERACTION),
+]
+"""One kind of interaction, or several."""
+
 CONDITION_REF = "#/$defs/Condition"
 """Where a JSON Schema keeps the schema of a condition; the mark by which a field is known to hold one."""
 
 Condition = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"$ref": CONDITION_REF})]
 """A tree as it is written; `conditions.parse` reads it."""
+
+
+def names_of(interactions: str | list[str]) -> tuple[str, ...]:
+    """Return the folded names of one kind of interaction or of several, each once, as they stand."""
+    written = [interactions] if isinstance(interactions, str) else interactions
+    return tuple(dict.fromkeys(map(match_name, written)))
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):

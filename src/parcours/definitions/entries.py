@@ -6,16 +6,36 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Condition, Duration, Part, SegmentName
+from parcours.definitions.common import Condition, Duration, Interactions, Part, SegmentName
+
+MOST_TIMES = 1_000
+"""How often something may be asked for at most."""
 
 
 class InteractionEntry(Part, frozen=True, kw_only=True, tag="interaction"):
-    """A contact enters when a matching interaction arrives."""
+    """A contact enters when a matching interaction arrives, or when several of them have."""
 
-    interaction: Annotated[
-        str, msgspec.Meta(description="The name of the interaction; matches without regard to case.")
-    ]
+    interaction: Interactions
     where: Annotated[Condition | None, msgspec.Meta(description="What must also be true.")] = None
+    times: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=MOST_TIMES,
+            description="How many must match before one enters. After that the count starts again.",
+        ),
+    ] = 1
+    within: Annotated[
+        Duration | None,
+        msgspec.Meta(
+            description="With `times`: they occurred less than so long apart, from the first to the last. "
+            "Any time when it is left out."
+        ),
+    ] = None
+    with_history: Annotated[
+        bool,
+        msgspec.Meta(description="With `times`: what happened before the journey went live counts, too."),
+    ] = False
     max_age: Annotated[
         Duration,
         msgspec.Meta(
@@ -26,7 +46,7 @@ class InteractionEntry(Part, frozen=True, kw_only=True, tag="interaction"):
         str,
         msgspec.Meta(
             description="An attribute of the interaction whose value tells runs of one contact apart, such as an order "
-            "number."
+            "number. `times` are counted for each value by itself."
         ),
     ] = ""
 
@@ -45,6 +65,19 @@ class SegmentEntry(Part, frozen=True, kw_only=True, tag="segment"):
     existing: Annotated[
         bool, msgspec.Meta(description="With `entered`: those who are members when the journey goes live enter, too.")
     ] = False
+
+
+class AfterPause(Part, frozen=True, kw_only=True):
+    """A contact may enter again when so much time has passed since its last run ended."""
+
+    after: Annotated[Duration, msgspec.Meta(description="How long after the end of the last run.")]
+
+
+class MostEntries(Part, frozen=True, kw_only=True):
+    """How often a contact may enter."""
+
+    times: Annotated[int, msgspec.Meta(ge=1, le=MOST_TIMES, description="How often at most, whatever the key.")]
+    within: Annotated[Duration | None, msgspec.Meta(description="In which time; ever when it is left out.")] = None
 
 
 Entry = InteractionEntry | SegmentEntry

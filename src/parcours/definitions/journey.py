@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from parcours.definitions.common import Archivable, Duration, Name
-from parcours.definitions.entries import Entry
+from parcours.definitions.entries import AfterPause, Entry, MostEntries
 from parcours.definitions.steps import Step, StepName
+
+MOST_RUNS = 100
+"""Runs of one journey that one contact may have at the same time."""
 
 
 class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
@@ -18,8 +21,18 @@ class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
     state: Annotated[Literal["draft", "live"], msgspec.Meta(description="A draft is kept and starts nothing.")] = "live"
     entry: Annotated[Entry, msgspec.Meta(description="Who enters.")]
     re_entry: Annotated[
-        Literal["never", "after_end", "always"], msgspec.Meta(description="Whether a contact may enter again.")
+        Literal["never", "after_end", "always"] | AfterPause,
+        msgspec.Meta(
+            description="Whether a contact may enter again; `{after: 30d}`: so long after the last run ended."
+        ),
     ] = "never"
+    max_entries: Annotated[MostEntries | None, msgspec.Meta(description="How often a contact may enter in a time.")] = (
+        None
+    )
+    max_runs: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=MOST_RUNS, description="How many runs of it a contact may have at the same time."),
+    ] = MOST_RUNS
     max_duration: Annotated[
         Duration, msgspec.Meta(description="A run ends at the latest this long after it began.")
     ] = "90d"

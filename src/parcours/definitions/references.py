@@ -287,7 +287,8 @@ class _Checker:
             self.error("archived_live", "a live journey cannot be archived", "/archived", hint)
         match journey.entry:
             case InteractionEntry():
-                self.interaction(journey.entry.interaction, "/entry/interaction")
+                self.several(journey.entry.interaction, "/entry/interaction")
+                self.counted(journey.entry)
             case SegmentEntry():
                 self.segment(journey.entry.segment, "/entry/segment")
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
@@ -307,6 +308,25 @@ class _Checker:
                 case _:
                     pass
         self.graph(journey)
+
+    def several(self, names: str | list[str], pointer: str) -> None:
+        """Look at one kind of interaction, or at each of several."""
+        for place, name in [(pointer, names)] if isinstance(names, str) else enumerate(names):
+            self.interaction(name, place if isinstance(place, str) else f"{pointer}/{place}")
+
+    def counted(self, entry: InteractionEntry) -> None:
+        """Look at an entry that asks for an interaction several times."""
+        if entry.within is not None:
+            self.duration(entry.within, "/entry/within")
+        if entry.times == 1 and (entry.within is not None or entry.with_history):
+            field = "within" if entry.within is not None else "with_history"
+            self.error("invalid_value", f"'{field}' says nothing without 'times'", f"/entry/{field}", "add 'times: 3'")
+        if entry.with_history and entry.where is not None:
+            node, _ = parse_condition(entry.where)
+            if node is not None and not looks_only_at_trigger(node):
+                message = "with 'with_history', 'where' may only look at attributes of the interaction"
+                hint = "what the contact was like then is not known; ask for it in a decision at the start"
+                self.error("invalid_condition", message, "/entry/where", hint)
 
     def send(self, step: Send, pointer: str) -> None:
         for index, name in enumerate(step.messages):

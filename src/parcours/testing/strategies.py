@@ -185,11 +185,23 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
         "name": name,
         "state": "live" if draw(st.integers(0, 9)) else "draft",
         "entry": entry,
-        "re_entry": draw(st.sampled_from(["never", "after_end", "always"])),
+        "re_entry": draw(st.sampled_from(["never", "after_end", "always", {"after": "1d"}])),
+        **draw(_limits),
         "max_duration": draw(st.sampled_from(DURATIONS)),
         "start": names[0],
         "steps": steps,
     }
+
+
+_limits = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_entries": st.fixed_dictionaries(
+            {"times": st.integers(1, 2)}, optional={"within": st.sampled_from(["6h", "1d"])}
+        ),
+        "max_runs": st.integers(1, 2),
+    },
+)
 
 
 def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
@@ -201,9 +213,15 @@ def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
 
 
 def _interaction_entry(draw: st.DrawFn) -> Data:
-    entry: Data = {"type": "interaction", "interaction": draw(st.sampled_from(INTERACTIONS))}
+    names = st.sampled_from(INTERACTIONS) | _some_interactions
+    entry: Data = {"type": "interaction", "interaction": draw(names)}
+    if draw(st.integers(0, 2)) == 0:
+        entry["times"] = draw(st.integers(2, 3))
+        if draw(st.booleans()):
+            entry["within"] = draw(st.sampled_from(["6h", "1d"]))
+        entry["with_history"] = draw(st.booleans())
     if draw(st.integers(0, 3)) == 0:
-        entry["where"] = draw(conditions(trigger=True))
+        entry["where"] = draw(_of_interaction if entry.get("with_history") else conditions(trigger=True))
     if draw(st.integers(0, 2)) == 0:
         entry["key"] = "order"
     if draw(st.integers(0, 3)) == 0:
