@@ -11,11 +11,14 @@ import pytest
 
 from parcours.errors import ParcoursError, StoreError
 from parcours.ports import Changes, Store
+from parcours.runtimes.clocks import VirtualClock
+from parcours.runtimes.engine import Engine
 from parcours.runtimes.importer import Progress, Rehearsal
 from parcours.runtimes.jobs import Opened
 from parcours.sources.files import FileError, spec_from_options
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
+from parcours.testing.snapshot import snapshot
 from parcours.wiring import open_import, plain_spec
 from tests.core.world import journey, push, send
 from tests.imports.helper import SALES, engine_of, importer, run, sales
@@ -79,6 +82,50 @@ def test_the_same_file_again_changes_nothing(store, tmp_path):
     assert (tally.rows, tally.accepted, tally.duplicates, tally.rejected) == (600, 0, 594, 6)
     assert store.counts() == before
     assert (tmp_path / "rejects.csv").read_bytes() == was
+
+
+ROWS = """who,email,name,at,total,when
+ann,ann@example.com,Bought,2026-01-01T10:00:00Z,1.5,2026-01-01
+ann,ann@example.com,Bought,2026-01-01T10:00:00Z,1.5,2026-01-01
+ann,,Bought,2026-01-02T10:00:00Z,2,
+bob,,Seen,2026-01-02T10:00:00Z,,one day
+,bob@example.com,Bought,,3,2026-01-01
+bob,bob@example.com,Seen,2026-01-03T10:00:00Z,much,2026-01-01
+bob,bob@example.com,Bought,2026-01-03T10:00:00Z,much,2026-01-01
+,,Bought,2026-01-03T10:00:00Z,1,
+cyd,,Bought,2126-01-03T10:00:00Z,1,
+cyd,,Bought,2026-01-03T10:00:00Z,,2026-01-01
+cyd,,bought,2026-01-03T10:00:00Z,7,2026-01-01
+cyd,,Seen,2026-01-03T10:00:00Z,7,
+"""
+
+
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("backfill", [False, True])
+def test_a_process_of_its_own_and_any_batches_come_to_the_same(tmp_path, learn, backfill):
+    """Interactions are made ready in that process; here they are all looked at one by one."""
+    bought = {
+        "kind": "interaction",
+        "name": "Bought",
+        "attributes": {"total": {"type": "number", "required": True}, "when": {"type": "datetime"}},
+    }
+    journeys = [journey({"s": send("hello")}, on="Bought"), push("hello")]
+    found = []
+    for apart, rows, size in ((False, 100, 250), (True, 100, 250), (True, 2, 3), (False, 1, 1)):
+        folder = tmp_path / f"{apart}{rows}"
+        folder.mkdir()
+        path = folder / "sales.csv"
+        path.write_text(ROWS)
+        engine = Engine(MemoryStore(), VirtualClock(1_777_777_777_777))
+        assert engine.publish([bought, *journeys])[0] == []
+        options = ("kind=interactions", "identities.user_id=who", "identities.email=email", "occurred_at=at")
+        options += (f"backfill={str(backfill).lower()}",)
+        done = run(engine, path, *options, apart=apart, rows=rows, size=size, learn=learn)
+        learned = {name: engine.learner.knowledge(name) for name in engine.learner.names()}
+        rejects = (folder / "rejects.csv").read_bytes()
+        found.append((snapshot(engine.store), learned, rejects, done.tally.accepted, done.tally.reasons))
+    assert all(one == found[0] for one in found[1:])
+    assert found[0][3] == (6 if learn else 5)
 
 
 class CutError(Exception):

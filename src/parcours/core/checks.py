@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import escape
-from parcours.definitions.interaction import AttributeDefinition
+from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
 from parcours.errors import Problem, did_you_mean
 
 DEEPEST = 32
 """Objects and lists within one another in attributes: what is kept must be readable again from any depth of the stack."""
 
 _CONTAINERS = frozenset({dict, list})
+_NOT_FLAT = frozenset({dict, list, type(None)})
 
 _KINDS: dict[str, frozenset[type]] = {
     "string": frozenset({str}),
@@ -82,6 +86,16 @@ class Checks:
             return self._refuse("undeclared_attribute", f"{self._label} does not declare {name!r}", name, hint)
         return None
 
+    def all_fit(self, many: Sequence[dict[str, Any]]) -> bool:
+        """Return whether all of many attributes certainly fit, as they are; else `problem` says it of each."""
+        try:
+            for name, type_, kinds, _ in self._checks:
+                if type_ == "strings" or not kinds.issuperset(map(type, map(itemgetter(name), many))):
+                    return False
+        except KeyError:
+            return False
+        return not self._strict or {len(self._known)}.issuperset(map(len, many))
+
     def _look(self, attributes: dict[str, Any], name: str, type_: str, value: Any) -> Problem | None:
         hint = ""
         if type_ == "strings":
@@ -97,6 +111,17 @@ class Checks:
 
     def _refuse(self, code: str, message: str, attribute: str, hint: str = "") -> Problem:
         return Problem(code=code, message=message, pointer=f"{self._pointer}/{escape(attribute)}", hint=hint)
+
+
+def checks_of(definition: InteractionDefinition) -> Checks | None:
+    """Return what interactions are held against; None when nothing is asked of them."""
+    asks = (definition.attributes or definition.strict) and not definition.archived
+    return Checks(definition, repr(definition.name), "/properties") if asks else None
+
+
+def all_flat(many: Sequence[dict[str, Any]]) -> bool:
+    """Return whether no attribute of many is None, an object or a list."""
+    return _NOT_FLAT.isdisjoint(map(type, chain.from_iterable(map(dict.values, many))))
 
 
 def nesting_problem(attributes: dict[str, Any]) -> Problem | None:

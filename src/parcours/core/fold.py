@@ -137,6 +137,20 @@ def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) ->
     return Walk(plan, contact, plan.journeys[run.journey][run.version], run, now, effects)
 
 
+def unheard(plan: Plan, name: str, *, backfill: bool) -> bool:
+    """Return whether an interaction of this folded name changes nothing of its contact but the time.
+
+    That is so while no timer is due, the contact is up to the plan, and no identity is new. It asks for everything that
+    `_interaction` and `_watch` ask for.
+    """
+    route = plan.routes.get(name)
+    if route is None:
+        return True
+    if route.counts_when is not None or route.memories or route.tallies:
+        return False
+    return backfill or not (route.entries or route.listeners)
+
+
 def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effects) -> list[Taken]:
     """Fold an interaction, and return the memories that took something of it."""
     if item.identities:

@@ -19,7 +19,7 @@ second; numbers and booleans are shown from the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ import msgspec
 
 from parcours.conditions.operators import OPERATORS, SUITED, Takes, to_instant
 from parcours.core.inputs import Input, Interaction, Update
+from parcours.core.prepared import Prepared
 from parcours.definitions.interaction import AttributeType, InteractionDefinition
 from parcours.definitions.message import ADDRESSES
 
@@ -186,6 +187,25 @@ class Learner:
             self._look(knowledge, attributes)
         if start and item.spelling and not knowledge.spelled:  # type: ignore[union-attr]  # only interactions have it
             knowledge.spelling, knowledge.spelled = item.spelling[:LONGEST_NAME], True  # type: ignore[union-attr]
+
+    def observe_many(self, items: Sequence[Prepared], received_at: int) -> None:
+        """Learn from interactions of one kind that were taken in one after the other: as from each by itself."""
+        kind = items[0].kind
+        signature = (kind.name, *kind.attributes)
+        shape = self._shapes.get(signature) or self._meet(kind.name, items[0].interaction(0, received_at), signature)
+        if shape is None:
+            return
+        self._unsettled = True
+        shape.count += len(items)
+        shape.last = received_at
+        knowledge = shape.knowledge
+        before = knowledge.count
+        knowledge.count = after = before + len(items)
+        for count in range(before + 1, min(after, ALL) + 1):
+            self._look(knowledge, items[count - before - 1].attributes())
+        first = max(before, ALL) + 1
+        for count in range(first + -first % EVERY, after + 1, EVERY):
+            self._look(knowledge, items[count - before - 1].attributes())
 
     def forget(self, item: Input) -> None:
         """Take back the values of an input that is erased. What was counted of inputs and attributes stays.

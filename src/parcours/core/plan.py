@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 
 from parcours.conditions import ast
 from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs
-from parcours.core.checks import Checks
+from parcours.core.checks import Checks, checks_of
 from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
 from parcours.core.memory import memories_of
@@ -185,8 +185,7 @@ class Plan:
         for name, definition in self.workspace.interactions.items():
             route = self.route(name)
             route.definition = definition
-            if (definition.attributes or definition.strict) and not definition.archived:
-                route.checks = Checks(definition, repr(definition.name), "/properties")
+            route.checks = checks_of(definition)
             if definition.counts_when is not None:
                 route.counts_when = question(definition.counts_when, self.segments)
         for node in self.segments.values():

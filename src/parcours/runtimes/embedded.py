@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from parcours.core.gate import Arrival
+from parcours.core.prepared import AnyArrival
 from parcours.definitions.message import message_texts
 from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.ports import Channel, Settlement, Store
@@ -71,7 +71,7 @@ class Companion(Protocol):
 class _Group(NamedTuple):
     """Arrivals that were submitted together."""
 
-    arrivals: Sequence[Arrival]
+    arrivals: Sequence[AnyArrival]
     future: asyncio.Future[list[Outcome]]
     marking: Marking | None
 
@@ -189,7 +189,7 @@ class Embedded:
         self._committer.shutdown()
         self.store.close()
 
-    async def submit(self, arrivals: Sequence[Arrival], marking: Marking | None = None) -> list[Outcome]:
+    async def submit(self, arrivals: Sequence[AnyArrival], marking: Marking | None = None) -> list[Outcome]:
         """Fold arrivals in their order; when this returns, what was accepted is durable.
 
         The marks that `marking` returns are kept in the same transaction.
@@ -350,7 +350,7 @@ class Embedded:
                 future.set_exception(StoreError(self._failure.message, hint=self._failure.hint))
 
     async def _accept(self) -> None:
-        arrivals: list[Arrival] = []
+        arrivals: list[AnyArrival] = []
         groups: list[_Group] = []
         while self._queue and len(arrivals) < LARGEST_BATCH:
             group = self._queue.popleft()

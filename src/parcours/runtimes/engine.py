@@ -16,6 +16,7 @@ import contextlib
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -27,12 +28,13 @@ from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message
-from parcours.core.fold import fold, wake
+from parcours.core.fold import fold, unheard, wake
 from parcours.core.gate import DAY, Arrival, Happened, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
 from parcours.core.learned import Learner
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
+from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared, plain
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition, key_of
 from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError
@@ -88,12 +90,16 @@ class _Batch:
         self.contacts: dict[str, Contact] = {}
         self.changes = Changes()
         self.due: list[tuple[int, str]] = []
-        self.inputs: list[Input] = []
+        self.inputs: list[Input | Prepared] = []
         """What is learned from once the batch is kept."""
         self.spelled: set[str] = set()
         """Names that nobody defined and of which a spelling is kept already."""
         self.following = 0
         """How many inputs have followed from one another to come to where it is."""
+        self.prepared = False
+        """Whether interactions that were made ready are among them."""
+        self.received_at = 0
+        """When they were received."""
         self.whole: int | None = None
         """The position up to which the knowledge that it stores is whole."""
 
@@ -222,7 +228,7 @@ class Engine:
     # --- arrivals -----------------------------------------------------------------------------------------------------
 
     def accept(
-        self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = (), marking: Marking | None = None
+        self, arrivals: Sequence[AnyArrival], settlements: Iterable[Settlement] = (), marking: Marking | None = None
     ) -> list[Outcome]:
         """Fold a micro-batch and commit it: `begin` and `finish`. When this returns, what was accepted is durable.
 
@@ -234,7 +240,7 @@ class Engine:
         return outcomes
 
     def begin(
-        self, arrivals: Sequence[Arrival], settlements: Iterable[Settlement] = (), marking: Marking | None = None
+        self, arrivals: Sequence[AnyArrival], settlements: Iterable[Settlement] = (), marking: Marking | None = None
     ) -> list[Outcome]:
         """Fold a micro-batch and write it. It is durable, and may be acknowledged, only after `finish`.
 
@@ -282,21 +288,30 @@ class Engine:
             self._remind(due, contact)
         if batch.whole is not None:
             self._whole, self._taken = batch.whole, set()
-        for item in batch.inputs:
-            self.learner.observe(item)
+        if not batch.prepared:
+            for item in batch.inputs:
+                self.learner.observe(item)  # type: ignore[arg-type]  # it was not made ready
+            return
+        for kind, items in groupby(batch.inputs, _kind_of):
+            if kind is not None:
+                self.learner.observe_many(list(items), batch.received_at)  # type: ignore[arg-type]  # they have a kind
+                continue
+            for item in items:
+                self.learner.observe(item)  # type: ignore[arg-type]  # it has none
 
     def _begin(
-        self, arrivals: Sequence[Arrival], settlements: list[Settlement], marking: Marking | None
+        self, arrivals: Sequence[AnyArrival], settlements: list[Settlement], marking: Marking | None
     ) -> list[Outcome]:
         clock = self.clock
-        keys = [arrival.key or ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]
+        keys = [arrival.key or ids.message_key(arrival.source, arrival.message_id) for arrival in arrivals]  # type: ignore[union-attr]  # what was made ready has a key
         repeated = self.store.seen(keys)
         batch = _Batch(self.store.last_position())
         people = _People(self.store, arrivals)
         batch.changes.settlements = settlements
         outcomes: list[Outcome] = []
-        now = clock.now()
+        batch.received_at = now = clock.now()
         horizon = clock.horizon()
+        direct = _Direct(self, batch, people)
         for arrival, key in zip(arrivals, keys, strict=True):
             if key in repeated:
                 outcomes.append(Duplicate())
@@ -305,7 +320,13 @@ class Engine:
                 if arrival.occurred_at <= horizon + DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
-            outcome = self._take(batch, people, arrival, key, now, horizon)
+            outcome: Outcome | None = None
+            if isinstance(arrival, Prepared):
+                outcome = direct.take(arrival, key)
+            else:
+                direct.at_rest.clear()  # it may be anything, for one have a timer that is due at once
+            if outcome is None:
+                outcome = self._take(batch, people, plain(arrival), key, now, horizon)
             if type(outcome) is Accepted:
                 repeated.add(key)
             outcomes.append(outcome)
@@ -849,14 +870,75 @@ class Engine:
                 self._commit(batch)
 
 
+class _Direct:
+    """Takes in interactions that were made ready, of contacts of which nothing changes by them but the time."""
+
+    def __init__(self, engine: Engine, batch: _Batch, people: _People) -> None:
+        self.at_rest: dict[tuple[Identity, ...], Contact] = {}
+        """Contacts that were found to be such; to be cleared when one of them may have changed."""
+        self._engine = engine
+        self._plan = engine.plan
+        self._batch = batch
+        self._people = people
+        self._now = batch.received_at
+        self._received_at = encode(self._now)
+        self._kind: Kind | None = None
+        self._suits = False
+
+    def take(self, item: Prepared, key: bytes) -> Accepted | None:
+        """Take one in, or return None: then it is to be looked at as any other arrival."""
+        if item.kind is not self._kind:
+            self._kind = item.kind
+            self._suits = not self._engine.clock.follows_inputs and self._is_suited(item.kind)
+        if not self._suits:
+            self.at_rest.clear()
+            return None
+        if item.occurred_at > self._now:
+            return None
+        contact = self.at_rest.get(item.identities) or self._find(item.identities)
+        if contact is None:
+            return None
+        batch = self._batch
+        batch.prepared = True
+        batch.position = position = batch.position + 1
+        body = b"".join((HEAD, encode(position), self._received_at, item.tail))
+        batch.changes.records.append(Record(position, contact.id, key, body))
+        batch.inputs.append(item)
+        return Accepted(position, contact.id)
+
+    def _is_suited(self, kind: Kind) -> bool:
+        plan = self._plan
+        route = plan.routes.get(kind.name)
+        if route is None or route.definition is None:
+            if kind.definition or plan.workspace.settings.strict or kind.name not in self._engine.learner:
+                return False
+        elif encode(route.definition) != kind.definition:
+            return False
+        return unheard(plan, kind.name, backfill=kind.backfill)
+
+    def _find(self, identities: tuple[Identity, ...]) -> Contact | None:
+        contact = self._people.known(identities)
+        if contact is None or not contact.time or contact.revision != self._plan.revision:
+            return None
+        timers = contact.timers
+        if (timers and timers[0].due <= self._now) or contact.merged_into or contact.erased_at:
+            return None
+        if any(map(self._engine.tombstone, identities)):
+            return None
+        contact.time = self._now
+        self._batch.changes.contacts[contact.id] = contact
+        self.at_rest[identities] = contact
+        return contact
+
+
 class _People:
     """Whose arrivals these are: identities resolved and contacts loaded for a whole batch."""
 
-    def __init__(self, store: Store, arrivals: Sequence[Arrival]) -> None:
+    def __init__(self, store: Store, arrivals: Sequence[AnyArrival]) -> None:
         asked: set[Identity] = set()
         told: set[str] = set()
         for arrival in arrivals:
-            if type(arrival.what) is Reacted:
+            if not isinstance(arrival, Prepared) and type(arrival.what) is Reacted:
                 contact = ids.contact_of_message(arrival.what.message)
                 if contact is not None:
                     told.add(contact)
@@ -874,6 +956,13 @@ class _People:
             if known is not None:
                 return known, _NOTHING_NEW
         return self.owner(arrival), self.unknown(arrival)
+
+    def known(self, identities: Sequence[Identity]) -> Contact | None:
+        """Return whose identities these are, if each is somebody's: the first one's owner."""
+        owner = self._owners.get(identities[0])
+        if owner is None or any(identity not in self._owners for identity in identities[1:]):
+            return None
+        return self._contacts[owner]
 
     def owner(self, arrival: Arrival) -> str | Identity | None:
         """Return the contact's id, or the identity under which it is to be made, or None when nothing tells."""
@@ -960,6 +1049,10 @@ class _People:
             attempt += 1
         contact = self._contacts[id_] = Contact(id_)
         return contact
+
+
+def _kind_of(item: Input | Prepared) -> Kind | None:
+    return item.kind if type(item) is Prepared else None
 
 
 def _failed(error: Exception) -> Refused:

@@ -10,6 +10,7 @@ nothing, for its rows are known.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ import msgspec
 
 from parcours.core import ids
 from parcours.core.gate import Arrival, Learned, admit, admit_item
+from parcours.core.prepared import AnyArrival, Prepared
 from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.runtimes.embedded import Embedded, OverloadedError
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
@@ -70,7 +72,7 @@ class Part(Protocol):
         ...
 
     @property
-    def arrivals(self) -> Sequence[Arrival]:
+    def arrivals(self) -> Sequence[AnyArrival]:
         """What rows came to."""
         ...
 
@@ -182,18 +184,18 @@ class _Batch:
         self._job = job
         self._parts = parts
         self._before = job.begun
-        self.arrivals: Sequence[Arrival] = (
+        self.arrivals: Sequence[AnyArrival] = (
             parts[0].arrivals if len(parts) == 1 else [arrival for part in parts for arrival in part.arrivals]
         )
-        if not job.learn:
-            for arrival in self.arrivals:
-                arrival.known_only = True
-        if job.handed_over is not None:
-            # An erasure since then is newer than what such a row says.
-            at = min(job.handed_over, job.now())
-            for arrival in self.arrivals:
-                if arrival.occurred_at is None:
-                    arrival.occurred_at = at
+        # An erasure since then is newer than what a row without a time says.
+        at = None if job.handed_over is None else min(job.handed_over, job.now())
+        for arrival in self.arrivals:
+            if isinstance(arrival, Prepared):
+                arrival.kind.known_only = not job.learn
+                continue
+            arrival.known_only = not job.learn
+            if arrival.occurred_at is None:
+                arrival.occurred_at = at
         self.catalogue = ""
         self.items: dict[str, dict[str, Any] | None] = {}
         self._unchanged: set[str] = set()
@@ -210,7 +212,8 @@ class _Batch:
 
     def lists(self) -> set[str]:
         """Return the names of the lists that rows are about."""
-        return {name for arrival in self.arrivals if isinstance(arrival.what, Learned) for name in arrival.what.lists}
+        told = (arrival.what for arrival in self.arrivals if not isinstance(arrival, Prepared))
+        return {name for what in told if isinstance(what, Learned) for name in what.lists}
 
     def stocked(self, problems: Sequence[Problem | None]) -> dict[str, str]:
         """Return the mark to be kept with the items."""
@@ -227,6 +230,8 @@ class _Batch:
 
     def folded(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Return the mark to be kept with the arrivals. May be asked again: what was written before is taken back."""
+        if _TAKEN.issuperset(map(type, outcomes)):
+            return self._mark(outcomes)
         return self._mark([one if type(one) in _TAKEN else one.problem for one in outcomes])  # type: ignore[union-attr]
 
     def _mark(self, results: Sequence[Any]) -> dict[str, str]:
@@ -237,8 +242,8 @@ class _Batch:
             own = results[start : start + len(part.lines)]
             start += len(part.lines)
             tally.rows += part.rows
-            accepted = sum(type(one) is Accepted for one in own)
-            duplicates = sum(type(one) is Duplicate for one in own)
+            kinds = Counter(map(type, own))
+            accepted, duplicates = kinds[Accepted], kinds[Duplicate]
             tally.accepted += accepted
             tally.duplicates += duplicates
             if accepted + duplicates < part.rows:
@@ -492,12 +497,13 @@ class Rehearsal:
 
     def look(self, part: Part) -> None:
         """Count what would become of some rows."""
-        values: Sequence[Any] = part.arrivals or part.items
+        arrivals = [one.arrival() if isinstance(one, Prepared) else one for one in part.arrivals]
+        values: Sequence[Any] = arrivals or part.items
         for value in values[: EXAMPLES - len(self.examples)]:
             self.examples.append(msgspec.to_builtins(value))
         results: list[Any] = [None] * len(part.lines)
         if self._engine is not None:
-            results = self._items(part.items) if part.items else self._arrivals(part.arrivals, self._engine)
+            results = self._items(part.items) if part.items else self._arrivals(arrivals, self._engine)
         tally = self.tally
         tally.rows += part.rows
         rejected = _rejected(part, results, self._file)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from parcours.core.effects import Message, Trace
-from parcours.core.gate import Arrival
+from parcours.core.prepared import AnyArrival
 from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError, Problem
 from parcours.ports import Store
@@ -44,7 +44,7 @@ class Simulation:
         self.clock.set(to)
         self._settle()
 
-    def send(self, *arrivals: Arrival) -> list[Outcome]:
+    def send(self, *arrivals: AnyArrival) -> list[Outcome]:
         """Let arrivals come in now, as one batch."""
         outcomes = self.engine.accept(arrivals)
         self._settle()

@@ -8,6 +8,7 @@ looked at where rows are rejected. A child that ends before the file does is an 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pickle
@@ -18,15 +19,17 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Self
 
 import msgspec
 
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.core.ids import message_key
+from parcours.core.prepared import AnyArrival, Kind, Prepared, Preparer
 from parcours.errors import Problem
 from parcours.sources.files import (
     CatalogueItem,
@@ -50,8 +53,14 @@ WAITING = 6
 _LOOK = 0.2
 """Seconds after which whoever waits for a part looks whether it is still wanted."""
 
+_WIDE = 2**20
+"""Bytes of a pipe: what anybody may ask for."""
+
 _NOTHING = Known()
 _HEAD = struct.Struct(">cI")
+
+
+Raws = tuple[Sequence[Any], Sequence[Any]]
 
 
 class Part(msgspec.Struct):
@@ -59,7 +68,7 @@ class Part(msgspec.Struct):
 
     lines: list[int]
     """Of the arrivals or items."""
-    arrivals: Sequence[Arrival]
+    arrivals: Sequence[AnyArrival]
     items: Sequence[CatalogueItem]
     wrong: list[tuple[int, Problem]]
     """Lines that were refused as they were read, and why."""
@@ -67,8 +76,8 @@ class Part(msgspec.Struct):
     """Where reading goes on behind them, as plain data."""
     place: int
     """Bytes of the file as it lies there that were read so far."""
-    raws: tuple[Sequence[Any], Sequence[Any]] | bytes
-    """Rows as they were read, of what came to something and of what is wrong; packed when they come from a child."""
+    raws: Raws | Callable[[], Raws]
+    """Rows as they were read, of what came to something and of what is wrong, or what gets them."""
 
     @property
     def rows(self) -> int:
@@ -77,56 +86,67 @@ class Part(msgspec.Struct):
 
     def raw(self, index: int, *, wrong: bool) -> Any:
         """Return a row as it was read."""
-        raws = self.raws
-        if isinstance(raws, bytes):
-            raws = self.raws = pickle.loads(raws)  # noqa: S301 (from our own child)
-        good, bad = raws
+        if callable(self.raws):
+            self.raws = self.raws()
+        good, bad = self.raws
         return (bad if wrong else good)[index]
 
 
 class _Happenings(msgspec.Struct, array_like=True):
-    """Interactions on their way between processes, column by column: one name stands for equal ones."""
+    """Interactions on their way between processes, column by column; those that were made ready, and the others."""
 
+    kinds: list[Kind]
+    of_kind: list[int]
+    """Of each that was made ready, its place among the kinds; empty when there is only one."""
     keys: list[bytes]
-    ids: list[str]
-    identities: list[tuple[tuple[str, str], ...]]
-    times: list[int | None]
-    names: list[str]
-    attributes: list[dict[str, Any]]
-    source: str
-    backfill: list[bool]
+    people: list[tuple[tuple[str, str], ...]]
+    """Identities, each once."""
+    of_people: list[int]
+    times: list[int]
+    tails: list[bytes]
+    others: list[_Happening]
+    order: bytes
+    """Of each row, whether it is among the others (1) or not (0); empty when there are none."""
 
     @classmethod
-    def of(cls, arrivals: Sequence[Any]) -> _Happenings:
-        names = [arrival.what.name for arrival in arrivals]
-        backfill = [arrival.backfill for arrival in arrivals]
+    def of(cls, arrivals: Sequence[Any], preparer: Preparer) -> _Happenings:
+        made = preparer.prepare(arrivals)
+        others: list[Any] = []
+        order = b""
+        if None in made:
+            others = [arrival for arrival, one in zip(arrivals, made, strict=True) if one is None]
+            order = bytes([one is None for one in made])
+            arrivals = [arrival for arrival, one in zip(arrivals, made, strict=True) if one is not None]
+        ready = [one for one in made if one is not None]
+        kinds: dict[int, Kind] = {id(kind): kind for kind, _ in ready}
+        places = {kind: place for place, kind in enumerate(kinds)}
+        people: dict[tuple[tuple[str, str], ...], int] = {}
+        of_people = [people.setdefault(arrival.identities, len(people)) for arrival in arrivals]
         return cls(
+            list(kinds.values()),
+            [places[id(kind)] for kind, _ in ready] if len(kinds) > 1 else [],
             [message_key(arrival.source, arrival.message_id) for arrival in arrivals],
-            [arrival.message_id for arrival in arrivals],
-            [arrival.identities for arrival in arrivals],
+            list(people),
+            of_people,
             [arrival.occurred_at for arrival in arrivals],
-            _shortened(names),
-            [arrival.what.attributes for arrival in arrivals],
-            arrivals[0].source if arrivals else "",
-            _shortened(backfill),
+            [tail for _, tail in ready],
+            others,
+            order,
         )
 
-    def arrivals(self) -> list[Arrival]:
-        count = len(self.ids)
-        happened = map(Happened, _lengthened(self.names, count), self.attributes)
-        values = (self.ids, self.identities, happened, self.times, _lengthened(self.backfill, count))
-        return list(map(Arrival, repeat(self.source), *values, repeat(False), self.keys))
+    def arrivals(self) -> list[Any]:
+        only = self.kinds[0] if len(self.kinds) == 1 else None
+        kinds = repeat(only) if only is not None else map(self.kinds.__getitem__, self.of_kind)
+        people = map(self.people.__getitem__, self.of_people)
+        ready = map(Prepared, kinds, self.keys, people, self.times, self.tails)
+        if not self.order:
+            return list(ready)
+        others = iter(self.others)
+        return [next(others) if other else next(ready) for other in self.order]
 
 
-_Same = TypeVar("_Same")
-
-
-def _shortened(values: list[_Same]) -> list[_Same]:
-    return values[:1] if len(set(values)) == 1 else values
-
-
-def _lengthened(values: list[_Same], count: int) -> Iterable[_Same]:
-    return repeat(values[0], count) if len(values) == 1 else values
+class _Happening(Arrival):
+    what: Happened
 
 
 class _Contacts(Arrival):
@@ -142,6 +162,8 @@ class _Frame(msgspec.Struct, array_like=True):
     checkpoint: Checkpoint
     place: int
     raws: bytes
+    texts: bool
+    """Whether `raws` is msgpack, as for cells of text; else it is pickled."""
 
 
 _KINDS: dict[str, Any] = {
@@ -151,6 +173,7 @@ _KINDS: dict[str, Any] = {
     "items": msgspec.msgpack.Decoder(list[CatalogueItem]),
 }
 _frames = msgspec.msgpack.Decoder(_Frame)
+_texts = msgspec.msgpack.Decoder(Raws)
 _encode = msgspec.msgpack.Encoder().encode
 _UNENCODABLE = (OverflowError, TypeError, ValueError, RecursionError)
 
@@ -328,6 +351,7 @@ class _Child:
         self._name: str = request[2]
         command = [sys.executable, "-c", "from parcours.sources.slices import child; child()"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 (our own)
+        _widen(self._process.stdout)
         assert self._process.stdin is not None  # noqa: S101 (as it was asked for)
         with contextlib.suppress(BrokenPipeError):  # then it ended, which is told below
             pickle.dump(request, self._process.stdin)
@@ -382,9 +406,9 @@ class _Child:
         if isinstance(values, _Happenings):
             values = values.arrivals()
         arrivals, items = ([], values) if self._items else (values, [])
-        return Part(
-            frame.lines, arrivals, items, frame.wrong, msgspec.to_builtins(frame.checkpoint), frame.place, frame.raws
-        )
+        # They are only looked at where rows are rejected.
+        raws = partial(_texts.decode if frame.texts else pickle.loads, frame.raws)
+        return Part(frame.lines, arrivals, items, frame.wrong, msgspec.to_builtins(frame.checkpoint), frame.place, raws)
 
     def close(self) -> None:
         self._closed = True
@@ -395,6 +419,13 @@ class _Child:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more, where that can be asked for: the fewer turns, the less do two processes wait."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _WIDE)
 
 
 def _receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
@@ -437,25 +468,33 @@ def _send_parts(
 
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
+    preparer = Preparer(known.defined)
     with read(path, spec, name=name, known=known, rows=rows) as reading:
         for one in reading.slices(checkpoint):
             good, wrong = _sorted(one)
             try:
-                values = _encoded(good, spec.kind)
+                values = _encoded(good, spec.kind, preparer)
             except _UNENCODABLE:
-                good, values = _encodable(good, wrong, name, spec.kind)
+                good, values = _encodable(good, wrong, name, spec.kind, preparer)
             frame = _Frame(
                 [row.line for row in good],
                 msgspec.Raw(values),
                 [(row.line, row.problem) for row in wrong if row.problem is not None],
                 one.checkpoint,
                 reading.place,
-                pickle.dumps(([row.raw for row in good], [row.raw for row in wrong]), protocol=5),
+                *_packed(([row.raw for row in good], [row.raw for row in wrong]), texts=reading.found.format == "csv"),
             )
             _send(out, b"p", _encode(frame))
 
 
-def _encodable(rows: list[Row], wrong: list[Row], name: str, kind: str) -> tuple[list[Row], bytes]:
+def _packed(raws: Raws, *, texts: bool) -> tuple[bytes, bool]:
+    if texts:
+        with contextlib.suppress(*_UNENCODABLE):
+            return _encode(raws), True
+    return pickle.dumps(raws, protocol=5), False
+
+
+def _encodable(rows: list[Row], wrong: list[Row], name: str, kind: str, preparer: Preparer) -> tuple[list[Row], bytes]:
     """Return the rows that can be encoded, and that done; the others are wrong."""
     good: list[Row] = []
     for row in rows:
@@ -468,12 +507,12 @@ def _encodable(rows: list[Row], wrong: list[Row], name: str, kind: str) -> tuple
         else:
             good.append(row)
     wrong.sort(key=_line)
-    return good, _encoded(good, kind)
+    return good, _encoded(good, kind, preparer)
 
 
-def _encoded(rows: list[Row], kind: str) -> bytes:
+def _encoded(rows: list[Row], kind: str, preparer: Preparer) -> bytes:
     if kind == "interactions":
-        return _encode(_Happenings.of([row.arrival for row in rows]))
+        return _encode(_Happenings.of([row.arrival for row in rows], preparer))
     return _encode([row.item if row.arrival is None else row.arrival for row in rows])
 
 

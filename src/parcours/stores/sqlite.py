@@ -206,8 +206,10 @@ class SqliteStore:
     def seen(self, keys: Collection[bytes]) -> set[bytes]:
         recent = self._recent
         found = {key for key in keys if key in recent}
-        asked = {_index(key): key for key in keys if key not in found}
-        for number, position in self._lookup("select key, position from seen where key in", list(asked)):
+        left = [key for key in keys if key not in found] if found else keys
+        asked = dict(zip(_indexes(left), left, strict=True))
+        # In their order, so that those that lie beside each other are looked up one after the other.
+        for number, position in self._lookup("select key, position from seen where key in", sorted(asked)):
             # Half a key finds the row, the whole key in the row decides.
             row = self._db.execute("select key from log where position = ?", (position,)).fetchone()
             if row is not None and row[0] == asked[number]:
@@ -526,7 +528,9 @@ class SqliteStore:
         keys = {record.key: record.position for record in changes.records}
         flushed = bool(keys) and len(self._recent) + len(keys) > SLICE
         if flushed:
-            rows = sorted((_index(key), position) for key, position in (self._recent | keys).items())
+            written = self._recent | keys
+            places = dict(zip(_indexes(written), written.values(), strict=True))
+            rows = [(number, places[number]) for number in sorted(places)]
             db.executemany("insert or ignore into seen values (?, ?)", rows)
             db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
         self._write_counts(changes)
@@ -739,13 +743,12 @@ def _place(moment: Moment) -> tuple[int, int]:
     return moment.position, moment.row
 
 
-_halves = struct.Struct(">q8x").unpack
+_halves = struct.Struct(">q8x").iter_unpack
 
 
-def _index(key: bytes) -> int:
-    """Return the number by which a message key is indexed: its first half, as SQLite counts."""
-    number: int = _halves(key)[0]
-    return number
+def _indexes(keys: Collection[bytes]) -> Iterator[int]:
+    """Return the numbers by which message keys are indexed: their first halves, as SQLite counts."""
+    return map(_FIRST, _halves(b"".join(keys)))
 
 
 class _Checkpoints:

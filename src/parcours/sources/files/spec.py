@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from parcours.definitions.interaction import AttributeDefinition, AttributeType
+from parcours.definitions.interaction import AttributeDefinition, AttributeType, InteractionDefinition
 from parcours.definitions.load import Source, read
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.validate import convert
@@ -113,6 +113,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     interactions: Mapping[str, _Declared] = {}
     """By the folded name."""
+    defined: Mapping[str, InteractionDefinition] = {}
+    """Definitions of interactions, those that were archived, too, by the folded name."""
     contact: _Declared = {}
     catalogues: Mapping[str, _Declared] = {}
     namespaces: frozenset[str] = frozenset()
@@ -128,6 +130,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
                 for name, definition in workspace.interactions.items()
                 if not definition.archived
             },
+            defined=dict(workspace.interactions),
             contact=workspace.settings.contacts.attributes,
             catalogues={name: definition.attributes for name, definition in workspace.catalogues.items()},
             namespaces=frozenset(workspace.settings.contacts.namespaces),
