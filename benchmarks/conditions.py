@@ -4,8 +4,9 @@
 
 A live condition is a segment that is kept exact in the fold. An input should only pay for those it can touch: half of
 the conditions here ask for interactions of names that are as many as the conditions, half compare attributes of the
-contact that no interaction changes. The last column is the hostile case: every condition asks for the one interaction
-that comes in.
+contact that no interaction changes. The last columns are the hostile cases: every condition asks for the one interaction
+that comes in, for counts or for sums, in 90 windows. Once a second, answers hardly turn; every 8 hours they turn all the
+time, by what comes in and by what leaves the windows, and the timers that fire are part of the cost.
 """
 
 from __future__ import annotations
@@ -127,7 +128,18 @@ def crowded(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def inputs(segments: list[dict[str, Any]]) -> float:
+def summing(count: int) -> list[dict[str, Any]]:
+    """Return live conditions that all add up one interaction."""
+    return [
+        segment(
+            f"s{number}",
+            {"did": "name 0", "sum": {"of": "total", "at_least": number % 20 * 50}, "within": f"{number % 90 + 1}d"},
+        )
+        for number in range(count)
+    ]
+
+
+def inputs(segments: list[dict[str, Any]], apart: int = 1_000) -> float:
     plan = plan_of(*segments)
     contact = Contact("0" * 15)
     fold(plan, contact, happened("something", NOW - DAY, 1))
@@ -137,7 +149,7 @@ def inputs(segments: list[dict[str, Any]]) -> float:
         nonlocal position
         for _ in range(INPUTS // 10):
             position += 1
-            fold(plan, contact, happened("name 0", NOW + position * 1_000, position))
+            fold(plan, contact, happened("name 0", NOW + position * apart, position))
         return INPUTS // 10
 
     return best(run)
@@ -146,9 +158,12 @@ def inputs(segments: list[dict[str, Any]]) -> float:
 def main() -> None:
     decisions()
     print()
-    print(f"{'live conditions':>15} {'µs an input':>12} {'all asking for it':>18}")
+    heads = ("live conditions", "µs an input", "all count it", "every 8 h", "all add it up", "every 8 h")
+    print(" ".join(f"{head:>15}" for head in heads))
     for count in (0, 1, 10, 100, 1_000):
-        print(f"{count:15} {inputs(spread(count)):12.2f} {inputs(crowded(count)):18.2f}")
+        hostile = (inputs(of(count), apart) for of in (crowded, summing) for apart in (1_000, DAY // 3))
+        costs = [inputs(spread(count)), *hostile]
+        print(" ".join([f"{count:15}", *(f"{cost:15.2f}" for cost in costs)]), flush=True)
 
 
 if __name__ == "__main__":

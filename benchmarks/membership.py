@@ -2,7 +2,7 @@
 
     python -m benchmarks.membership
 
-The same made-up inputs of a month go through two engines on a virtual clock with a store in memory: one whose plan has
+The same made-up inputs of a month go through two engines on a virtual clock over SQLite: one whose plan has
 segments that are kept exact (by attributes, counts and sums in windows, sequences, messages, a sample and a birthday), and
 one in which the same segments are defined and nobody watches them. At several instants, some of which nothing happens
 at, the memberships that the contacts know are held against what DuckDB says of the columnar copy; a difference ends it.
@@ -24,7 +24,7 @@ from parcours.analytics.questions import Group
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.core.ids import contact_number
 from parcours.runtimes.simulation import Simulation
-from parcours.stores.memory import MemoryStore
+from parcours.stores.sqlite import SqliteStore
 from parcours.testing.strategies import copy_of
 
 DAY = 86_400_000
@@ -116,7 +116,9 @@ class Host:
     """An engine, with a copy in columns, and the seconds its inputs took."""
 
     def __init__(self, folder: Path, *, live: bool) -> None:
-        self.simulation = Simulation(MemoryStore(), START)
+        store = SqliteStore(folder / f"{live}.db")
+        store.restore({})  # nothing was there before
+        self.simulation = Simulation(store, START)
         self.copy = DuckdbAnalytics(folder / f"{live}.duckdb")
         self.seconds = self.waking = 0.0
         self.inputs = 0
@@ -186,6 +188,7 @@ def main() -> None:
                     print(f"  and {pause / DAY:.0f} days without an input: equal; {host.check()}", flush=True)
             spent[live] = host.seconds / host.inputs * 1e6, host.waking / host.inputs * 1e6
             host.copy.close()
+            host.simulation.store.close()
     for live, (cost, waking) in spent.items():
         name = "with live segments" if live else "without"
         print(f"{name:<20} {cost:6.1f} µs an input, and {waking:6.1f} µs for what came due, timers and messages")

@@ -7,6 +7,7 @@ answer turns out to be the same and the closure is asked again.
 | part                                   | next instant                                                       |
 |----------------------------------------|--------------------------------------------------------------------|
 | a count in a rolling window            | when it crosses the limit, as the oldest matches leave              |
+| a sum in a rolling window              | when it crosses a limit, as the oldest entries leave                |
 | another figure in a rolling window     | when the oldest entry leaves                                       |
 | a sequence                             | the same, and when the time of a step that must not happen is over  |
 | messages in a rolling window           | when the oldest leaves                                             |
@@ -25,7 +26,7 @@ from typing import Any
 from parcours.conditions import ast
 from parcours.conditions.needs import Keeps, need_of
 from parcours.conditions.operators import COUNTS, OPERATORS, days_to_anniversary, to_instant
-from parcours.conditions.to_python import Person, Segments
+from parcours.conditions.to_python import Person, Segments, of_sum
 
 Change = Callable[[Person, int], int | None]
 """A person and now, to the next instant after now at which the answer may be another, or None for never."""
@@ -117,9 +118,11 @@ def _next_anniversary(value: Any, length: int, now: int) -> int | None:
 def _history(leaf: ast.History) -> Change | None:
     if leaf.measure is ast.Measure.COUNT:
         return _count(leaf)
+    if leaf.measure is ast.Measure.SUM:
+        return _sum(leaf)
     need, within = need_of(leaf), leaf.window.within
     key = need.id
-    of_value = None if leaf.measure is ast.Measure.SUM else _of_value(leaf.operator, leaf.value)
+    of_value = _of_value(leaf.operator, leaf.value)
     if within is None and of_value is None:
         return None
     if of_value is not None and need.keeps is Keeps.ENTRIES:
@@ -169,6 +172,28 @@ def _count(leaf: ast.History) -> Change | None:
 
     def crosses(count: int, fewer: int) -> bool:
         return 0 <= fewer < count and compare(fewer, limit) != compare(count, limit)
+
+    return change
+
+
+def _sum(leaf: ast.History) -> Change | None:
+    within = leaf.window.within
+    if within is None:
+        return None
+    key, compare = need_of(leaf).id, of_sum(leaf)
+
+    def change(person: Person, now: int) -> int | None:
+        entries = person.figures.get(key)
+        if not entries:
+            return None
+        inside = entries[bisect_right(entries, now - within, key=_time) :]
+        total = sum(value for _, _, value in inside)
+        answer = compare(total)
+        for at, _, value in inside:
+            total -= value
+            if compare(total) != answer:
+                return at + within
+        return None
 
     return change
 

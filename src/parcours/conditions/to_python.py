@@ -235,22 +235,33 @@ def _figure(leaf: ast.History) -> Test:
     return of_several
 
 
-def _sum(leaf: ast.History, key: str, bound: Bound | None) -> Test:
-    given = leaf.value if isinstance(leaf.value, tuple) else (leaf.value,)
-    limits = [millionths(limit) or 0 for limit in given]
-    low, high = limits[0], limits[-1]
-    compare = COUNTS.get(leaf.operator) or (lambda total, _low: low <= total <= high)
+def of_sum(leaf: ast.History) -> Callable[[int], bool]:
+    """Return what compares a sum, in millionths, with the limits of a leaf."""
+    low, *rest = limits_of(leaf)
+    if rest:
+        return lambda total: low <= total <= rest[0]
+    compare = COUNTS[leaf.operator]
+    return lambda total: compare(total, low)
 
+
+def limits_of(leaf: ast.History) -> list[int]:
+    """Return what a sum is compared with, in millionths."""
+    given = leaf.value if isinstance(leaf.value, tuple) else (leaf.value,)
+    return [millionths(limit) or 0 for limit in given]
+
+
+def _sum(leaf: ast.History, key: str, bound: Bound | None) -> Test:
+    compare = of_sum(leaf)
     if bound is None:
 
         def of_total(person: Person, _trigger: Mapping[str, Any], _now: int) -> bool:
             known = person.figures.get(key)
-            return compare(int(known[0][2]) if known else 0, low)
+            return compare(int(known[0][2]) if known else 0)
 
         return of_total
 
     def of_entries(person: Person, trigger: Mapping[str, Any], now: int) -> bool:
-        return compare(sum(map(_value, _inside(person.figures.get(key), bound, trigger, now))), low)
+        return compare(sum(map(_value, _inside(person.figures.get(key), bound, trigger, now))))
 
     return of_entries
 

@@ -165,9 +165,9 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
         return []
     taken: list[Taken] = []
     for memory in route.memories:
-        forgotten = memory.take(contact, item)
-        if forgotten is not None:
-            taken.append((memory.need.id, forgotten))
+        note = memory.take(contact, item)
+        if note is not None:
+            taken.append((memory.need.id, note))
     if route.tallies:
         count_history(contact, route, item)
     if item.backfill:

@@ -70,8 +70,8 @@ class Memory(msgspec.Struct, frozen=True):
         """Remember an interaction, if it matches. The contact is changed.
 
         Returns:
-            None when it does not match. Else when that occurred which a count has forgotten for it; `NOTHING` if it
-            has forgotten nothing.
+            None when it does not match. Else of a count when that occurred which it has forgotten for it, `NOTHING` if
+            it has forgotten nothing; of a sum what was added; of anything else 0.
         """
         need, matches = self.need, self.matches
         if need.keeps is Keeps.TIMES:
@@ -93,7 +93,7 @@ class Memory(msgspec.Struct, frozen=True):
         entry = (item.occurred_at, item.position, value)
         known = contact.figures.get(need.id, [])
         contact.figures[need.id] = joined(need, known, [entry], item.received_at)
-        return NOTHING
+        return value if need.measure is Measure.SUM else 0
 
 
 def memories_of(need: Need) -> dict[str, Memory]:

@@ -17,22 +17,24 @@ against the segments that it can touch:
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 import msgspec
 
 from parcours.conditions import ast
 from parcours.conditions.changes import Change, compile_change
-from parcours.conditions.needs import need_of, walk
+from parcours.conditions.needs import MOST_KEPT, need_of, walk
 from parcours.conditions.operators import COUNTS
 from parcours.conditions.text import describe
-from parcours.conditions.to_python import Test, compile_condition
+from parcours.conditions.to_python import Entry, Test, compile_condition, limits_of
 from parcours.core.contact import Contact
 from parcours.core.memory import NOTHING
 
 Taken = tuple[str, int]
-"""A need whose memory took something, and when that occurred which was forgotten for it: see `Memory.take`."""
+"""A need whose memory took something, and what it said of that: see `Memory.take`."""
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -58,8 +60,10 @@ class Touched:
     """The segments that ask one memory, so that one more thing remembered finds those whose answer may be another.
 
     A count in a window grows by one, so only conditions for which that number is the one at which the answer turns are
-    asked again. The others keep the timer that they asked for: what is remembered later leaves the window later, so the
-    timer comes due too early at most, and asks again then. Of other figures every condition is asked.
+    asked again; of a sum those with a limit between what it was and what it is. The others keep the timer that they
+    asked for: with more in the window it is longer until too little is left, so the timer comes due too early at most, and
+    asks again then. Where that is not so (a sum of which something is negative), and of other figures, every condition is
+    asked.
     """
 
     def __init__(self) -> None:
@@ -67,9 +71,20 @@ class Touched:
         """Asked whatever was remembered."""
         self.turning: dict[int | None, dict[int, dict[str, Watched]]] = {}
         """Length of the window, then the count at which the answer turns, to those that are asked."""
+        self.sums: dict[int | None, list[tuple[int, str]]] = {}
+        """Length of the window to the limits of sums, in millionths, each with a segment.
+
+        The shortest windows and the smallest limits come first."""
+        self._known: dict[str, Watched] = {}
 
     def add(self, leaf: ast.History | ast.Sequence, watched: Watched) -> None:
         """Take up a question of a segment."""
+        if isinstance(leaf, ast.History) and leaf.measure is ast.Measure.SUM and not leaf.window.since:
+            self._known[watched.name] = watched
+            for limit in limits_of(leaf):
+                insort(self.sums.setdefault(leaf.window.within, []), (limit, watched.name))
+            self.sums = dict(sorted(self.sums.items(), key=_length))
+            return
         if isinstance(leaf, ast.Sequence) or leaf.measure is not ast.Measure.COUNT or leaf.window.since:
             self.always[watched.name] = watched
             return
@@ -80,8 +95,8 @@ class Touched:
             if compare(count - 1, limit) != compare(count, limit):
                 counts.setdefault(count, {})[watched.name] = watched
 
-    def find(self, times: list[int], at: int, forgotten: int, now: int, found: dict[str, Watched]) -> None:
-        """Add the segments to be asked again to those found.
+    def find_counts(self, times: list[int], at: int, forgotten: int, now: int, found: dict[str, Watched]) -> None:
+        """Add the segments with a count that are to be asked again to those found.
 
         Args:
             times: What is counted, with what occurred at `at`.
@@ -91,8 +106,6 @@ class Touched:
             now: The instant.
             found: Is added to.
         """
-        if self.always:
-            found.update(self.always)
         upto = len(times)
         for within, counts in self.turning.items():
             since = now - within if within is not None else NOTHING
@@ -101,6 +114,43 @@ class Touched:
             segments = counts.get(upto - bisect_right(times, since) if within is not None else upto)
             if segments is not None:
                 found.update(segments)
+
+    def find_sums(self, entries: list[Entry], at: int, value: int, now: int, found: dict[str, Watched]) -> None:
+        """Add the segments with a sum that are to be asked again to those found.
+
+        Args:
+            entries: What is added up, with what occurred at `at` and has the value `value`.
+            at: When that occurred.
+            value: What was added.
+            now: The instant.
+            found: Is added to.
+        """
+        total, place = 0, len(entries)
+        rising = False
+        for within, limits in self.sums.items():
+            since = now - within if within is not None else NOTHING
+            first = bisect_right(entries, since, key=_first)
+            values = [int(entry[2]) for entry in entries[first:place]]
+            total += sum(values)
+            rising = rising or (bool(values) and min(values) < 0)
+            place = first
+            if within is not None and at <= since:
+                continue
+            if within is not None and (rising or (first == 0 and len(entries) >= MOST_KEPT)):
+                # As something leaves the window the sum rises, or something was forgotten for what came.
+                chosen = limits
+            else:
+                low, high = sorted((total - value, total))
+                chosen = limits[bisect_left(limits, low, key=_first) : bisect_right(limits, high, key=_first)]
+            for _, name in chosen:
+                found[name] = self._known[name]
+
+
+_first = itemgetter(0)
+
+
+def _length(item: tuple[int | None, object]) -> float:
+    return item[0] if item[0] is not None else math.inf
 
 
 class Watch:
@@ -136,14 +186,16 @@ class Watch:
     def by_memories(self, contact: Contact, taken: Iterable[Taken], at: int, now: int) -> dict[str, Watched]:
         """Return the segments whose answer may be another, now that memories took something that occurred at `at`."""
         found: dict[str, Watched] = {}
-        for need, forgotten in taken:
+        for need, note in taken:
             touched = self.by_need.get(need)
-            if touched is not None:
-                touched.find(contact.counters.get(need, _NONE), at, forgotten, now, found)
+            if touched is None:
+                continue
+            found.update(touched.always)
+            if touched.turning:
+                touched.find_counts(contact.counters[need], at, note, now, found)
+            if touched.sums:
+                touched.find_sums(contact.figures[need], at, note, now, found)
         return found
-
-
-_NONE: list[int] = []
 
 
 def watch(
