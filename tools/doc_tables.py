@@ -25,7 +25,7 @@ from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.core.memory import KEPT_MESSAGES
-from parcours.definitions import entries, interaction, journey, lists, message, segment, steps
+from parcours.definitions import entries, interaction, journey, lists, message, segment, steps, waits
 from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
 from parcours.definitions.packs import Pack
@@ -59,6 +59,13 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "branch-reaction": steps.ReactionBranch,
     "timeout": steps.Timeout,
     "decision": steps.Decision,
+    "split": steps.Split,
+    "branch-split": steps.SplitBranch,
+    "experiment": steps.Experiment,
+    "branch-experiment": steps.ExperimentBranch,
+    "holdout": steps.Holdout,
+    "until": waits.Until,
+    "hours": waits.Hours,
 }
 
 SCENARIOS: dict[str, type[msgspec.Struct]] = {
@@ -151,7 +158,14 @@ PARTS = {
     "Wait": "step",
     "WaitFor": "step",
     "Decision": "step",
+    "Split": "step",
+    "Experiment": "step",
     "End": "step",
+    "SplitBranch": "branch",
+    "ExperimentBranch": "branch",
+    "Holdout": "holdout",
+    "Until": "moment",
+    "Hours": "hours",
     "InteractionBranch": "branch",
     "ReactionBranch": "branch",
     "Timeout": "timeout",

@@ -26,12 +26,13 @@ from typing import NamedTuple
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
-from parcours.definitions.common import Condition
+from parcours.definitions.common import Condition, names_of
 from parcours.definitions.entries import InteractionEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import Source, load
 from parcours.definitions.message import CHANNELS
-from parcours.definitions.steps import Decision, InteractionBranch, Send, Step, Wait, WaitFor
+from parcours.definitions.steps import Decision, Experiment, InteractionBranch, Send, Split, Step, Wait, WaitFor
+from parcours.definitions.waits import Until
 from parcours.definitions.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +54,8 @@ STYLES = {
     "wait": Style("#bf8700", "#fff8c5"),
     "wait for": Style("#bf8700", "#fff8c5"),
     "decision": Style("#8250df", "#fbefff"),
+    "split": Style("#8250df", "#fbefff"),
+    "experiment": Style("#8250df", "#fbefff"),
     "end": Style("#6e7781", "#eaeef2"),
 }
 PILL = Style("#8c959f", "#f6f8fa")
@@ -181,7 +184,7 @@ class Graph:
                     channel = CHANNELS[self.workspace.messages[message].channel].title
                     lines.append(f"{channel}: {message}")
             case Wait():
-                lines = [step.duration]
+                lines = wrap(length_of(step.duration, step.until))
             case WaitFor() if step.timeout is None:
                 lines = [f"at most until the run is {journey.max_duration} old"]
             case Decision():
@@ -202,18 +205,28 @@ class Graph:
             case WaitFor():
                 for branch in step.events:
                     if isinstance(branch, InteractionBranch):
-                        name, lines = (
-                            self.interaction(branch.interaction),
-                            self.filter(branch.interaction, branch.where),
-                        )
+                        name = " or ".join(map(self.interaction, names_of(branch.interaction)))
+                        lines = [line for one in names_of(branch.interaction) for line in self.filter(one, None)]
+                        lines += wrap(text_of(branch.where)) if branch.where is not None else []
                     else:
                         name, lines = f"{branch.message or 'any message'} {branch.reaction}", []
                     self.arrow(card, branch.next or step.next, name, lines)
                 if step.timeout is not None:
-                    self.arrow(card, step.timeout.next or step.next, f"after {step.timeout.after}")
+                    label = length_of(step.timeout.after, step.timeout.until)
+                    self.arrow(card, step.timeout.next or step.next, label if step.timeout.until else f"after {label}")
             case Decision():
                 self.arrow(card, step.then, "yes")
                 self.arrow(card, step.otherwise, "no")
+            case Split():
+                for choice in step.branches:
+                    self.arrow(card, choice.next, choice.name, wrap(text_of(choice.condition)))
+                self.arrow(card, step.otherwise, "else")
+            case Experiment():
+                ways = [(one.name, one.weight, one.next) for one in step.branches]
+                ways += [("holdout", step.holdout.weight, step.holdout.next)] if step.holdout is not None else []
+                total = math.fsum(weight for _, weight, _ in ways)
+                for name, weight, to in ways:
+                    self.arrow(card, to, f"{name} ({100 * weight / total:.3g} %)")
             case _:
                 pass
 
@@ -242,6 +255,21 @@ def text_of(condition: Condition) -> str:
     """Return a condition as one line of text."""
     node, _ = parse_condition(condition)
     return describe(node).replace("interaction.", "") if node is not None else ""
+
+
+def length_of(length: str | None, until: Until | None) -> str:
+    """Return how long is waited as one line of text."""
+    if until is None:
+        return length or ""
+    words = ["until"]
+    offsets = ((until.before, "before"), (until.after, "after"))
+    words += [f"{offset} {side}" for offset, side in offsets if offset is not None]
+    words += [named for named in (until.date, until.contact, until.interaction) if named is not None]
+    words += [" or ".join(until.weekdays)] if until.weekdays is not None else []
+    words += [until.time] if until.time is not None else []
+    if until.hours is not None:
+        words.append(f"{until.hours.start}–{until.hours.end} ({', '.join(until.hours.days)})")
+    return " ".join([*words, until.zone]).strip()
 
 
 def wrap(text: str) -> list[str]:

@@ -78,7 +78,7 @@ def test_everything_is_reported_at_once():
     assert "after_end" in found["/re_entry"].hint
     assert found["/steps/one/nxt"].hint == "did you mean 'next'?"
     assert "letters" in found["/steps/two words"].hint
-    assert found["/steps/three"].message == "missing key 'for'"
+    assert found["/steps/three"].message == "missing key 'for' or 'until'"
     assert "24h" in found["/steps/three"].hint
     assert found["/steps/three/next"].message == "expected text, found the number 3"
     assert "'opened'" in found["/steps/five/events/0/reaction"].hint

@@ -11,15 +11,26 @@ from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import asks_since_entry, trigger_attributes, walk
 from parcours.conditions.parse import parse_condition
+from parcours.conditions.samples import PLACES
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import compile_condition
 from parcours.core import ids
-from parcours.core.compiled import CompiledBranch, CompiledJourney, CompiledStep, Question, Tally
+from parcours.core.compiled import Choice, CompiledBranch, CompiledJourney, CompiledStep, Question, Share, Tally
+from parcours.core.waits import moment
 from parcours.definitions.common import Condition, names_of
 from parcours.definitions.entries import AfterPause, InteractionEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.segment import CONTROL, SegmentDefinition
-from parcours.definitions.steps import Decision, InteractionBranch, ReactionBranch, Step, Wait, WaitFor
+from parcours.definitions.steps import (
+    Decision,
+    Experiment,
+    InteractionBranch,
+    ReactionBranch,
+    Split,
+    Step,
+    Wait,
+    WaitFor,
+)
 from parcours.errors import InvalidDefinitionError
 
 DEFAULT_MAX_AGE = parse_duration("6h")
@@ -47,8 +58,10 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
     most = definition.max_entries
     facts: set[str] = set()
     for step in steps.values():
-        if step.question is not None:
-            facts |= trigger_attributes(step.question.node)
+        for asked in _asked_of_run(step):
+            facts |= trigger_attributes(asked.node)
+        if step.until is not None and step.until.interaction:
+            facts.add(step.until.interaction)
     return CompiledJourney(
         name=definition.name,
         version=version,
@@ -84,13 +97,36 @@ def _tally(journey: str, entry: InteractionEntry) -> Tally:
 def _compile_step(step: Step, segments: Mapping[str, ast.Node]) -> CompiledStep:
     match step:
         case Wait():
-            return CompiledStep(step, parse_duration(step.duration))
+            duration = parse_duration(step.duration) if step.duration is not None else 0
+            return CompiledStep(step, duration, until=moment(step.until) if step.until is not None else None)
         case Decision():
             return CompiledStep(step, question=question(step.condition, segments))
         case WaitFor():
             return _compile_wait_for(step, segments)
+        case Split():
+            choices = (Choice(one.name, question(one.condition, segments), one.next) for one in step.branches)
+            return CompiledStep(step, choices=tuple(choices))
+        case Experiment():
+            return CompiledStep(step, shares=_shares(step))
         case _:
             return CompiledStep(step)
+
+
+HOLDOUT = "holdout"
+"""What the trace calls the way of those who get no variant of an experiment."""
+
+
+def _shares(step: Experiment) -> tuple[Share, ...]:
+    """Return the ways out of an experiment, each with its part of all places of a draw."""
+    ways = [(one.name, one.weight, one.next) for one in step.branches]
+    if step.holdout is not None:
+        ways.append((HOLDOUT, step.holdout.weight, step.holdout.next))
+    total = sum(weight for _, weight, _ in ways)
+    shares, so_far = [], 0.0
+    for name, weight, follows in ways:
+        so_far += weight
+        shares.append(Share(name, round(PLACES * so_far / total), follows))
+    return tuple(shares)
 
 
 def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> CompiledStep:
@@ -99,10 +135,10 @@ def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> Compil
     for branch in step.events:
         follows = branch.next if branch.next is not None else step.next
         if isinstance(branch, InteractionBranch):
-            name = match_name(branch.interaction)
             where = question(branch.where, segments) if branch.where is not None else None
-            compiled = CompiledBranch(name, name, follows, where=where, key=branch.key)
-            interactions[name] = (*interactions.get(name, ()), compiled)
+            for name in dict.fromkeys(map(match_name, names_of(branch.interaction))):
+                compiled = CompiledBranch(name, name, follows, where=where, key=branch.key)
+                interactions[name] = (*interactions.get(name, ()), compiled)
         elif isinstance(branch, ReactionBranch):
             label = f"{branch.reaction} {branch.message}" if branch.message else branch.reaction
             compiled = CompiledBranch(branch.reaction, label, follows, message=branch.message)
@@ -110,19 +146,25 @@ def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> Compil
     timeout = step.timeout
     return CompiledStep(
         step,
-        parse_duration(timeout.after) if timeout is not None else 0,
+        parse_duration(timeout.after) if timeout is not None and timeout.after is not None else 0,
         interactions,
         reactions,
         timeout.next if timeout is not None and timeout.next is not None else step.next,
+        until=moment(timeout.until) if timeout is not None and timeout.until is not None else None,
     )
+
+
+def _asked_of_run(step: CompiledStep) -> list[Question]:
+    """Return the conditions that a step asks of the run itself, rather than of what arrives."""
+    found = [choice.question for choice in step.choices]
+    return [step.question, *found] if step.question is not None else found
 
 
 def questions_of(compiled: CompiledJourney) -> list[Question]:
     """Return every condition of a journey."""
     found = [question for question in (compiled.where, compiled.segment) if question is not None]
     for step in compiled.steps.values():
-        if step.question is not None:
-            found.append(step.question)
+        found.extend(_asked_of_run(step))
         for branches in step.interactions.values():
             found.extend(branch.where for branch in branches if branch.where is not None)
     return found

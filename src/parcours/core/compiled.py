@@ -8,6 +8,7 @@ from parcours.conditions import ast
 from parcours.conditions.to_python import Test
 from parcours.core.checks import Checks
 from parcours.core.memory import Memory
+from parcours.core.waits import Moment
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import MOST_RUNS, JourneyDefinition
 from parcours.definitions.message import MessageDefinition
@@ -45,6 +46,23 @@ class CompiledBranch(msgspec.Struct, frozen=True):
     message: str | None = None
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """One way out of a split."""
+
+    name: str
+    question: Question
+    next: str | None
+
+
+class Share(msgspec.Struct, frozen=True):
+    """One way out of an experiment."""
+
+    name: str
+    upto: int
+    """The first place of the draw (`conditions.samples.PLACES`) that is no longer its own."""
+    next: str | None
+
+
 class CompiledStep(msgspec.Struct, frozen=True):
     """A step with its durations in milliseconds and its conditions compiled."""
 
@@ -55,6 +73,12 @@ class CompiledStep(msgspec.Struct, frozen=True):
     reactions: dict[str, tuple[CompiledBranch, ...]] = msgspec.field(default_factory=dict)
     after_timeout: str | None = None
     question: Question | None = None
+    until: Moment | None = None
+    """When a wait, or the timeout of a wait for events, is over."""
+    choices: tuple[Choice, ...] = ()
+    """Of a split: its branches, in order."""
+    shares: tuple[Share, ...] = ()
+    """Of an experiment: its variants, in order."""
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -2,14 +2,17 @@
 
 The rules this file keeps:
 
-| step      | on arrival                                            | later                                              |
-|-----------|-------------------------------------------------------|----------------------------------------------------|
-| send      | each message: permitted → SENT, else SUPPRESSED;      |                                                    |
-|           | none sent → `suppressed` if drawn, else `next`        |                                                    |
-| wait      | parks with a timer                                    | timer → `next`                                     |
-| wait_for  | parks, with a timer if it has a timeout               | first matching event → its branch; timer → timeout |
-| decision  | condition true → `then`, else → `else`                |                                                    |
-| end       | the token ends                                        |                                                    |
+| step       | on arrival                                            | later                                              |
+|------------|-------------------------------------------------------|----------------------------------------------------|
+| send       | each message: permitted → SENT, else SUPPRESSED;      |                                                    |
+|            | none sent → `suppressed` if drawn, else `next`        |                                                    |
+| wait       | parks with a timer; `until` what is over → `next`     | timer → `next`                                     |
+| wait_for   | parks, with a timer if it has a timeout; one `until`  | first matching event → its branch; timer → timeout |
+|            | what is over → timeout                                |                                                    |
+| decision   | condition true → `then`, else → `else`                |                                                    |
+| split      | first branch whose condition is true, else → `else`   |                                                    |
+| experiment | the branch that the contact drew                      |                                                    |
+| end        | the token ends                                        |                                                    |
 
 A token that is led nowhere ends; a run whose last token ended has ended, and so has one whose time is up. A token that
 leaves a step takes the step's timer with it; a run that ends takes all of its timers. A message's id is derived from
@@ -21,13 +24,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parcours.core import ids
+from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
 from parcours.core.effects import Message, What
 from parcours.core.memory import remember_message
 from parcours.core.permission import address, refusal
-from parcours.core.walk import PARK, Outcome, Walk, ask_in_run, set_timer
-from parcours.definitions.steps import Decision, End, Send, Step, Wait, WaitFor
+from parcours.core.waiting import wait, wait_for
+from parcours.core.walk import Outcome, Walk
+from parcours.definitions.steps import Decision, End, Experiment, Send, Split, Step, Wait, WaitFor
 
 
 def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
@@ -69,35 +74,17 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     return step.suppressed if not sent and step.suppressed is not None else step.next
 
 
-def _wait(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
-    set_timer(walk.contact, walk.run, token.id, walk.now + compiled.duration)
-    return PARK
-
-
-def _wait_for(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
-    if compiled.duration:
-        set_timer(walk.contact, walk.run, token.id, walk.now + compiled.duration)
-    return PARK
-
-
-def _decision(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
-    step, question = compiled.definition, compiled.question
-    assert isinstance(step, Decision)  # noqa: S101 (the table below pairs types and functions)
-    assert question is not None  # noqa: S101 (compiled with every decision)
-    answer = ask_in_run(question, walk.contact, walk.run.facts, walk.run, walk.now)
-    walk.note(What.BRANCHED, token.step, "then" if answer else "else", {"if": question.text})
-    return step.then if answer else step.otherwise
-
-
 def _end(_walk: Walk, _token: Token, _compiled: CompiledStep) -> Outcome:
     return None
 
 
 STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
     Send: _send,
-    Wait: _wait,
-    WaitFor: _wait_for,
-    Decision: _decision,
+    Wait: wait,
+    WaitFor: wait_for,
+    Decision: decide,
+    Split: split,
+    Experiment: draw,
     End: _end,
 }
 """What each type of step does when a token arrives."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -40,6 +40,11 @@ Interactions = Annotated[
 ]
 """One kind of interaction, or several."""
 
+_ZONE = "an IANA time zone, such as Europe/Berlin"
+
+Zone = Annotated[str, msgspec.Meta(description=_ZONE, extra={"written": _ZONE})]
+"""A time zone; empty where none is meant."""
+
 CONDITION_REF = "#/$defs/Condition"
 """Where a JSON Schema keeps the schema of a condition; the mark by which a field is known to hold one."""
 
@@ -71,3 +76,6 @@ class Archivable(Definition, frozen=True, kw_only=True):
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A piece of a definition."""
+
+    exactly_one: ClassVar[tuple[str, ...]] = ()
+    """Keys of which exactly one is there."""

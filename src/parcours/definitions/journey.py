@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Archivable, Duration, Name
+from parcours.definitions.common import Archivable, Duration, Name, Zone
 from parcours.definitions.entries import AfterPause, Entry, MostEntries
 from parcours.definitions.steps import Step, StepName
 
@@ -36,5 +36,8 @@ class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
     max_duration: Annotated[
         Duration, msgspec.Meta(description="A run ends at the latest this long after it began.")
     ] = "90d"
+    zone: Annotated[
+        Zone, msgspec.Meta(description="The time zone of contacts of whom none is known, else the workspace's.")
+    ] = ""
     start: Annotated[StepName, msgspec.Meta(description="The first step.")]
     steps: Annotated[dict[StepName, Step], msgspec.Meta(min_length=1, description="The steps, by name.")]

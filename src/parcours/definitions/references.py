@@ -6,8 +6,7 @@ reported at once. Errors keep a workspace from being published, warnings do not.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -18,13 +17,16 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
 from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import CHANNELS, MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
-from parcours.definitions.steps import InteractionBranch, ReactionBranch, Send, Wait, WaitFor, following
+from parcours.definitions.steps import Experiment, InteractionBranch, ReactionBranch, Send, Split, Wait, WaitFor
 from parcours.definitions.validate import conditions_in
+from parcours.definitions.waits import Until, problems_of_until
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
+from parcours.definitions.zones import zone_hint, zone_of
 from parcours.errors import Problem, did_you_mean
 
 LARGEST_SEGMENT = 10_000
@@ -250,6 +252,7 @@ class _Checker:
             )
 
     def settings(self, settings: words.WorkspaceDefinition) -> None:
+        self.zone(settings.zone, "/zone")
         for field, own, usual in (
             ("channel", settings.channels, words.CHANNELS),
             ("source_type", settings.source_types, words.SOURCE_TYPES),
@@ -293,21 +296,26 @@ class _Checker:
                 self.segment(journey.entry.segment, "/entry/segment")
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
         longest = self.duration(journey.max_duration, "/max_duration")
+        self.zone(journey.zone, "/zone")
         for name, step in journey.steps.items():
             pointer = f"/steps/{escape(name)}"
             match step:
                 case Send():
                     self.send(step, pointer)
                 case Wait():
-                    self.within(step.duration, longest, f"{pointer}/for")
+                    self.span(step.duration, step.until, journey, longest, pointer, "for")
                 case WaitFor():
                     if step.timeout is not None:
-                        self.within(step.timeout.after, longest, f"{pointer}/timeout/after")
+                        timeout = step.timeout
+                        self.span(timeout.after, timeout.until, journey, longest, f"{pointer}/timeout", "after")
                     for index, branch in enumerate(step.events):
                         self.branch(branch, journey, sent, f"{pointer}/events/{index}")
+                case Split() | Experiment():
+                    self.branches(step, pointer)
                 case _:
                     pass
-        self.graph(journey)
+        for flaw in flaws_of_graph(journey):
+            self.findings.append(Finding(key=self.key, problem=flaw.problem, warning=flaw.warning))
 
     def several(self, names: str | list[str], pointer: str) -> None:
         """Look at one kind of interaction, or at each of several."""
@@ -344,7 +352,7 @@ class _Checker:
     ) -> None:
         match branch:
             case InteractionBranch():
-                self.interaction(branch.interaction, f"{pointer}/interaction")
+                self.several(branch.interaction, f"{pointer}/interaction")
                 if branch.key and not (isinstance(journey.entry, InteractionEntry) and journey.entry.key):
                     hint = "give the entry a 'key', or leave this one out"
                     self.error("no_key", "runs of this journey have no key to compare with", f"{pointer}/key", hint)
@@ -363,6 +371,52 @@ class _Checker:
             self.error("invalid_value", str(error), pointer)
             return None
 
+    def zone(self, name: str, pointer: str) -> None:
+        if name and zone_of(name) is None:
+            self.error("unknown_zone", f"there is no time zone {shown(name)}", pointer, zone_hint(name))
+
+    def span(
+        self,
+        length: str | None,
+        until: Until | None,
+        journey: JourneyDefinition,
+        longest: int | None,
+        pointer: str,
+        field: str,
+    ) -> None:
+        """Require that a length of time, or a moment, fits."""
+        if length is not None:
+            self.within(length, longest, f"{pointer}/{field}")
+        if until is None:
+            return
+        place = f"{pointer}/until"
+        self.zone(until.zone, f"{place}/zone")
+        for problem in problems_of_until(until, place):
+            self.error(problem.code, problem.message, problem.pointer, problem.hint)
+        if until.interaction is not None and not isinstance(journey.entry, InteractionEntry):
+            hint = "use an attribute of the contact"
+            self.error("no_interaction", "no interaction starts this journey", f"{place}/interaction", hint)
+
+    def branches(self, step: Split | Experiment, pointer: str) -> None:
+        reserved = "else" if isinstance(step, Split) else "holdout"
+        seen = {reserved}
+        for index, name in enumerate([branch.name for branch in step.branches]):
+            if name in seen:
+                message = f"there is another way out called {shown(name)}"
+                self.error("name_taken", message, f"{pointer}/branches/{index}/name", "call it something else")
+            seen.add(name)
+        if isinstance(step, Split):
+            return
+        weights = [(branch.weight, f"/branches/{index}/weight") for index, branch in enumerate(step.branches)]
+        if step.holdout is not None:
+            weights.append((step.holdout.weight, "/holdout/weight"))
+        if not any(weight for weight, _ in weights):
+            self.error("no_weight", "all weights are 0, so there is no way to go", pointer, "give one of them a weight")
+            return
+        for weight, place in weights:
+            if not weight:
+                self.warn("no_weight", "with a weight of 0 nobody goes this way", pointer + place)
+
     def within(self, text: str, longest: int | None, pointer: str) -> None:
         length = self.duration(text, pointer)
         if length is not None and longest is not None and length > longest:
@@ -371,34 +425,6 @@ class _Checker:
                 f"{text} is longer than a run of this journey may last",
                 pointer,
                 "shorten it, or raise the journey's 'max_duration'",
-            )
-
-    def graph(self, journey: JourneyDefinition) -> None:
-        steps = journey.steps
-        arrows: dict[str, list[str]] = {}
-        for name, step in steps.items():
-            pointer = f"/steps/{escape(name)}"
-            arrows[name] = []
-            for place, target in following(step):
-                if target in steps:
-                    arrows[name].append(target)
-                else:
-                    hint = did_you_mean(target, steps)
-                    self.error("unknown_step", f"there is no step {shown(target)}", pointer + place, hint)
-        if journey.start in steps:
-            for name in _unreached(arrows, journey.start):
-                hint = "lead an arrow to it, or delete it"
-                self.error("unreachable_step", f"nothing leads to the step {name!r}", f"/steps/{escape(name)}", hint)
-        else:
-            hint = did_you_mean(journey.start, steps)
-            self.error("unknown_step", f"there is no step {shown(journey.start)}", "/start", hint)
-        at_once = {name: to for name, to in arrows.items() if not isinstance(steps[name], Wait | WaitFor)}
-        for cycle in cycles(at_once):
-            self.error(
-                "endless_cycle",
-                f"these steps lead to each other for ever, without a wait: {_as_path(cycle)}",
-                f"/steps/{escape(cycle[0])}",
-                "put a wait between them",
             )
 
     # --- segments among themselves ------------------------------------------------------------------------------------
@@ -412,12 +438,12 @@ class _Checker:
             nodes = list(_with_depth(node)) if node is not None else []
             names[name] = [base_of(part.name) for part, _ in nodes if isinstance(part, ast.InSegment)]
             own[name] = len(nodes), max((depth for _, depth in nodes), default=0)
-        order, _ = _peel(names)
+        order, _ = peel(names)
         for cycle in cycles(names):
             self.key = ("segment", cycle[0])
             self.error(
                 "segment_cycle",
-                f"these segments refer to each other in a circle: {_as_path(cycle)}",
+                f"these segments refer to each other in a circle: {as_path(cycle)}",
                 "/condition",
                 "let one of them ask for what it means itself",
             )
@@ -435,59 +461,6 @@ class _Checker:
                     f"{LARGEST_SEGMENT:,} and {DEEPEST_SEGMENT} are the most",
                     "/condition",
                 )
-
-
-def cycles(graph: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Return circles of a graph (names that each leads to), enough of them that no circle is left without one."""
-    _, rest = _peel(graph)
-    found = []
-    while rest:
-        # Everything that is left leads on to something that is left, so a walk must come round.
-        path = [next(iter(rest))]
-        seen = {path[0]: 0}
-        while (ahead := rest[path[-1]][0]) not in seen:
-            seen[ahead] = len(path)
-            path.append(ahead)
-        circle = path[seen[ahead] :]
-        found.append(circle)
-        _, rest = _peel({name: to for name, to in rest.items() if name not in circle})
-    return found
-
-
-def _peel(graph: Mapping[str, Sequence[str]]) -> tuple[list[str], dict[str, list[str]]]:
-    """Return names from which no circle is reached, each after all it leads to; and the graph of the others."""
-    ahead = {name: {other for other in to if other in graph} for name, to in graph.items()}
-    behind: dict[str, list[str]] = {name: [] for name in graph}
-    for name, to in ahead.items():
-        for other in to:
-            behind[other].append(name)
-    ready = deque(name for name, to in ahead.items() if not to)
-    order = []
-    while ready:
-        name = ready.popleft()
-        order.append(name)
-        for other in behind[name]:
-            ahead[other].discard(name)
-            if not ahead[other]:
-                ready.append(other)
-    done = set(order)
-    rest = {name: [o for o in to if o in graph and o not in done] for name, to in graph.items() if name not in done}
-    return order, rest
-
-
-def _unreached(arrows: Mapping[str, Sequence[str]], start: str) -> list[str]:
-    reached = {start}
-    todo = [start]
-    while todo:
-        for name in arrows[todo.pop()]:
-            if name not in reached:
-                reached.add(name)
-                todo.append(name)
-    return [name for name in arrows if name not in reached]
-
-
-def _as_path(cycle: Sequence[str]) -> str:
-    return " → ".join([*cycle, cycle[0]])
 
 
 def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct) -> bool:

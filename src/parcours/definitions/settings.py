@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Definition, Name
+from parcours.definitions.common import Definition, Name, Zone
 from parcours.definitions.interaction import AttributeDefinition
 
 CHANNELS: dict[str, str] = {
@@ -77,6 +77,9 @@ class WorkspaceDefinition(Definition, frozen=True, kw_only=True, tag="workspace"
         bool,
         msgspec.Meta(description="Refuse interactions that nobody defined, instead of learning them."),
     ] = False
+    zone: Annotated[
+        Zone, msgspec.Meta(description="The time zone of contacts of whom none is known; UTC when there is none.")
+    ] = ""
     channels: Annotated[
         dict[Name, str], msgspec.Meta(description="Channels beside the usual ones, with the titles shown.")
     ] = msgspec.field(default_factory=dict)

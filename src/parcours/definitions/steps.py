@@ -6,11 +6,12 @@ A step names the steps that follow it; a token whose step names none has ended.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from parcours.definitions.common import Condition, Duration, Name, Part
+from parcours.definitions.common import Condition, Duration, Interactions, Name, Part
+from parcours.definitions.waits import Until
 
 _STEP_NAME = "1 to 64 of letters, digits, - and _, beginning with a letter or digit"
 StepName = Annotated[
@@ -30,20 +31,21 @@ class Send(Part, frozen=True, kw_only=True, tag="send"):
 
 
 class Wait(Part, frozen=True, kw_only=True, tag="wait"):
-    """Wait for a length of elapsed time."""
+    """Wait for a length of elapsed time, or until a moment; one that is over goes on at once."""
 
-    duration: Annotated[Duration, msgspec.Meta(description="How long, in elapsed time: 24h, 7d, 1d12h.")] = (
-        msgspec.field(name="for")
+    exactly_one: ClassVar[tuple[str, ...]] = ("for", "until")
+
+    duration: Annotated[Duration | None, msgspec.Meta(description="How long, in elapsed time: 24h, 7d, 1d12h.")] = (
+        msgspec.field(name="for", default=None)
     )
+    until: Annotated[Until | None, msgspec.Meta(description="Until when, in the contact's time zone.")] = None
     next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
 
 
 class InteractionBranch(Part, frozen=True, kw_only=True, tag="interaction"):
     """Taken when a matching interaction arrives while the token waits."""
 
-    interaction: Annotated[
-        str, msgspec.Meta(description="The name of the interaction; matches without regard to case.")
-    ]
+    interaction: Interactions
     where: Annotated[Condition | None, msgspec.Meta(description="What must also be true.")] = None
     key: Annotated[
         str,
@@ -75,7 +77,10 @@ Branch = InteractionBranch | ReactionBranch
 class Timeout(Part, frozen=True, kw_only=True):
     """What ends a wait for events when none of them came; without `next` the token goes on at the step's `next`."""
 
-    after: Annotated[Duration, msgspec.Meta(description="How long to wait at most, in elapsed time.")]
+    exactly_one: ClassVar[tuple[str, ...]] = ("after", "until")
+
+    after: Annotated[Duration | None, msgspec.Meta(description="How long to wait at most, in elapsed time.")] = None
+    until: Annotated[Until | None, msgspec.Meta(description="Until when to wait at most.")] = None
     next: Annotated[
         StepName | None, msgspec.Meta(description="The step that follows; else the `next` of the wait.")
     ] = None
@@ -102,11 +107,53 @@ class Decision(Part, frozen=True, kw_only=True, tag="decision"):
     )
 
 
+class SplitBranch(Part, frozen=True, kw_only=True):
+    """One way out of a split."""
+
+    name: Annotated[StepName, msgspec.Meta(description="What reports call it.")]
+    condition: Annotated[Condition, msgspec.Meta(description="What is asked.")] = msgspec.field(name="if")
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Split(Part, frozen=True, kw_only=True, tag="split"):
+    """Go the way of the first branch whose condition is true."""
+
+    branches: Annotated[list[SplitBranch], msgspec.Meta(min_length=1, description="They are asked in this order.")]
+    otherwise: Annotated[StepName | None, msgspec.Meta(description="The step that follows when none is true.")] = (
+        msgspec.field(name="else", default=None)
+    )
+
+
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1_000_000, description="Its share of the sum of all weights.")]
+
+
+class ExperimentBranch(Part, frozen=True, kw_only=True):
+    """One variant of an experiment."""
+
+    name: Annotated[StepName, msgspec.Meta(description="What reports call it.")]
+    weight: Weight = 1
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Holdout(Part, frozen=True, kw_only=True):
+    """Those with whom the others are compared."""
+
+    weight: Weight = 1
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Experiment(Part, frozen=True, kw_only=True, tag="experiment"):
+    """Draw one of several variants, by weight; a contact draws the same at this step each time."""
+
+    branches: Annotated[list[ExperimentBranch], msgspec.Meta(min_length=1, description="The variants.")]
+    holdout: Annotated[Holdout | None, msgspec.Meta(description="Those who get none of them.")] = None
+
+
 class End(Part, frozen=True, kw_only=True, tag="end"):
     """The token ends here."""
 
 
-Step = Send | Wait | WaitFor | Decision | End
+Step = Send | Wait | WaitFor | Decision | Split | Experiment | End
 
 
 def following(step: Step) -> Iterator[tuple[str, str]]:
@@ -124,6 +171,13 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
             arrows.append(("/next", step.next))
         case Decision():
             arrows = [("/then", step.then), ("/else", step.otherwise)]
+        case Split():
+            arrows = [(f"/branches/{index}/next", branch.next) for index, branch in enumerate(step.branches)]
+            arrows.append(("/else", step.otherwise))
+        case Experiment():
+            arrows = [(f"/branches/{index}/next", branch.next) for index, branch in enumerate(step.branches)]
+            if step.holdout is not None:
+                arrows.append(("/holdout/next", step.holdout.next))
         case End():
             pass
     yield from ((pointer, name) for pointer, name in arrows if name is not None)

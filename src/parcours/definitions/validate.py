@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -214,8 +214,20 @@ class _Walker:
             elif key not in known and expected.forbid_unknown_fields:
                 hint = did_you_mean(str(key), [*missing, *known]) or f"known keys are {', '.join(_sorted(known))}"
                 self.refuse("unknown_key", f"unknown key {shown(key)}", below, hint)
+        self.one_of(value, [fields[name] for name in getattr(expected.cls, "exactly_one", ())], pointer)
         for name in missing:
             self.refuse("missing_key", f"missing key {name!r}", pointer, _describe(fields[name].type))
+
+    def one_of(self, value: Mapping[Any, Any], fields: Sequence[inspect.Field], pointer: str) -> None:
+        """Require that exactly one of some fields is there, where there are any."""
+        keys = [field.encode_name for field in fields]
+        found = [key for key in keys if value.get(key) is not None]
+        if keys and not found:
+            hint = "; or ".join(map(_describe, [field.type for field in fields]))
+            self.refuse("missing_key", f"missing key {' or '.join(map(repr, keys))}", pointer, hint)
+        for key in found[1:]:
+            message = f"has {' and '.join(map(repr, found))}; of these there is one"
+            self.refuse("too_many_keys", message, f"{pointer}/{escape(key)}", "leave one of them out")
 
     def tag(self, value: Mapping[Any, Any], field: str, tags: Collection[Any], pointer: str) -> bool:
         """Return whether the key that says which struct this is is there and known."""

@@ -40,6 +40,8 @@ CITIES = ("Atlanta", "Boston")
 ORDERS = ("a", "b")
 WAITS = ("6h", "12h", "1d", "36h")
 DURATIONS = ("2d", "3d", "5d")
+ZONES = ("Asia/Tokyo", "America/New_York")
+DATES = ("2026-03-03", "2026-03-04T09:00:00Z", "once")
 PAUSES = ("1s", "1h", "6h", "12h", "1d", "2d")
 REACTIONS = ("delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
 
@@ -142,8 +144,36 @@ def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[s
 
 # --- definitions ------------------------------------------------------------------------------------------------------
 
-_KINDS = ("send", "send", "wait", "wait_for", "wait_for", "decision", "end")
-_ARROWS = {"send": ("next", "suppressed"), "wait": ("next",), "decision": ("then", "else"), "end": ()}
+_KINDS = ("send", "send", "wait", "pause", "wait_for", "wait_for", "decision", "split", "experiment", "end")
+_ARROWS = {
+    "send": ("next", "suppressed"),
+    "wait": ("next",),
+    "pause": ("next",),
+    "decision": ("then", "else"),
+    "split": ("else",),
+    "experiment": (),
+    "end": (),
+}
+_SEVERAL = {"wait_for": "events", "split": "branches", "experiment": "branches"}
+"""Types of step that have any number of ways out, with what these are called."""
+
+_later = st.one_of(
+    st.fixed_dictionaries(
+        {"time": st.sampled_from(["09:00", "21:00"])},
+        optional={"weekdays": st.sampled_from([["tue"], ["mon", "wed"]]), "zone": st.sampled_from(ZONES)},
+    ),
+    st.sampled_from([["tue"], ["wed", "sun"]]).map(lambda days: {"weekdays": days}),
+)
+"""Moments that are never over."""
+_dates: st.SearchStrategy[Data] = st.sampled_from(
+    [
+        {},
+        {"before": "6h"},
+        {"before": "1d", "weekdays": ["wed"]},
+        {"after": "1d", "hours": {"from": "10:00", "to": "16:00", "days": ["tue", "wed", "thu"]}},
+    ]
+)
+_hours = st.sampled_from(["08:00", "12:00"]).map(lambda start: {"hours": {"from": start, "to": "18:00"}})
 
 
 @st.composite
@@ -168,12 +198,16 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
 
     plans: dict[str, Data] = {}
     for index, kind in enumerate(kinds):
+        arrows: Data = {}
+        if kind in _SEVERAL:
+            arrows[_SEVERAL[kind]] = [target(index) for _ in range(draw(st.integers(1, 3)))]
         if kind == "wait_for":
-            branches = draw(st.integers(1, 3))
-            arrows: Data = {"next": target(index), "events": [target(index) for _ in range(branches)]}
+            arrows["next"] = target(index)
             arrows["timeout"] = target(index) if draw(st.integers(0, 3)) else False
+        elif kind == "experiment":
+            arrows["holdout"] = target(index) if draw(st.booleans()) else False
         else:
-            arrows = {arrow: target(index) for arrow in _ARROWS[kind]}
+            arrows |= {arrow: target(index) for arrow in _ARROWS[kind]}
         plans[names[index]] = {"type": kind, "arrows": arrows}
     reached = _reached(plans, names[0])
     sends = {name: draw(_some_messages) for name in reached if plans[name]["type"] == "send"}
@@ -188,6 +222,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
         "re_entry": draw(st.sampled_from(["never", "after_end", "always", {"after": "1d"}])),
         **draw(_limits),
         "max_duration": draw(st.sampled_from(DURATIONS)),
+        "zone": draw(st.sampled_from(["", "", *ZONES])),
         "start": names[0],
         "steps": steps,
     }
@@ -236,7 +271,7 @@ def _reached(plans: dict[str, Data], start: str) -> list[str]:
     reached = [start]
     for name in reached:
         arrows = plans[name]["arrows"]
-        targets = [*arrows.get("events", ()), *(arrows[key] for key in arrows if key != "events")]
+        targets = [one for to in arrows.values() for one in (to if isinstance(to, list) else [to])]
         reached += [name for name in dict.fromkeys(targets) if name and name not in reached]
     return reached
 
@@ -249,9 +284,17 @@ def _step(
         case "send":
             return {"type": "send", "messages": messages, **arrows}
         case "wait":
-            return {"type": "wait", "for": draw(st.sampled_from(WAITS)), **arrows}
+            return {"type": "wait", **draw(_length("for")), **arrows}
+        case "pause":
+            return {"type": "wait", "until": draw(_moment(entry)), **arrows}
         case "decision":
             return {"type": "decision", "if": draw(conditional), **arrows}
+        case "split":
+            return {"type": "split", "branches": _choices(draw, plan, conditional), **arrows}
+        case "experiment":
+            to = plan["arrows"]["holdout"]
+            held: Data = {} if to is False else {"holdout": {"next": to} if to else {}}
+            return {"type": "experiment", "branches": _variants(draw, plan), **held}
         case "end":
             return {"type": "end"}
     arrows.pop("timeout", None)
@@ -261,8 +304,34 @@ def _step(
         step["events"].append(branch | {"next": to} if to else branch)
     to = plan["arrows"]["timeout"]
     if to is not False:
-        step["timeout"] = {"after": draw(st.sampled_from(WAITS))} | ({"next": to} if to else {})
+        step["timeout"] = draw(_length("after")) | ({"next": to} if to else {})
     return step
+
+
+def _length(name: str) -> st.SearchStrategy[Data]:
+    """Return how long to wait: a length of time of this name, or a moment that is never over."""
+    lengths = st.sampled_from(WAITS).map(lambda length: {name: length})
+    return lengths | lengths | _later.map(lambda moment: {"until": moment})
+
+
+@st.composite
+def _moment(draw: st.DrawFn, entry: Data) -> Data:
+    """Return a moment that may be over: a date, or hours that may be open."""
+    anchors: list[Data] = [{"date": "2026-03-04"}, {"contact": "birthday"}]
+    if entry["type"] == "interaction":
+        anchors.append({"interaction": "due"})
+    return draw(_hours | st.builds(lambda anchor, more: anchor | more, st.sampled_from(anchors), _dates))
+
+
+def _choices(draw: st.DrawFn, plan: Data, conditional: st.SearchStrategy[Data]) -> list[Data]:
+    ways = enumerate(plan["arrows"]["branches"])
+    return [{"name": f"way{index}", "if": draw(conditional)} | ({"next": to} if to else {}) for index, to in ways]
+
+
+def _variants(draw: st.DrawFn, plan: Data) -> list[Data]:
+    ways = enumerate(plan["arrows"]["branches"])
+    weights = st.sampled_from([1, 1, 3, 0.5])
+    return [{"name": f"way{index}", "weight": draw(weights)} | ({"next": to} if to else {}) for index, to in ways]
 
 
 @st.composite
@@ -274,7 +343,8 @@ def _branch(draw: st.DrawFn, sent: list[str], *, keyed: bool) -> Data:
         if draw(st.booleans()):
             branch["message"] = draw(st.sampled_from(sent))
         return branch
-    branch = {"type": "interaction", "interaction": draw(st.sampled_from(INTERACTIONS))}
+    name = st.sampled_from(INTERACTIONS)
+    branch = {"type": "interaction", "interaction": draw(name | name | _some_interactions)}
     if draw(st.integers(0, 2)) == 0:
         branch["where"] = draw(conditions(trigger=True, run=True))
     if keyed and draw(st.booleans()):
@@ -418,7 +488,12 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 _attributes = st.fixed_dictionaries(
-    {}, optional={"total": st.integers(0, 4) | st.just(1.5), "order": st.sampled_from([*ORDERS, 1, None])}
+    {},
+    optional={
+        "total": st.integers(0, 4) | st.just(1.5),
+        "order": st.sampled_from([*ORDERS, 1, None]),
+        "due": st.sampled_from(DATES),
+    },
 )
 _known: st.SearchStrategy[Identities] = st.sampled_from(PEOPLE).map(lambda name: (("user_id", name),))
 _anonymous: st.SearchStrategy[Identities] = st.sampled_from(DEVICES).map(lambda device: (("anonymous_id", device),))
@@ -439,6 +514,8 @@ def _learned(draw: st.DrawFn) -> Learned:
             optional={
                 "city": st.sampled_from([*CITIES, None]),
                 "age": st.integers(0, 4),
+                "timezone": st.sampled_from([*ZONES, "Nowhere"]),
+                "birthday": st.sampled_from(DATES),
                 "email": st.sampled_from(["a@parcours.dev", "nonsense", None]),
                 "push_token": st.sampled_from(["token", None]),
                 "other": st.just({"nested": ["é", 1.5, None]}),

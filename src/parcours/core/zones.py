@@ -1,0 +1,26 @@
+"""In which time zone a contact lives."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from parcours.core.compiled import CompiledJourney
+from parcours.core.contact import Contact
+from parcours.core.plan import Plan
+from parcours.definitions.zones import zone_of
+
+TIMEZONE = "timezone"
+"""The contact's attribute that holds the name of a time zone."""
+
+_UTC = ZoneInfo("UTC")
+
+
+def zone_for(plan: Plan, contact: Contact, journey: CompiledJourney | None = None) -> ZoneInfo:
+    """Return the time zone that is meant: the contact's own, else the journey's, else the workspace's, else UTC."""
+    own = contact.attributes.get(TIMEZONE)
+    found = zone_of(own) if isinstance(own, str) else None
+    if found is None and journey is not None and journey.definition.zone:
+        found = zone_of(journey.definition.zone)
+    if found is None and plan.workspace.settings.zone:
+        found = zone_of(plan.workspace.settings.zone)
+    return found or _UTC

@@ -1,0 +1,133 @@
+"""What is wrong with steps and the graph they form: each mistake with its place, what is right without a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from parcours.definitions.load import load_data
+
+END = {"type": "end"}
+
+
+def look(steps: dict[str, Any], **more: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """The codes of errors and of warnings, by their place in the journey."""
+    journey = {
+        "kind": "journey",
+        "name": "j",
+        "entry": {"type": "interaction", "interaction": "Go"},
+        "start": next(iter(steps)),
+        "steps": steps,
+        **more,
+    }
+    known = [{"kind": "interaction", "name": name} for name in ("Go", "Paid")]
+    _, errors, warnings = load_data([*known, {"kind": "list", "name": "vip"}, journey])
+    start = "/definitions/3"
+
+    def places(found: list[Any]) -> dict[str, str]:
+        return {problem.pointer.removeprefix(start): problem.code for problem in found}
+
+    return places(errors), places(warnings)
+
+
+@pytest.mark.parametrize(
+    "until, place, code",
+    [
+        ({}, "", "invalid_value"),
+        ({"before": "1d"}, "/before", "invalid_value"),
+        ({"time": "9:00"}, "/time", "invalid_value"),
+        ({"time": "24:00"}, "/time", "invalid_value"),
+        ({"weekdays": []}, "/weekdays", "too_short"),
+        ({"weekdays": ["monday"]}, "/weekdays/0", "unknown_value"),
+        ({"date": "24.12.2026"}, "/date", "invalid_value"),
+        ({"date": "2026-12-24T09:00:00"}, "/date", "invalid_value"),
+        ({"date": "2026-12-24T09:00:00Z", "time": "09:00"}, "/time", "invalid_value"),
+        ({"date": "2026-12-24", "contact": "birthday"}, "", "invalid_value"),
+        ({"contact": "birthday", "before": "1d", "after": "1d"}, "", "invalid_value"),
+        ({"time": "09:00", "zone": "Europe/Berlino"}, "/zone", "unknown_zone"),
+        ({"hours": {"from": "18:00", "to": "09:00"}}, "/hours/to", "invalid_value"),
+        ({"hours": {"from": "09:00", "to": "18:00"}, "weekdays": ["mon"]}, "/weekdays", "invalid_value"),
+    ],
+)
+def test_a_moment_that_is_none(until: dict[str, Any], place: str, code: str):
+    errors, _ = look({"pause": {"type": "wait", "until": until, "next": "end"}, "end": END})
+    assert errors.get(f"/steps/pause/until{place}") == code
+    timeout = {"until": until, "next": "end"}
+    events = [{"type": "interaction", "interaction": "Paid"}]
+    errors, _ = look({"pause": {"type": "wait_for", "events": events, "timeout": timeout}, "end": END})
+    assert errors.get(f"/steps/pause/timeout/until{place}") == code
+
+
+def test_a_moment_of_an_interaction_where_none_starts_the_journey():
+    segment = {"kind": "segment", "name": "s", "condition": {"contact": "a", "is": 1}}
+    steps = {"pause": {"type": "wait", "until": {"interaction": "due"}, "next": "end"}, "end": END}
+    journey = {"kind": "journey", "name": "j", "start": "pause", "steps": steps}
+    _, errors, _ = load_data([segment, journey | {"entry": {"type": "segment", "segment": "s"}}])
+    assert [problem.code for problem in errors] == ["no_interaction"]
+
+
+def test_a_wait_has_one_length():
+    errors, _ = look({"pause": {"type": "wait", "for": "1d", "until": {"time": "09:00"}, "next": "end"}, "end": END})
+    assert errors == {"/steps/pause/until": "too_many_keys"}
+    errors, _ = look({"pause": {"type": "wait", "next": "end"}, "end": END})
+    assert errors == {"/steps/pause": "missing_key"}
+
+
+def test_zones_of_journeys_and_workspaces():
+    errors, _ = look({"end": END}, zone="Mars/Olympus")
+    assert errors == {"/zone": "unknown_zone"}
+    _, found, _ = load_data([{"kind": "workspace", "zone": "europe/berlin"}])
+    assert [(problem.code, problem.hint) for problem in found] == [("unknown_zone", "did you mean 'Europe/Berlin'?")]
+
+
+def variant(name: str, weight: float = 1) -> dict[str, Any]:
+    return {"name": name, "weight": weight, "next": "end"}
+
+
+def test_weights_of_nothing():
+    one = {"test": {"type": "experiment", "branches": [variant("a"), variant("b", 0)]}, "end": END}
+    assert look(one) == ({}, {"/steps/test/branches/1/weight": "no_weight"})
+    none = {"test": {"type": "experiment", "branches": [variant("a", 0)], "holdout": {"weight": 0}}, "end": END}
+    assert look(none) == ({"/steps/test": "no_weight"}, {})
+
+
+def test_names_of_ways_out_are_taken_once():
+    twice = {"test": {"type": "experiment", "branches": [variant("a"), variant("a"), variant("holdout")]}, "end": END}
+    taken = "name_taken"
+    assert look(twice)[0] == {"/steps/test/branches/1/name": taken, "/steps/test/branches/2/name": taken}
+    way = {"name": "else", "if": {"contact": "a", "is": 1}, "next": "end"}
+    assert look({"which": {"type": "split", "branches": [way]}, "end": END})[0] == {
+        "/steps/which/branches/0/name": taken
+    }
+
+
+def test_arrows_of_every_step_are_followed():
+    way = {"name": "a", "if": {"contact": "a", "is": 1}, "next": "x"}
+    errors, _ = look({"which": {"type": "split", "branches": [way], "else": "y"}})
+    unknown = "unknown_step"
+    assert errors == {"/steps/which/branches/0/next": unknown, "/steps/which/else": unknown}
+    errors, _ = look(
+        {"test": {"type": "experiment", "branches": [{"name": "a", "next": "x"}], "holdout": {"next": "y"}}}
+    )
+    assert errors == {"/steps/test/branches/0/next": unknown, "/steps/test/holdout/next": unknown}
+
+
+@pytest.mark.parametrize(
+    "until, ends",
+    [
+        ({"time": "09:00"}, True),
+        ({"weekdays": ["mon"]}, True),
+        ({"contact": "birthday"}, False),
+        ({"hours": {"from": "09:00", "to": "18:00"}}, False),
+    ],
+)
+def test_a_circle_needs_a_wait_that_is_never_over_at_once(until: dict[str, Any], ends: bool):
+    ask = {"type": "decision", "if": {"contact": "a", "is": 1}, "then": "pause"}
+    errors, _ = look({"pause": {"type": "wait", "until": until, "next": "ask"}, "ask": ask})
+    assert set(errors.values()) == (set() if ends else {"endless_cycle"})
+
+
+def test_dead_ends():
+    _, warnings = look({"pause": {"type": "wait", "for": "1d"}})
+    assert warnings == {"/steps/pause": "dead_end"}
