@@ -123,6 +123,39 @@ def test_one_error(definition, pointer, value, place, words):
         (BASKET, "/steps/listen/events/0/interaction", "x", "/steps/listen/events/0/interaction", "learned"),
         ("segment regulars", "/condition/did", "x", "/condition/did", "learned"),
         (BASKET, "/steps/vip/if", {"consent": "emial"}, "/steps/vip/if/consent", "mean 'email'"),
+        (
+            "interaction Order Completed",
+            "/counts_when",
+            {"interaction": "totl", "is": 1},
+            "/counts_when/interaction",
+            "mean 'total'",
+        ),
+        (
+            "segment regulars",
+            "/condition",
+            {"did": "Order Completed", "sum": {"of": "totals", "at_least": 1}},
+            "/condition/sum/of",
+            "mean 'total'",
+        ),
+        (
+            "segment regulars",
+            "/condition",
+            {"did": "order completed", "where": {"any": [{"interaction": "citty", "is": "x"}]}},
+            "/condition/where/any/0/interaction",
+            "mean 'city'",
+        ),
+        (
+            "segment regulars",
+            "/condition",
+            {
+                "sequence": [
+                    {"did": "Checkout Started"},
+                    {"did": "Order Completed", "where": {"not": {"interaction": "cty", "is": "x"}}},
+                ]
+            },
+            "/condition/sequence/1/where/not/interaction",
+            "mean 'city'",
+        ),
     ],
 )
 def test_one_warning(definition, pointer, value, place, words):

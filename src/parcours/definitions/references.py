@@ -6,8 +6,8 @@ reported at once. Errors keep a workspace from being published, warnings do not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,7 +18,7 @@ from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condi
 from parcours.definitions import settings as words
 from parcours.definitions.entries import InteractionEntry, SegmentEntry
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
-from parcours.definitions.interaction import InteractionDefinition
+from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import CHANNELS, MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
@@ -77,6 +77,15 @@ def uses(workspace: Workspace) -> list[Use]:
     for definition in workspace.all():
         checker.look_at(definition)
     return checker.uses
+
+
+class Declares(Protocol):
+    """What declares attributes: a kind of interaction, the settings for contacts."""
+
+    @property
+    def attributes(self) -> Mapping[str, AttributeDefinition]:
+        """The declared attributes, by name."""
+        ...
 
 
 class _Checker:
@@ -178,11 +187,17 @@ class _Checker:
                 pass
         for place in conditions_in(definition):
             trigger = _sees_an_interaction(definition, place.owner)
-            self.condition(place.condition, place.pointer, trigger=trigger, run=_sees_a_run(definition, place.owner))
+            at_hand = _interactions_at_hand(definition, place.owner) if trigger else ()
+            self.condition(
+                place.condition, place.pointer, at_hand, trigger=trigger, run=_sees_a_run(definition, place.owner)
+            )
             if isinstance(definition, InteractionDefinition):
                 self.counts_when(place.condition, place.pointer)
 
-    def condition(self, data: Mapping[str, Any], pointer: str, *, trigger: bool, run: bool) -> None:
+    def condition(
+        self, data: Mapping[str, Any], pointer: str, at_hand: Collection[str], *, trigger: bool, run: bool
+    ) -> None:
+        """Look at a condition; `at_hand` names the interaction whose attributes it may look at."""
         node, problems = parse_condition(data, pointer)
         for problem in problems:
             self.error(problem.code, problem.message, problem.pointer, problem.hint)
@@ -202,6 +217,10 @@ class _Checker:
                         f"{place}/interaction",
                         "ask for an attribute of the contact, or for its history with 'did'",
                     )
+                case ast.Attribute(subject=ast.Subject.TRIGGER):
+                    self.attribute(leaf.name, at_hand, f"{place}/interaction")
+                case ast.Attribute():
+                    self.attribute_of(leaf.name, [self.workspace.settings.contacts], "contacts", f"{place}/contact")
                 case ast.History() | ast.Sequence() | ast.MessageHistory():
                     self.past(written, leaf, place, run=run)
 
@@ -231,10 +250,37 @@ class _Checker:
                         "unknown_channel", f"there is no channel {shown(leaf.channel)}", f"{pointer}/channel", hint
                     )
             case ast.Sequence():
-                for index, step in enumerate(written["sequence"]):
+                for index, (step, read) in enumerate(zip(written["sequence"], leaf.steps, strict=True)):
                     self.interactions(step, f"{pointer}/sequence/{index}")
+                    self.where(step, read.interactions, read.where, f"{pointer}/sequence/{index}")
             case ast.History():
                 self.interactions(written, pointer)
+                self.where(written, leaf.interactions, leaf.where, pointer)
+                if leaf.attribute:
+                    self.attribute(leaf.attribute, leaf.interactions, f"{pointer}/{leaf.measure.value}/of")
+
+    def where(
+        self, written: Mapping[str, Any], interactions: Collection[str], where: ast.Node | None, pointer: str
+    ) -> None:
+        """Look at the attributes that a condition about past interactions compares."""
+        for place, _, leaf in _leaves(written["where"], where, f"{pointer}/where") if where is not None else ():
+            if isinstance(leaf, ast.Attribute):
+                self.attribute(leaf.name, interactions, f"{place}/interaction")
+
+    def attribute(self, name: str, interactions: Collection[str], pointer: str) -> None:
+        """Warn of an attribute of an interaction that is likely a mistake."""
+        known = self.workspace.interactions
+        declared = [known[folded] for folded in map(match_name, interactions) if folded in known]
+        if declared and len(declared) == len(interactions):
+            self.attribute_of(name, declared, " and ".join(repr(one.name) for one in declared), pointer)
+
+    def attribute_of(self, name: str, declare: Sequence[Declares], label: str, pointer: str) -> None:
+        """Warn of an attribute that is not declared where one much like it is."""
+        names = {attribute for one in declare for attribute in one.attributes}
+        hint = self.guess(name, names) if names and name not in names else ""
+        if hint:
+            verb = "declare" if len(declare) > 1 or label == "contacts" else "declares"
+            self.warn("unknown_attribute", f"{label} {verb} no attribute {shown(name)}", pointer, hint)
 
     def interactions(self, written: Mapping[str, Any], pointer: str) -> None:
         for head in ("did", "did_not"):
@@ -473,6 +519,20 @@ def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct) -> bo
             return filters or isinstance(definition.entry, InteractionEntry)
         case _:
             return False
+
+
+def _interactions_at_hand(definition: AnyDefinition, owner: msgspec.Struct) -> tuple[str, ...]:
+    """Return the names of interactions whose attributes a condition may look at, as far as it is known."""
+    if isinstance(definition, InteractionDefinition):
+        return (definition.name,)
+    if isinstance(owner, InteractionEntry | InteractionBranch):
+        return _several(owner.interaction)
+    entry = getattr(definition, "entry", None)
+    return _several(entry.interaction) if isinstance(entry, InteractionEntry) else ()
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _sees_a_run(definition: AnyDefinition, owner: msgspec.Struct) -> bool:
