@@ -290,3 +290,25 @@ def test_who_entered_and_left_since(api: Service):
     assert "not watched" in got(api.api("GET", "/v1/segments/buyers/changes?since=2020-01-01"), 400)["detail"]
     assert "is no time" in got(api.api("GET", "/v1/segments/live_locals/changes?since=x"), 400)["detail"]
     got(api.api("GET", "/v1/segments/none/changes?since=2020-01-01"), 404)
+
+
+def test_the_schema_of_conditions_has_titles(people: Service):
+    schema = got(people.api("GET", "/v1/schema"))
+    titles = [one["title"] for one in schema["$defs"]["Condition"]["anyOf"]]
+    assert {"Did", "Random sample", "One after the other"} <= set(titles)
+
+
+def test_a_condition_is_looked_at(people: Service):
+    def check(condition: Any) -> Any:
+        return got(people.api("POST", "/v1/conditions/check", {"condition": condition}))
+
+    whole = check({"all": [{"segment": "buyers"}, {"did": "Order Completed", "times": 3, "within": "90d"}]})
+    assert whole["text"] == 'in segment buyers and did "order completed" exactly 3 times in 90d'
+    assert (whole["errors"], whole["countable"]) == ([], True)
+    assert [one["code"] for one in whole["warnings"]] == ["unknown_interaction"]
+    wrong = check({"any": [{"segment": "buyer"}, {"contact": "age", "at_leas": 3}, {"sample": "a"}]})
+    assert wrong["text"] is None
+    assert [one["pointer"] for one in wrong["errors"]] == ["/condition/any/1/at_leas", "/condition/any/2"]
+    assert "did you mean 'at_least'" in wrong["errors"][0]["hint"]
+    [unknown] = check({"segment": "buyer"})["errors"]
+    assert (unknown["pointer"], "mean 'buyers'" in unknown["hint"]) == ("/condition/segment", True)

@@ -7,6 +7,7 @@ from litestar import Controller
 from parcours.web.api.analytics import AnalyticsApi
 from parcours.web.api.backtests import BacktestsApi
 from parcours.web.api.catalogues import CataloguesApi
+from parcours.web.api.conditions import ConditionsApi
 from parcours.web.api.contacts import ContactsApi
 from parcours.web.api.definitions import DefinitionsApi, WordsApi
 from parcours.web.api.dump import DumpApi
@@ -21,6 +22,7 @@ from parcours.web.api.segments import SegmentsApi
 CONTROLLERS: list[type[Controller]] = [
     DefinitionsApi,
     WordsApi,
+    ConditionsApi,
     PacksApi,
     ReportApi,
     ContactsApi,
