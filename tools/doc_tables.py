@@ -25,7 +25,7 @@ from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.core.memory import KEPT_MESSAGES
-from parcours.definitions import entries, interaction, journey, lists, message, segment, steps, waits
+from parcours.definitions import entries, goals, interaction, journey, lists, message, segment, steps, waits
 from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
 from parcours.definitions.packs import Pack
@@ -51,6 +51,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "journey": journey.JourneyDefinition,
     "entry-interaction": entries.InteractionEntry,
     "entry-segment": entries.SegmentEntry,
+    "exit": goals.Exit,
+    "goal": goals.Goal,
     "max-entries": entries.MostEntries,
     "send": steps.Send,
     "wait": steps.Wait,
@@ -152,6 +154,8 @@ TYPES = {
 PARTS = {
     "InteractionEntry": "entry",
     "SegmentEntry": "entry",
+    "Exit": "exit",
+    "Goal": "goal",
     "AfterPause": "`{after: duration}`",
     "MostEntries": "limit of entries",
     "Send": "step",

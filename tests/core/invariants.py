@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from parcours.core.contact import Contact
+from parcours.core.contact import Contact, Run
 from parcours.core.effects import Message, What
-from parcours.core.inputs import Erase, Erased
+from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Update
 from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
 from parcours.core.tally import MOST_KEYS
+from parcours.core.walk import CLOCK, ask_in_run
 from parcours.definitions.steps import Wait, WaitFor
 from parcours.ports import Statistic
 from parcours.testing.snapshot import Snapshot
@@ -40,6 +41,10 @@ def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> Non
 def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
     for timer in contact.timers:
         if not timer.journey:
+            continue
+        if timer.token == CLOCK:
+            kept = {**contact.runs.get(timer.journey, {}), **contact.over.get(timer.journey, {})}
+            assert timer.run in kept
             continue
         run = contact.runs[timer.journey][timer.run]
         assert timer.token == 0 or any(token.id == timer.token for token in run.tokens)
@@ -104,7 +109,18 @@ def what_entries_count_is_bounded_and_sorted(contact: Contact, plan: Plan) -> No
             assert keys.keys() == {""}
 
 
+def a_run_that_is_kept_after_its_end_has_a_goal_to_reach(contact: Contact, plan: Plan) -> None:
+    for name, runs in contact.over.items():
+        assert runs, "a journey without runs is not kept"
+        for run in runs.values():
+            assert not run.tokens
+            assert run.id not in contact.runs.get(name, {})
+            goals = plan.journeys[name][run.version].definition.goals
+            assert any(goal.within and not run.reached.get(goal.name) for goal in goals)
+
+
 OF_A_CONTACT = (
+    a_run_that_is_kept_after_its_end_has_a_goal_to_reach,
     no_more_runs_than_a_journey_allows,
     what_entries_count_is_bounded_and_sorted,
     a_run_has_at_least_one_token,
@@ -135,6 +151,37 @@ def entries_are_as_often_as_allowed(found: Snapshot, plan: Plan) -> None:
             most, within = versions[1].most_entries, versions[1].entries_within
             for at in times:
                 assert sum(within is None or at - within < other <= at for other in times if other <= at) <= most
+
+
+def no_run_stays_whose_exit_is_met_nor_a_goal_that_is_true(found: Snapshot, plan: Plan) -> None:
+    """As of what happened to the contact last. History triggers nothing, so who has any is left out."""
+    history = {
+        record.contact
+        for record in found.records
+        if isinstance(item := record.input(), Interaction | Update | Absorb) and item.backfill
+    }
+    for id_, contact in found.contacts.items():
+        if id_ in history or contact.revision != plan.revision:
+            continue
+        for runs in (contact.runs, contact.over):
+            for run in [run for of_journey in runs.values() for run in of_journey.values()]:
+                _no_aim_is_met(contact, run, plan)
+
+
+def _no_aim_is_met(contact: Contact, run: Run, plan: Plan) -> None:
+    now, aims = contact.time, plan.journeys[run.journey][run.version].aims
+    for aim in (*aims.exits, *aims.goals) if aims is not None else ():
+        met = aim.question is not None and ask_in_run(aim.question, contact, run.facts, run, now)
+        if not aim.name:
+            assert not met or not run.tokens, "an exit that is met ends the run"
+        elif (aim.within and now < run.started_at + aim.within) or (run.tokens and not aim.within):
+            assert not met or aim.name in run.reached, "a goal that is true is reached"
+
+
+def goals_are_reached_once_and_after_the_entry(found: Snapshot, _plan: Plan) -> None:
+    for entries in found.traces.values():
+        reached = [(entry.run, entry.reason) for _, entry in entries if entry.what == What.GOAL]
+        assert len(set(reached)) == len(reached)
 
 
 def message_ids_are_unique(found: Snapshot) -> None:
@@ -270,7 +317,12 @@ def check_invariants(found: Snapshot, plan: Plan) -> None:
             rule(contact, plan)
     for whole in OF_A_STORE:
         whole(found)
-    entries_are_as_often_as_allowed(found, plan)
+    for of_both in (
+        entries_are_as_often_as_allowed,
+        no_run_stays_whose_exit_is_met_nor_a_goal_that_is_true,
+        goals_are_reached_once_and_after_the_entry,
+    ):
+        of_both(found, plan)
 
 
 def all_messages(found: Snapshot) -> list[Message]:

@@ -102,6 +102,14 @@ steps = st.one_of(
     st.fixed_dictionaries({"type": st.just("decision"), "if": conditions}, optional={"then": maybe, "else": maybe}),
     st.just({"type": "end"}),
 )
+aims = st.fixed_dictionaries(
+    {"interaction": texts | st.lists(texts, min_size=1, max_size=2)},
+    optional={"where": conditions | st.none(), "key": texts},
+) | st.fixed_dictionaries({"if": conditions})
+goals = st.tuples(
+    aims,
+    st.fixed_dictionaries({"name": names}, optional={"within": durations | st.none(), "ends": st.booleans()}),
+).map(lambda parts: parts[0] | parts[1])
 journeys = st.fixed_dictionaries(
     {
         "kind": st.just("journey"),
@@ -116,6 +124,8 @@ journeys = st.fixed_dictionaries(
         "re_entry": st.sampled_from(["never", "after_end", "always"]) | st.fixed_dictionaries({"after": durations}),
         "max_entries": st.none()
         | st.fixed_dictionaries({"times": st.integers(1, 1000)}, optional={"within": durations | st.none()}),
+        "exit": st.lists(aims, max_size=2),
+        "goals": st.lists(goals, max_size=2),
         "max_runs": st.integers(1, 100),
         "max_duration": durations,
     },

@@ -19,17 +19,20 @@ answer turns out to be the same and the closure is asked again.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parcours.conditions import ast
-from parcours.conditions.needs import Keeps, need_of
+from parcours.conditions.needs import Keeps, need_of, walk
 from parcours.conditions.operators import COUNTS, OPERATORS, days_to_anniversary, to_instant
 from parcours.conditions.to_python import Person, Segments, of_sum
 
 Change = Callable[[Person, int], int | None]
 """A person and now, to the next instant after now at which the answer may be another, or None for never."""
+
+Turns = Callable[[Person, Mapping[str, Any], int], int | None]
+"""The same of a condition that may also look at the interaction at hand."""
 
 DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +63,30 @@ def compile_change(node: ast.Node, segments: Segments | None = None) -> Change |
             return _first_of([compile_change(part, known) for part in node.parts])
         case _:
             return None
+
+
+def compile_turns(node: ast.Node) -> Turns | None:
+    """Return what tells when the answer may change by itself, also by dates of the interaction at hand.
+
+    The segments that the tree names stand as their conditions.
+    """
+    of_person = compile_change(node)
+    of_facts = [
+        (leaf.name, of_value)
+        for leaf in walk(node)
+        if isinstance(leaf, ast.Attribute) and leaf.subject is ast.Subject.TRIGGER
+        if (of_value := _of_value(leaf.operator, leaf.value)) is not None
+    ]
+    if not of_facts:
+        return None if of_person is None else lambda person, _facts, now: of_person(person, now)
+
+    def turns(person: Person, facts: Mapping[str, Any], now: int) -> int | None:
+        found = [of_value(facts.get(name), now) for name, of_value in of_facts]
+        if of_person is not None:
+            found.append(of_person(person, now))
+        return _earliest(found, now)
+
+    return turns
 
 
 def _first_of(parts: Iterable[Change | None]) -> Change | None:
@@ -157,7 +184,7 @@ def _count(leaf: ast.History) -> Change | None:
     within = leaf.window.within
     if within is None:
         return None
-    key, limit, compare = need_of(leaf).id, leaf.value, COUNTS[leaf.operator]
+    key, limit, compare, since = need_of(leaf).id, leaf.value, COUNTS[leaf.operator], leaf.window.since
     assert isinstance(limit, int)  # noqa: S101 (the parser reads nothing else)
 
     def change(person: Person, now: int) -> int | None:
@@ -166,6 +193,9 @@ def _count(leaf: ast.History) -> Change | None:
             return None
         first = bisect_right(times, now - within)
         count = len(times) - first
+        if since:
+            # Fewer than these count, so any that leaves may be the one.
+            return times[first] + within if count else None
         # The first number below the count at which the answer is another one: it only falls.
         at = next((limit + over for over in (1, 0, -1) if crosses(count, limit + over)), None)
         return times[first + count - at - 1] + within if at is not None else None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from parcours.conditions import ast
+from parcours.conditions.changes import compile_turns
 from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import asks_since_entry, trigger_attributes, walk
@@ -15,10 +16,21 @@ from parcours.conditions.samples import PLACES
 from parcours.conditions.text import describe
 from parcours.conditions.to_python import compile_condition
 from parcours.core import ids
-from parcours.core.compiled import Choice, CompiledBranch, CompiledJourney, CompiledStep, Question, Share, Tally
+from parcours.core.compiled import (
+    Aims,
+    Choice,
+    CompiledAim,
+    CompiledBranch,
+    CompiledJourney,
+    CompiledStep,
+    Question,
+    Share,
+    Tally,
+)
 from parcours.core.waits import moment
 from parcours.definitions.common import Condition, names_of
 from parcours.definitions.entries import AfterPause, InteractionEntry, SegmentEntry
+from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.segment import CONTROL, SegmentDefinition
 from parcours.definitions.steps import (
@@ -56,12 +68,16 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         node = ast.InSegment(entry.segment)
         segment = Question(compile_condition(node, segments), with_segments(node, segments), describe(node))
     most = definition.max_entries
+    aims = _compile_aims(definition, segments)
     facts: set[str] = set()
     for step in steps.values():
         for asked in _asked_of_run(step):
             facts |= trigger_attributes(asked.node)
         if step.until is not None and step.until.interaction:
             facts.add(step.until.interaction)
+    for aim in (*aims.exits, *aims.goals):
+        if aim.question is not None:
+            facts |= trigger_attributes(aim.question.node)
     return CompiledJourney(
         name=definition.name,
         version=version,
@@ -81,6 +97,7 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         parallel=definition.re_entry == "always",
         names=names,
         tally=tally,
+        aims=aims if aims.exits or aims.goals else None,
         pause=parse_duration(definition.re_entry.after) if isinstance(definition.re_entry, AfterPause) else 0,
         most_runs=definition.max_runs,
         most_entries=most.times if most is not None else 0,
@@ -92,6 +109,30 @@ def _tally(journey: str, entry: InteractionEntry) -> Tally:
     within = parse_duration(entry.within) if entry.within is not None else None
     counted = msgspec.json.encode([sorted(names_of(entry.interaction)), entry.where, entry.key, entry.with_history])
     return Tally(ids.derive("tally", journey, counted.decode()), entry.times, within, entry.with_history)
+
+
+def _compile_aims(definition: JourneyDefinition, segments: Mapping[str, ast.Node]) -> Aims:
+    exits = tuple(_compile_aim(aim, segments) for aim in definition.exits)
+    goals = tuple(_compile_aim(aim, segments) for aim in definition.goals)
+    return Aims(exits, goals, any(aim.change is not None for aim in (*exits, *goals)))
+
+
+def _compile_aim(aim: Exit | Goal, segments: Mapping[str, ast.Node]) -> CompiledAim:
+    asked = question(aim.condition, segments) if aim.condition is not None else None
+    names = names_of(aim.interaction) if aim.interaction is not None else ()
+    label = asked.text if asked is not None else " or ".join(names)
+    goal = aim if isinstance(aim, Goal) else None
+    return CompiledAim(
+        goal.name if goal is not None else "",
+        label,
+        names,
+        question(aim.where, segments) if aim.where is not None else None,
+        aim.key,
+        asked,
+        compile_turns(asked.node) if asked is not None else None,
+        parse_duration(goal.within) if goal is not None and goal.within is not None else 0,
+        goal is not None and goal.ends,
+    )
 
 
 def _compile_step(step: Step, segments: Mapping[str, ast.Node]) -> CompiledStep:
@@ -163,6 +204,8 @@ def _asked_of_run(step: CompiledStep) -> list[Question]:
 def questions_of(compiled: CompiledJourney) -> list[Question]:
     """Return every condition of a journey."""
     found = [question for question in (compiled.where, compiled.segment) if question is not None]
+    for aim in (*compiled.aims.exits, *compiled.aims.goals) if compiled.aims is not None else ():
+        found += [asked for asked in (aim.where, aim.question) if asked is not None]
     for step in compiled.steps.values():
         found.extend(_asked_of_run(step))
         for branches in step.interactions.values():

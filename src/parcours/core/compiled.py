@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from parcours.conditions import ast
+from parcours.conditions.changes import Turns
 from parcours.conditions.to_python import Test
 from parcours.core.checks import Checks
 from parcours.core.memory import Memory
@@ -92,6 +93,34 @@ class Tally(msgspec.Struct, frozen=True):
     """Whether what came before the journey went live counts."""
 
 
+class CompiledAim(msgspec.Struct, frozen=True):
+    """An exit or a goal: an interaction, or a condition."""
+
+    name: str
+    """Of a goal."""
+    label: str
+    """What the trace calls it."""
+    names: tuple[str, ...] = ()
+    """Folded names of the interactions, any of which will do."""
+    where: Question | None = None
+    key: str = ""
+    question: Question | None = None
+    """The condition, in place of the above."""
+    change: Turns | None = None
+    within: int = 0
+    """How long after the start of the run a goal can be reached, 0 for as long as the run is under way."""
+    ends: bool = False
+
+
+class Aims(msgspec.Struct, frozen=True):
+    """The exits and goals of a journey."""
+
+    exits: tuple[CompiledAim, ...]
+    goals: tuple[CompiledAim, ...]
+    clocked: bool
+    """Whether time alone may turn one of their conditions."""
+
+
 class CompiledJourney(msgspec.Struct, frozen=True):
     """One version of a journey."""
 
@@ -129,6 +158,7 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     most_entries: int = 0
     """How often a contact may enter within `entries_within` (None for ever), 0 for as often as it likes."""
     entries_within: int | None = None
+    aims: Aims | None = None
 
 
 class CompiledMessage(msgspec.Struct, frozen=True):
@@ -151,5 +181,7 @@ class Route(msgspec.Struct):
     """Journeys in which some step of some version waits for it."""
     entries: list[CompiledJourney] = msgspec.field(default_factory=list)
     """Newest versions that it can start, oldest journey first."""
+    aims: dict[str, None] = msgspec.field(default_factory=dict)
+    """Journeys of which some version has an exit or a goal that it can touch."""
     tallies: list[CompiledJourney] = msgspec.field(default_factory=list)
     """Newest versions, also drafts, that count it with its history."""

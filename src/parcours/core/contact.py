@@ -36,6 +36,8 @@ class Run(msgspec.Struct, array_like=True):
     """How often the run has come to each step that sends."""
     messages: dict[str, list[str]] = msgspec.field(default_factory=dict)
     """Message definition to the ids of what this run sent from it, where the journey waits for reactions."""
+    reached: dict[str, int] = msgspec.field(default_factory=dict)
+    """Goal to when it was reached; 0 for one that was true when the run started, and has not been false since."""
 
 
 def under_way(runs: dict[str, Run], key: str) -> bool:
@@ -57,7 +59,7 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     journey: str
     run: str
     token: int
-    """The token that waits; 0 stands for the whole run, whose time is up."""
+    """The token that waits; 0 stands for the whole run, whose time is up, `walk.CLOCK` for its exits and goals."""
 
 
 class Membership(msgspec.Struct, array_like=True, gc=False):
@@ -126,6 +128,8 @@ class Contact(msgspec.Struct, array_like=True):
     """Journey to the latest entries, oldest first, for journeys that limit them."""
     ended: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     """Journey, then key, to when the last run ended, for journeys that are entered again after a pause."""
+    over: dict[str, dict[str, Run]] = msgspec.field(default_factory=dict)
+    """Journey, then run id, to runs that have ended and can still reach a goal; they have no token."""
 
     @property
     def next_due(self) -> int | None:

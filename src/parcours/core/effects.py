@@ -28,6 +28,8 @@ class What:
     SENT = "sent"
     SUPPRESSED = "suppressed"
     ENDED = "ended"
+    GOAL = "goal"
+    """A goal was reached; the reason names it."""
     JOINED = "joined"
     """A watched segment was entered; the reason names it."""
     LEFT = "left"

@@ -9,9 +9,10 @@ The rules this file keeps, in the order they are applied to an input received at
 |-------|--------------------------------------------------------------------------------------------------------------|
 | 1     | every timer due at or before `t` fires first, at its own instant, by due time, then creation                 |
 | 2     | the input becomes part of the contact: attributes, consent, addresses; counters of the conditions in force   |
-| 3     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
-| 4     | journeys are entered, so that a run never sees the input that started it                                     |
-| 5     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
+| 3     | goals and exits of runs that the input can touch are looked at                                               |
+| 4     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
+| 5     | journeys are entered, so that a run never sees the input that started it                                     |
+| 6     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
 
 An interaction that its definition does not count goes no further than the trace. One that is late (older than the
 journey's `max_age`) is counted and neither moves nor starts a run. An input that concerns nothing leaves no trace but
@@ -22,18 +23,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from parcours.core.aims import come_due as come_due_for_aims
+from parcours.core.aims import look_at_aims
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
 from parcours.core.contact import Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
+from parcours.core.ending import end_run
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
 from parcours.core.keys import key_of
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import Plan
-from parcours.core.runs import end_run, enter, resume, time_is_up
+from parcours.core.runs import enter, resume, time_is_up
 from parcours.core.tally import count, count_history, enough, start_again
-from parcours.core.walk import Walk, ask_in_run
+from parcours.core.walk import CLOCK, Walk, ask_in_run
 from parcours.core.watch import Taken, Watched
 from parcours.definitions.message import ADDRESSES
 
@@ -55,21 +59,51 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             taken = _interaction(plan, contact, item, effects)
         case Update():
             _update(contact, item)
+            _aim(plan, contact, item, effects)
         case Reaction():
             _reaction(plan, contact, item, effects)
         case Enter():
             _enter(plan, contact, item, effects)
         case Absorb():
             absorb(plan, contact, item, effects)
+            _aim(plan, contact, item, effects)
         case Dissolve():
             dissolve(contact, item, effects)
         case Erase():
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
+    if effects.messages and plan.aims.by_message:
+        look_at_aims(plan, contact, plan.aims.by_message, now, effects)
     if plan.watch.segments and not isinstance(item, Erased):
         _watch(plan, contact, item, effects, taken, fresh=fresh)
     return effects
+
+
+def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb, effects: Effects) -> None:
+    """Look at the exits and goals that an input may have touched."""
+    if not contact.runs and not contact.over:
+        return
+    aims = plan.aims
+    touched: dict[str, None] = {}
+    match item:
+        case Update():
+            for name in item.attributes:
+                touched.update(aims.by_attribute.get(name, _NO_JOURNEYS))
+            for name in item.lists:
+                touched.update(aims.by_list.get(name, _NO_JOURNEYS))
+            if item.consent:
+                touched.update(aims.by_consent)
+        case Reaction():
+            touched = aims.by_consent | aims.by_message
+        case Absorb():
+            touched = dict.fromkeys([*contact.runs, *contact.over])
+    if touched:
+        silent = not isinstance(item, Reaction) and item.backfill
+        look_at_aims(plan, contact, touched, item.received_at, effects, silent=silent)
+
+
+_NO_JOURNEYS: dict[str, None] = {}
 
 
 def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, taken: list[Taken], *, fresh: bool) -> None:
@@ -123,14 +157,23 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             come_due(plan, contact, timer, effects)
             continue
         sent = len(effects.messages)
-        run = contact.runs[timer.journey][timer.run]
+        run = contact.runs.get(timer.journey, _NO_RUNS).get(timer.run) or contact.over[timer.journey][timer.run]
         walk = _walk(plan, contact, run, timer.due, effects)
+        if timer.token == CLOCK:
+            come_due_for_aims(walk)
+            continue
         if timer.token == 0:
             end_run(walk, "max_duration")
             continue
         time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
-        if len(effects.messages) > sent and plan.watch.by_message:
-            look(plan, contact, plan.watch.by_message.values(), timer.due, 0, effects, "")
+        if len(effects.messages) > sent:
+            if plan.aims.by_message:
+                look_at_aims(plan, contact, plan.aims.by_message, timer.due, effects)
+            if plan.watch.by_message:
+                look(plan, contact, plan.watch.by_message.values(), timer.due, 0, effects, "")
+
+
+_NO_RUNS: dict[str, Run] = {}
 
 
 def _walk(plan: Plan, contact: Contact, run: Run, now: int, effects: Effects) -> Walk:
@@ -170,6 +213,8 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
             taken.append((memory.need.id, note))
     if route.tallies:
         count_history(contact, route, item)
+    if route.aims and (contact.runs or contact.over):
+        look_at_aims(plan, contact, route.aims, now, effects, item, silent=item.backfill)
     if item.backfill:
         return taken
     if contact.runs:
@@ -273,6 +318,7 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
 
     if plan.remembers_messages:
         remember_reaction(contact, item.message, item.reaction, item.occurred_at)
+    _aim(plan, contact, item, effects)
 
     def fits(branch: CompiledBranch, run: Run) -> bool:
         if branch.message is not None:

@@ -20,6 +20,7 @@ from collections.abc import Set as AbstractSet
 from operator import attrgetter, itemgetter
 
 from parcours.conditions.needs import Keeps
+from parcours.core.aims import look_at_aims
 from parcours.core.contact import Contact, Membership, Sent, Timer
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
@@ -57,6 +58,9 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
             _set_timer(contact, segment.name, None)
         contact.segments[segment.name] = Membership(member, segment.since)
         _set_timer(contact, segment.name, segment.change(contact, segment.since) if segment.change else None)
+    for name, turned in plan.turned.items():
+        if turned.revision > since:
+            look_at_aims(plan, contact, (name,), turned.at, effects)
     for (name, watches), announced in plan.announced.items():
         asked = watched.get(watches)
         if asked is None or announced.revision <= since or name not in asked.entered:
@@ -136,6 +140,8 @@ def look(
                     _start(plan, contact, journeys, now, position, effects, cause)
             if segment.change is not None:
                 _set_timer(contact, segment.name, segment.change(contact, now))
+        if len(effects.messages) > sent and plan.aims.by_message:
+            look_at_aims(plan, contact, plan.aims.by_message, now, effects)
         if len(effects.messages) == sent or not plan.watch.by_message:
             return
         touched = plan.watch.by_message.values()

@@ -10,6 +10,7 @@
 | watched segments     | who was a member as either is one, until it is asked again                                     |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
 | entries              | of both, as far as a journey asks how often or how long ago somebody entered                   |
+| runs that have ended | of both, as long as they have a goal to reach                                                  |
 | what entries count   | of both together                                                                               |
 
 The other is left empty, with nothing but where it went.
@@ -101,6 +102,9 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
                 continue
             contact.runs.setdefault(journey, {})[run.id] = run
             moved.add(run.id)
+    for journey, runs in other.over.items():
+        contact.over.setdefault(journey, {}).update(runs)
+        moved.update(runs)
     _absorb_timers(contact, other, moved)
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from parcours.conditions import ast
-from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs
+from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs, walk
 from parcours.core.checks import Checks, checks_of
 from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
@@ -70,6 +70,9 @@ class Plan:
         """Need to the revision from which it is kept as it is now."""
         self.activated: dict[str, int] = {}
         """Tally of a live entry to the instant from which it counts."""
+        self.aims = AimIndex()
+        self.turned: dict[str, Announced] = {}
+        """Journeys with exits or goals whose conditions mean something else than before, for they name a segment."""
         self.watch = Watch()
         self.announced: dict[tuple[str, str], Announced] = {}
         """Journeys that those who are members of a segment already enter, with the segment."""
@@ -113,8 +116,10 @@ class Plan:
             entry = self.newest[name].definition.entry
             if isinstance(entry, SegmentEntry) and entry.existing:
                 self.announced.setdefault((name, entry.segment), Announced(revision, at, position))
+        self._revise_aims(before, revision, at, position)
         changed = (
             revision in self.needed.values()
+            or any(turned.revision == revision for turned in self.turned.values())
             or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
             or not known.watch.segments.keys() <= self.watch.segments.keys()
@@ -126,6 +131,13 @@ class Plan:
             self.revision, self.revised_at, self.revised_position = (
                 known.revision, known.revised_at, known.revised_position,
             )  # fmt: skip
+
+    def _revise_aims(self, before: Plan | None, revision: int, at: int, position: int) -> None:
+        """Say of which journeys the conditions of exits and goals mean something else than before."""
+        self.turned = dict(before.turned) if before is not None else {}
+        for name, versions in (before.journeys if before is not None else {}).items():
+            if any(_asked(self.journeys[name][version]) != _asked(known) for version, known in versions.items()):
+                self.turned[name] = Announced(revision, at, position)
 
     def _tallies(self) -> Iterator[Tally]:
         """Yield what entries count: those of live journeys, and with their history those of drafts as well."""
@@ -208,7 +220,20 @@ class Plan:
             merge_need(self.needs, need)
         self.remembers_messages = self.remembers_messages or asks_for_messages(node)
 
+    def _index_aims(self, compiled: CompiledJourney) -> None:
+        aims, name = compiled.aims, compiled.name
+        for aim in (*aims.exits, *aims.goals) if aims is not None else ():
+            for interaction in aim.names:
+                self.route(interaction).aims[name] = None
+            if aim.question is None:
+                continue
+            for need in needs(aim.question.node).values():
+                for interaction in {interaction for feed in need.feeds for interaction in feed.interactions}:
+                    self.route(interaction).aims[name] = None
+            self.aims.add(name, aim.question.node)
+
     def _index_journey(self, compiled: CompiledJourney) -> None:
+        self._index_aims(compiled)
         for asked in questions_of(compiled):
             self._index_condition(asked.node)
         for step in compiled.steps.values():
@@ -228,6 +253,38 @@ class Plan:
             for compiled in self.newest.values()
             if compiled.definition.state == "live" and compiled.segment is not None and not compiled.watches
         ]
+
+
+class AimIndex:
+    """Which journeys have exits or goals that something other than an interaction can touch."""
+
+    def __init__(self) -> None:
+        self.by_attribute: dict[str, dict[str, None]] = {}
+        self.by_list: dict[str, dict[str, None]] = {}
+        self.by_consent: dict[str, None] = {}
+        self.by_message: dict[str, None] = {}
+
+    def add(self, journey: str, node: ast.Node) -> None:
+        """Take up a condition of a journey."""
+        for leaf in walk(node):
+            match leaf:
+                case ast.Attribute(subject=ast.Subject.CONTACT):
+                    self.by_attribute.setdefault(leaf.name, {})[journey] = None
+                case ast.InList():
+                    self.by_list.setdefault(leaf.name, {})[journey] = None
+                case ast.Consent():
+                    self.by_consent[journey] = None
+                case ast.MessageHistory():
+                    self.by_message[journey] = None
+                case _:
+                    pass
+
+
+def _asked(compiled: CompiledJourney) -> list[ast.Node]:
+    """Return the conditions of exits and goals."""
+    aims = compiled.aims
+    found = (*aims.exits, *aims.goals) if aims is not None else ()
+    return [aim.question.node for aim in found if aim.question is not None]
 
 
 class _Nothing:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from parcours.core import ids
-from parcours.core.admission import note_end, note_entry, refused
+from parcours.core.admission import note_entry, refused
+from parcours.core.aims import begin, exit_met
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact, Run, Timer, Token
 from parcours.core.effects import Effects, Trace, What
+from parcours.core.ending import end_run, set_clock
 from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
@@ -61,6 +63,13 @@ def enter(
         facts,
         [token],
     )
+    if journey.aims is not None:
+        met = exit_met(contact, journey, run, now)
+        if met is not None:
+            values = {**(detail or {}), "exit": met.label}
+            effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", "exit_met", values))
+            return
+        begin(contact, journey, run, now)
     note_entry(contact, journey, key, now)
     # The run's own timer is the first to be made, and so at an equal instant the first to fire.
     contact.created += 1
@@ -72,6 +81,7 @@ def enter(
         # Only a run that stays is remembered; most that only send have ended by now.
         contact.runs.setdefault(name, {})[run.id] = run
         insort(contact.timers, limit)
+        set_clock(walk)
 
 
 def go(walk: Walk, token: Token, step: str | None) -> None:
@@ -105,18 +115,6 @@ def time_is_up(walk: Walk, token: Token) -> None:
         resume(walk, token, "waited", step.definition.next)
     else:
         resume(walk, token, "timeout", step.after_timeout)
-
-
-def end_run(walk: Walk, reason: str) -> None:
-    """End a run: nothing of it is left in the contact but that it was."""
-    run, contact = walk.run, walk.contact
-    runs = contact.runs.get(run.journey)
-    if runs is not None and runs.pop(run.id, None) is not None:
-        drop_timers(contact, run.id, None)
-        if not runs:
-            del contact.runs[run.journey]
-    note_end(contact, walk.plan.newest[run.journey], run.key, walk.now)
-    walk.note(What.ENDED, "", reason)
 
 
 def _end_token(walk: Walk, token: Token) -> None:

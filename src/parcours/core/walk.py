@@ -14,6 +14,9 @@ from parcours.core.contact import Contact, Run, Timer
 from parcours.core.effects import Effects, Trace
 from parcours.core.plan import Plan
 
+CLOCK = -1
+"""Stands in a timer for the conditions of exits and goals, in place of a token."""
+
 
 class Walk(msgspec.Struct):
     """What a step needs to know to act: whose token, where, when, and where effects go."""

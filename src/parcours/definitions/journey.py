@@ -8,10 +8,14 @@ import msgspec
 
 from parcours.definitions.common import Archivable, Duration, Name, Zone
 from parcours.definitions.entries import AfterPause, Entry, MostEntries
+from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.steps import Step, StepName
 
 MOST_RUNS = 100
 """Runs of one journey that one contact may have at the same time."""
+
+MOST_AIMS = 20
+"""Exits, and goals, of one journey."""
 
 
 class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
@@ -39,5 +43,13 @@ class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
     zone: Annotated[
         Zone, msgspec.Meta(description="The time zone of contacts of whom none is known, else the workspace's.")
     ] = ""
+    exits: Annotated[
+        list[Exit],
+        msgspec.Meta(max_length=MOST_AIMS, description="What ends a run, wherever it stands: the first that is met."),
+    ] = msgspec.field(name="exit", default_factory=list)
+    goals: Annotated[
+        list[Goal],
+        msgspec.Meta(max_length=MOST_AIMS, description="What contacts are to do or to become after they entered."),
+    ] = msgspec.field(default_factory=list)
     start: Annotated[StepName, msgspec.Meta(description="The first step.")]
     steps: Annotated[dict[StepName, Step], msgspec.Meta(min_length=1, description="The steps, by name.")]

@@ -17,6 +17,7 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
 from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
@@ -186,7 +187,7 @@ class _Checker:
             case _:
                 pass
         for place in conditions_in(definition):
-            trigger = _sees_an_interaction(definition, place.owner)
+            trigger = _sees_an_interaction(definition, place.owner, place.pointer)
             at_hand = _interactions_at_hand(definition, place.owner) if trigger else ()
             self.condition(
                 place.condition, place.pointer, at_hand, trigger=trigger, run=_sees_a_run(definition, place.owner)
@@ -340,6 +341,7 @@ class _Checker:
                 self.counted(journey.entry)
             case SegmentEntry():
                 self.segment(journey.entry.segment, "/entry/segment")
+        self.aims(journey)
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
         longest = self.duration(journey.max_duration, "/max_duration")
         self.zone(journey.zone, "/zone")
@@ -382,6 +384,36 @@ class _Checker:
                 hint = "what the contact was like then is not known; ask for it in a decision at the start"
                 self.error("invalid_condition", message, "/entry/where", hint)
 
+    def aims(self, journey: JourneyDefinition) -> None:
+        """Look at exits and goals."""
+        placed: list[tuple[str, Exit | Goal]] = [(f"/exit/{index}", aim) for index, aim in enumerate(journey.exits)]
+        placed += [(f"/goals/{index}", aim) for index, aim in enumerate(journey.goals)]
+        names: set[str] = set()
+        for pointer, aim in placed:
+            if (aim.interaction is None) == (aim.condition is None):
+                self.error("invalid_value", "it asks for an 'interaction' or for an 'if', one of them", pointer)
+            if aim.interaction is not None:
+                self.several(aim.interaction, f"{pointer}/interaction")
+            else:
+                for field, written in (("where", aim.where), ("key", aim.key)):
+                    if written:
+                        self.error(
+                            "invalid_value", f"'{field}' says nothing without 'interaction'", f"{pointer}/{field}"
+                        )
+            self.key_of_runs(aim.key, journey, f"{pointer}/key")
+            if isinstance(aim, Goal):
+                if aim.name in names:
+                    self.error("name_twice", f"there are two goals {shown(aim.name)}", f"{pointer}/name", "rename one")
+                names.add(aim.name)
+                if aim.within is not None:
+                    self.duration(aim.within, f"{pointer}/within")
+
+    def key_of_runs(self, key: str, journey: JourneyDefinition, pointer: str) -> None:
+        """Require that runs have a key, if something is to be compared with it."""
+        if key and not getattr(journey.entry, "key", ""):
+            hint = "give the entry a 'key', or leave this one out"
+            self.error("no_key", "runs of this journey have no key to compare with", pointer, hint)
+
     def send(self, step: Send, pointer: str) -> None:
         for index, name in enumerate(step.messages):
             place = f"{pointer}/messages/{index}"
@@ -399,9 +431,7 @@ class _Checker:
         match branch:
             case InteractionBranch():
                 self.several(branch.interaction, f"{pointer}/interaction")
-                if branch.key and not (isinstance(journey.entry, InteractionEntry) and journey.entry.key):
-                    hint = "give the entry a 'key', or leave this one out"
-                    self.error("no_key", "runs of this journey have no key to compare with", f"{pointer}/key", hint)
+                self.key_of_runs(branch.key, journey, f"{pointer}/key")
             case ReactionBranch():
                 if branch.message is not None and branch.message not in sent:
                     message = f"the journey never sends {shown(branch.message)}"
@@ -509,13 +539,13 @@ class _Checker:
                 )
 
 
-def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct) -> bool:
+def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct, pointer: str) -> bool:
     match definition:
         case InteractionDefinition():
             return True
         case JourneyDefinition():
             # A filter looks at the interaction it filters; any other condition at the one that started the run.
-            filters = isinstance(owner, InteractionEntry | InteractionBranch)
+            filters = isinstance(owner, InteractionEntry | InteractionBranch) or pointer.endswith("/where")
             return filters or isinstance(definition.entry, InteractionEntry)
         case _:
             return False
@@ -526,6 +556,8 @@ def _interactions_at_hand(definition: AnyDefinition, owner: msgspec.Struct) -> t
     if isinstance(definition, InteractionDefinition):
         return (definition.name,)
     if isinstance(owner, InteractionEntry | InteractionBranch):
+        return _several(owner.interaction)
+    if isinstance(owner, Exit | Goal) and owner.interaction is not None:
         return _several(owner.interaction)
     entry = getattr(definition, "entry", None)
     return _several(entry.interaction) if isinstance(entry, InteractionEntry) else ()

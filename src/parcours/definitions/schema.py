@@ -28,6 +28,11 @@ def json_schema() -> Schema:
     message = defs[KINDS["message"].__name__]
     message["properties"]["channel"]["enum"] = list(CHANNELS)
     message["allOf"] = [_content(name, fields) for name, fields in CHANNELS.items()]
+    for name in ("Exit", "Goal"):
+        asked = ("interaction", "if")
+        defs[name]["oneOf"] = [
+            {"required": [field], "properties": {field: {"not": {"type": "null"}}}} for field in asked
+        ]
     defs["Condition"] = condition_schema()
     defs["Definition"] = {
         "title": "Definition",

@@ -221,6 +221,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
         "entry": entry,
         "re_entry": draw(st.sampled_from(["never", "after_end", "always", {"after": "1d"}])),
         **draw(_limits),
+        **_aims(draw, keyed="key" in entry, conditional=conditional),
         "max_duration": draw(st.sampled_from(DURATIONS)),
         "zone": draw(st.sampled_from(["", "", *ZONES])),
         "start": names[0],
@@ -228,6 +229,34 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     }
 
 
+def _aims(draw: st.DrawFn, *, keyed: bool, conditional: st.SearchStrategy[Data]) -> Data:
+    """Exits and goals: none in most journeys, for an exit keeps others from being reached."""
+    found: Data = {}
+    if draw(st.integers(0, 2)) == 0:
+        found["exit"] = [draw(_aim(keyed=keyed, conditional=conditional)) for _ in range(draw(st.integers(1, 2)))]
+    if draw(st.integers(0, 2)) == 0:
+        found["goals"] = [
+            {"name": f"goal{index}", **draw(_aim(keyed=keyed, conditional=conditional)), **draw(_windows_of_goals)}
+            for index in range(draw(st.integers(1, 2)))
+        ]
+    return found
+
+
+@st.composite
+def _aim(draw: st.DrawFn, *, keyed: bool, conditional: st.SearchStrategy[Data]) -> Data:
+    if draw(st.booleans()):
+        return {"if": draw(conditional)}
+    aim: Data = {"interaction": draw(st.sampled_from(INTERACTIONS) | _some_interactions)}
+    if draw(st.integers(0, 2)) == 0:
+        aim["where"] = draw(conditions(trigger=True, run=True))
+    if keyed and draw(st.booleans()):
+        aim["key"] = "order"
+    return aim
+
+
+_windows_of_goals = st.fixed_dictionaries(
+    {}, optional={"within": st.sampled_from(["12h", "2d", "9d"]), "ends": st.booleans()}
+)
 _limits = st.fixed_dictionaries(
     {},
     optional={
