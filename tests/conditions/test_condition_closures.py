@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcours.conditions import ast
+from parcours.conditions.examine import examine
 from parcours.conditions.needs import need_of, walk
 from parcours.conditions.operators import CASELESS, COUNTS, OPERATORS, SUITED, Takes
 from parcours.conditions.parse import parse_condition
@@ -82,6 +83,8 @@ def test_a_tree_answers_as_the_reference_does(data, contact, trigger, consent):
     lists = {leaf.name: len(leaf.name) % 2 == 0 for leaf in walk(node) if isinstance(leaf, ast.InList)}
     said = compile_condition(node, everyone)(person_with(contact, consent, lists=lists), trigger, NOW)
     assert said is answer(node, Asked(Somebody(contact, consent, lists), NOW, trigger, None, everyone))
+    shown = examine(node, person_with(contact, consent, lists=lists), trigger, NOW, everyone)
+    assert shown.answer is said
 
 
 @given(comparisons(), attributes, attributes)
@@ -94,6 +97,35 @@ def test_missing_is_false_and_its_not_is_true(condition, contact, trigger):
     assert ask({"not": condition}, contact, trigger) is not missing
     source[condition[head]] = None
     assert ask(condition, contact, trigger) is missing
+
+
+@pytest.mark.parametrize(
+    "data, reasons",
+    [
+        ({"contact": "a", "is": 1}, ["a is 1 (it was 1)"]),
+        ({"contact": "a", "is": 2}, ["a is 2 (it was 1)"]),
+        ({"contact": "z", "is": 2}, ["z is 2 (it was missing)"]),
+        ({"all": [{"contact": "a", "is": 1}, {"contact": "b", "is": "x"}]}, ['b is "x" (it was "y")']),
+        ({"any": [{"contact": "a", "is": 1}, {"contact": "b", "is": "x"}]}, ["a is 1 (it was 1)"]),
+        (
+            {"any": [{"contact": "a", "is": 2}, {"contact": "b", "is": "x"}]},
+            ["a is 2 (it was 1)", 'b is "x" (it was "y")'],
+        ),
+        ({"not": {"contact": "a", "is": 1}}, ["a is 1 (it was 1), which must not be"]),
+        ({"not": {"contact": "a", "is": 2}}, ["not a is 2 (it was 1)"]),
+        (
+            {"not": {"any": [{"contact": "a", "is": 2}, {"contact": "b", "is": "y"}]}},
+            ['b is "y" (it was "y"), which must not be'],
+        ),
+        (
+            {"all": [{"contact": "a", "is": 1}, {"not": {"contact": "b", "is": "x"}}]},
+            ["a is 1 (it was 1)", 'not b is "x" (it was "y")'],
+        ),
+    ],
+)
+def test_what_is_shown_as_a_reason_made_the_answer(data, reasons):
+    node, _ = parse_condition(data)
+    assert examine(node, person_with({"a": 1, "b": "y"}), {}, NOW).reasons() == reasons
 
 
 def test_numbers_are_not_text_and_true_is_not_one():

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parcours.conditions import ast
+from parcours.conditions.examine import examine
 from parcours.conditions.needs import MOST_KEPT
+from parcours.conditions.operators import COUNTS, MILLIONTHS
 from parcours.conditions.parse import MOST_MESSAGES, parse_condition
-from parcours.conditions.to_python import compile_condition, within_run
+from parcours.conditions.to_python import compile_condition, of_sum, within_run
 from parcours.core.codec import decode_contact, encode
 from parcours.core.contact import Contact, Sent
 from parcours.core.fold import fold
@@ -144,7 +147,29 @@ class Story:
             now = self.now + later
             said = test(contact, within_run({}, entry), now)
             assert said is answer(node, Asked(self.somebody(), now, entry=entry)), (data, later)
+            shown = examine(node, contact, within_run({}, entry), now)
+            assert shown.answer is said
+            assert seen_says(node, shown.seen) in {said, None}, (data, shown)
 
+
+def seen_says(node, seen):
+    """What follows from a value that somebody is shown, or None where nothing does."""
+    if isinstance(node, ast.MessageHistory):
+        return COUNTS[node.operator](seen, node.count)
+    if isinstance(node, ast.History) and node.measure is ast.Measure.COUNT:
+        return COUNTS[node.operator](seen, node.value)
+    if isinstance(node, ast.History) and node.measure is ast.Measure.SUM and abs(seen) < 10**9:
+        return of_sum(node)(round(seen * MILLIONTHS))
+    if isinstance(node, ast.History) and node.measure is not ast.Measure.SUM:
+        leaf = ast.Attribute(ast.Subject.CONTACT, "v", node.operator, node.value, node.ignore_case)
+        return (
+            compile_condition(leaf)(Contact("0", attributes={"v": seen}), {}, START) if node.operator in STILL else None
+        )
+    return None
+
+
+STILL = {"is", "is_not", "at_least", "less_than", "is_missing", "contains"}
+"""Some operators that do not look at the time."""
 
 pauses = st.sampled_from([0, 0, 1, HOUR - 1, HOUR, 3 * HOUR])
 

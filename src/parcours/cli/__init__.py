@@ -14,6 +14,7 @@ from parcours.cli import (
     contacts,
     definitions,
     dumps,
+    explain,
     imports,
     interactions,
     keys,
@@ -51,6 +52,7 @@ for _command in COMMANDS:
 app.command("import")(imports.import_)
 app.command("test")(scenarios.run_scenarios)
 app.command()(dumps.dump)
+app.command()(explain.explain)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")

@@ -170,7 +170,7 @@ _time = itemgetter(0)
 _value = itemgetter(2)
 
 
-def _bound(window: ast.Window) -> Bound | None:
+def bound_of(window: ast.Window) -> Bound | None:
     """Return where a window that moves begins, or None when it does not move.
 
     The two ends of an absolute window are kept when something is remembered, and not asked for here.
@@ -189,7 +189,7 @@ def _count(leaf: ast.History) -> Test:
     key, within, limit = need_of(leaf).id, leaf.window.within, leaf.value
     compare = COUNTS[leaf.operator]
     assert isinstance(limit, int)  # noqa: S101 (the parser reads nothing else)
-    bound = _bound(leaf.window) if leaf.window.since else None
+    bound = bound_of(leaf.window) if leaf.window.since else None
 
     def test(person: Person, trigger: Mapping[str, Any], now: int) -> bool:
         times = person.counters.get(key)
@@ -208,7 +208,7 @@ def _count(leaf: ast.History) -> Test:
 def _figure(leaf: ast.History) -> Test:
     """Return what compares a sum, or the least, greatest, first or last value."""
     need = need_of(leaf)
-    key, measure, bound = need.id, leaf.measure, _bound(leaf.window)
+    key, measure, bound = need.id, leaf.measure, bound_of(leaf.window)
     if measure is ast.Measure.SUM:
         return _sum(leaf, key, bound)
     check = _comparison(leaf)
@@ -229,7 +229,7 @@ def _figure(leaf: ast.History) -> Test:
     }[measure]
 
     def of_several(person: Person, trigger: Mapping[str, Any], now: int) -> bool:
-        entries = _inside(person.figures.get(key), bound, trigger, now)
+        entries = inside(person.figures.get(key), bound, trigger, now)
         return check(choose(entries) if entries else None, now)
 
     return of_several
@@ -261,12 +261,12 @@ def _sum(leaf: ast.History, key: str, bound: Bound | None) -> Test:
         return of_total
 
     def of_entries(person: Person, trigger: Mapping[str, Any], now: int) -> bool:
-        return compare(sum(map(_value, _inside(person.figures.get(key), bound, trigger, now))))
+        return compare(sum(map(_value, inside(person.figures.get(key), bound, trigger, now))))
 
     return of_entries
 
 
-def _inside(known: list[Entry] | None, bound: Bound | None, trigger: Mapping[str, Any], now: int) -> list[Entry]:
+def inside(known: list[Entry] | None, bound: Bound | None, trigger: Mapping[str, Any], now: int) -> list[Entry]:
     """Return the entries that lie in a window that moves."""
     if not known or bound is None:
         return known or []
@@ -279,7 +279,7 @@ def _sequence(leaf: ast.Sequence) -> Test:
     Of each step the latest instant is kept at which the steps up to it have happened: whatever can follow an earlier one
     in time can follow that. Only where the last step must not happen, the earliest that is still without it counts.
     """
-    key, bound = need_of(leaf).id, _bound(leaf.window)
+    key, bound = need_of(leaf).id, bound_of(leaf.window)
     happening = [step for step in leaf.steps if not step.absent]
     # The last step first, so that one interaction is not two steps.
     steps = [(index, 1 << index, happening[index].within) for index in range(len(happening) - 1, 0, -1)]
@@ -291,7 +291,7 @@ def _sequence(leaf: ast.Sequence) -> Test:
     def test(person: Person, trigger: Mapping[str, Any], now: int) -> bool:
         latest: list[int | None] = [None] * len(happening)
         waiting: int | None = None
-        for at, _, mask in _inside(person.figures.get(key), bound, trigger, now):
+        for at, _, mask in inside(person.figures.get(key), bound, trigger, now):
             if mask & breaks and waiting is not None:
                 if at - waiting >= quiet:
                     return True
@@ -315,13 +315,23 @@ def _sequence(leaf: ast.Sequence) -> Test:
 
 
 def _messages(leaf: ast.MessageHistory) -> Test:
-    reaction, of, channel, limit = leaf.reaction, frozenset(leaf.of), leaf.channel, leaf.count
-    compare, bound = COUNTS[leaf.operator], _bound(leaf.window)
+    limit, compare = leaf.count, COUNTS[leaf.operator]
+    count = _counting(leaf)
+    return lambda person, trigger, now: compare(count(person, trigger, now), limit)
+
+
+def count_messages(leaf: ast.MessageHistory, person: Person, trigger: Mapping[str, Any], now: int) -> int:
+    """Return how many messages a leaf counts."""
+    return _counting(leaf)(person, trigger, now)
+
+
+def _counting(leaf: ast.MessageHistory) -> Callable[[Person, Mapping[str, Any], int], int]:
+    reaction, of, channel, bound = leaf.reaction, frozenset(leaf.of), leaf.channel, bound_of(leaf.window)
     start, end = leaf.window.start, leaf.window.end
 
-    def test(person: Person, trigger: Mapping[str, Any], now: int) -> bool:
+    def count(person: Person, trigger: Mapping[str, Any], now: int) -> int:
         after = bound(trigger, now) if bound is not None else None
-        count = 0
+        found = 0
         for sent in person.messages.values():
             if (of and sent.message not in of) or (channel and sent.channel != channel):
                 continue
@@ -332,10 +342,10 @@ def _messages(leaf: ast.MessageHistory) -> Test:
                 and (start is None or at >= start)
                 and (end is None or at < end)
             ):
-                count += 1
-        return compare(count, limit)
+                found += 1
+        return found
 
-    return test
+    return count
 
 
 def _in_list(leaf: ast.InList) -> Test:

@@ -63,13 +63,13 @@ def run(scenario: Scenario, host: Callable[[int], Host], name: str = "") -> Resu
     began = time.perf_counter()
     world = World(scenario, host(scenario.start))
     try:
-        failure = _run(world)
+        failure = play(world)
     finally:
         world.host.close()
     return Result(scenario.name, shown_path(scenario.file), scenario.line, name, time.perf_counter() - began, failure)
 
 
-def _run(world: World) -> Failure | None:
+def play(world: World) -> Failure | None:
     """Run every step; return the first failure."""
     scenario = world.scenario
     try:

@@ -1,0 +1,67 @@
+"""Explanations over the API: why a contact got something from a journey, and why it did not."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, get
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from parcours.conditions.parse import shown
+from parcours.errors import did_you_mean
+from parcours.runtimes.explain import TooMuchError, explain, past_of
+from parcours.web.api.common import as_object, guard, host_of
+from parcours.web.api.people import find, iso
+
+At = Annotated[
+    str, QueryParameter(description="ISO 8601 with an offset: as it was then, and what happened up to then. Now else.")
+]
+
+
+class ExplainApi(Controller):
+    """Why a contact is in a journey as it is."""
+
+    path = "/v1/journeys"
+    guards = [guard]  # noqa: RUF012 (the framework's form)
+
+    @get("/{journey:str}/explain", summary="Why did she get this, and why did she not?", opt={"scope": "contacts:read"})
+    async def explain(
+        self, request: Request[Any, Any, Any], journey: FromPath[str], contact: FromQuery[str], at: At = ""
+    ) -> dict[str, Any]:
+        """Fold what is recorded of a contact again, and tell what the conditions of a journey saw."""
+        host = host_of(request)
+        if journey not in host.engine.plan.journeys:
+            hint = did_you_mean(journey, host.engine.plan.journeys)
+            raise NotFoundException(f"there is no journey {shown(journey)}" + (f": {hint}" if hint else ""))
+        until = _instant(at) if at else None
+        async with host.turn:
+            state = find(host, contact)
+            try:
+                past = past_of(host.store, state.id)
+            except TooMuchError as error:
+                raise HTTPException(status_code=422, detail=str(error), extra={"code": error.code}) from None
+            plan, now = host.engine.plan, host.engine.clock.now()
+        # In a thread: others have their turn meanwhile. What is read is only read.
+        found = await asyncio.to_thread(explain, past, plan, journey, now if until is None else until)
+        plain: dict[str, Any] = msgspec.to_builtins(found)
+        plain["time"] = iso(found.at)
+        for moment, row in zip(found.moments, plain["moments"], strict=True):
+            row["time"] = iso(moment.at)
+            row["decided"] = [as_object(entry) for entry in moment.decided]
+        return plain
+
+
+def _instant(text: str) -> int:
+    try:
+        # A plus sign in a query is a space to whoever reads it.
+        time = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        detail = f"'at' is {shown(text)}: write for example 2026-01-31T09:00:00Z"
+        raise HTTPException(status_code=400, detail=detail)
+    return int(time.timestamp() * 1000)

@@ -1,0 +1,83 @@
+"""Explanations over the API and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from parcours.cli.console import OUT
+from tests.cli.test_commands import Said, parcours
+from tests.core.world import email, journey, send, wait
+from tests.service import SECRET_KEY, Service
+
+DEFINITIONS = [
+    email("receipt", purpose="transactional"),
+    journey(
+        {"s": send("receipt", next="w"), "w": wait("30d")},
+        entry={"where": {"interaction": "total", "at_least": 10}},
+        name="orders",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("explain") / "data") as running:
+        assert running.publish(*DEFINITIONS).status == 200
+        for who, total in (("ann", 12), ("bob", 9)):
+            known = {"contact": {"user_id": who}, "attributes": {"email": f"{who}@parcours.dev"}}
+            assert running.post("/v1/contacts", known).status == 200
+            item = {"name": "Go", "contact": {"user_id": who}, "attributes": {"total": total}}
+            assert running.post("/v1/interactions", item).status == 200
+        yield running
+    assert "Traceback" not in running.errors.read_text()
+
+
+def test_why_did_she_get_this(service: Service):
+    found = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:ann").json
+    assert found["entered"] == 1
+    assert "for interaction.total ≥ 10 (it was 12)" in found["because"][0]
+    assert [stand["step"] for stand in found["standing"]] == ["w"]
+    (moment,) = found["moments"]
+    assert moment["what"] == "Go"
+    assert moment["asked"] == [
+        {"place": "entry", "answer": {"text": "interaction.total ≥ 10", "answer": True, "seen": 12}}
+    ]
+    assert [entry["what"] for entry in moment["decided"]] == ["entered", "arrived", "sent", "arrived"]
+
+
+def test_why_did_he_not(service: Service):
+    found = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:bob").json
+    assert found["entered"] == 0
+    assert "interaction.total ≥ 10 (it was 9)" in found["because"][1]
+    before = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:bob&at=2020-01-01T00:00:00Z").json
+    assert before["moments"] == []
+
+
+@pytest.mark.parametrize(
+    "path, status, said",
+    [
+        ("ordrs/explain?contact=user_id:ann", 404, "did you mean 'orders'?"),
+        ("orders/explain?contact=user_id:eve", 404, "user_id:eve"),
+        ("orders/explain?contact=user_id:ann&at=yesterday", 400, "2026-01-31T09:00:00Z"),
+        ("orders/explain", 400, "contact"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(service: Service, path: str, status: int, said: str):
+    answer = service.api("GET", f"/v1/journeys/{path}")
+    assert answer.status == status
+    assert said in str(answer.json)
+
+
+def run(service: Service, *arguments: str) -> Said:
+    return parcours(*arguments, PARCOURS_URL=service.url, PARCOURS_SECRET_KEY=SECRET_KEY)
+
+
+def test_on_the_command_line(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(OUT, "_width", 200)
+    done = run(service, "explain", "--journey", "orders", "--contact", "user_id:bob")
+    assert done.code == 0, done
+    assert "never entered" in done.out
+    assert "entry: interaction.total ≥ 10 (it was 9): no" in done.out
+    assert run(service, "explain", "--journey", "orders", "--contact", "user_id:bob", "--json").out.startswith("{")
