@@ -204,5 +204,6 @@ def test_deliveries_with_anything_in_any_place(door: Fuzzed, name: str, topic: s
     body = json.dumps(payload).encode()
     headers = sign(topic, body, "d") if name == "shopify" else sign(body)  # type: ignore[operator]
     answer = door.send(f"/v1/webhooks/{name}", body, headers)
-    assert answer.status == 200 or answer.json["error"]["code"] in {"lone_surrogate", "invalid_json", "wrong_type"}
-    assert door.send(f"/v1/webhooks/{name}/try", body, headers).status == answer.status
+    assert answer.status == 200
+    tried = door.send(f"/v1/webhooks/{name}/try", body, headers)
+    assert tried.status == 200 or tried.json["error"]["code"] in {"lone_surrogate", "invalid_json", "wrong_type"}

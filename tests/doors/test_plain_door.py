@@ -110,7 +110,7 @@ BAD = {
     "an empty id": (b'{"name": "a", "contact": {"user_id": ""}}', "no_identity", "/contact/user_id"),
     "a namespace": (b'{"name": "a", "contact": {"User/Id": "1"}}', "invalid_item", "/contact/User~1Id"),
     "a list for an identity": (b'{"name": "a", "contact": {"user_id": []}}', "wrong_type", "/contact"),
-    "an unknown field": (b'{"name": "a", "contact": {"user_id": "1"}, "atributes": {}}', "unknown_field", ""),
+    "an unknown field": (b'{"name": "a", "contact": {"user_id": "1"}, "atributes": {}}', "unknown_field", "/atributes"),
     "backfill": (b'{"name": "a", "contact": {"user_id": "1"}, "backfill": 1}', "wrong_type", "/backfill"),
     "no offset": (
         b'{"name": "a", "contact": {"user_id": "1"}, "occurred_at": "2026-01-01T00:00:00"}', "naive_time", "/occurred_at"

@@ -206,7 +206,7 @@ def test_a_body_that_is_no_batch(service: Service, body: bytes):
     assert answer.status == 400
     ((index, code, _),) = errors(answer)
     assert index is None
-    assert code in {"invalid_json", "wrong_type"}
+    assert code in {"invalid_json", "wrong_type", "missing_field"}
 
 
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/identify", "/v1/page", "/v1/screen"])
@@ -390,3 +390,28 @@ def test_what_is_no_http(service: Service, raw: bytes):
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65_536)
     assert not answer or answer.startswith(b"HTTP/1.1 400")
+
+
+BLANK_AT = {
+    "/v1/track": b'{"event": "a", "userId": " "}',
+    "/v1/interactions": b'{"name": "a", "contact": {"user_id": " "}}',
+    "/v1/contacts": b'{"contact": {"user_id": "\\u2003"}, "attributes": {"a": 1}}',
+    "/v1/cloudevents": b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "user_id: "}',
+}
+
+
+@pytest.mark.parametrize("path", BLANK_AT)
+def test_white_space_is_nobody_at_any_door(service: Service, path: str):
+    media = "application/cloudevents+json" if path.endswith("events") else "application/json"
+    answer = service.request(
+        "POST", path, BLANK_AT[path], {"Content-Type": media, "Authorization": f"Bearer {WRITE_KEY}"}
+    )
+    assert answer.status == 400
+    assert b"no_identity" in answer.body
+
+
+def test_white_space_beside_somebody_is_passed_over(service: Service, who: str):
+    assert service.batch(track(" ", anonymousId=who)).status == 200
+    assert service.api("GET", f"/v1/contacts/anonymous_id:{who}").json["contact"]["identities"] == [
+        ["anonymous_id", who]
+    ]

@@ -45,6 +45,7 @@ from parcours.sources.segment import (
     read_consent,
     read_evidence,
 )
+from parcours.sources.words import not_json, told_of
 
 INTERACTIONS = "api.interactions"
 CONTACTS = "api.contacts"
@@ -155,10 +156,10 @@ class _Reader(Generic[_Element]):
 
     def _hint(self, problem: Problem) -> Problem:
         """Name the field that an unknown one may stand for."""
-        unknown = re.search(r"unknown field `(.*)`", problem.message)
-        if unknown is None:
+        if problem.code != "unknown_field":
             return problem
-        return msgspec.structs.replace(problem, hint=did_you_mean(unknown[1], self._empty.__struct_fields__))
+        unknown = problem.pointer.rpartition("/")[2]
+        return msgspec.structs.replace(problem, hint=did_you_mean(unknown, self._empty.__struct_fields__))
 
     def _item(self, element: _Element, *, careful: bool) -> Item:
         id_: str = getattr(element, "id", None) or str(uuid.uuid4())
@@ -376,15 +377,13 @@ def decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw) -> Any
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        unknown = re.search(r"unknown field", message)
-        raise bad(message, _pointer(path.rstrip("`")), code="unknown_field" if unknown else "wrong_type") from None
+        raise MalformedError(told_of(error)) from None
     except RecursionError:
         raise bad("it is nested too deeply", "", code="too_deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if _is_json(bytes(body)):
             raise bad("text holds half of a surrogate pair", "", code="lone_surrogate") from None
-        raise bad(f"not valid JSON: {error}", "", code="invalid_json") from None
+        raise MalformedError(not_json(error)) from None
 
 
 def split(body: bytes, key: str = "") -> list[bytes | msgspec.Raw] | None:
@@ -409,7 +408,7 @@ def split(body: bytes, key: str = "") -> list[bytes | msgspec.Raw] | None:
         except RecursionError:
             raise bad("it is nested too deeply", "", code="too_deep") from None
         except ValueError:
-            raise bad(f"not valid JSON: {error}", "", code="invalid_json") from None
+            raise MalformedError(not_json(error)) from None
         found = plain.get(key) if key and isinstance(plain, dict) else plain
         if not isinstance(found, list):
             return None
@@ -442,8 +441,3 @@ def text_in(part: bytes | msgspec.Raw, key: str) -> str:
 def bad(message: str, pointer: str, hint: str = "", code: str = "invalid_item") -> MalformedError:
     """Return the error that refuses one item: `pointer` is a JSON pointer into it."""
     return MalformedError(Problem(code=code, message=message, pointer=pointer, hint=hint))
-
-
-def _pointer(path: str) -> str:
-    """Return msgspec's `.contact[...]` as a JSON pointer."""
-    return path.replace("[...]", "").replace(".", "/").replace("[", "/").replace("]", "")

@@ -32,6 +32,7 @@ from parcours.core.ids import contact_of_message
 from parcours.definitions.message import ADDRESSES, CHANNELS
 from parcours.errors import Problem
 from parcours.sources.addresses import address_of
+from parcours.sources.words import not_json, told_of
 
 REACTIONS: dict[str, tuple[str, str]] = {
     "Email Delivered": ("email", "delivered"),
@@ -352,8 +353,8 @@ def _group(message: SegmentMessage) -> Learned:
 def _aliases(message: SegmentMessage) -> tuple[tuple[str, str], ...]:
     """Return the user id and, behind it, the id that went before: nothing tells whether that was anonymous."""
     user, previous = message.user_id, message.previous_id
-    if user is None or user == "" or previous is None or previous == "":
-        missing = "userId" if user is None or user == "" else "previousId"
+    if _is_nobody(user) or _is_nobody(previous):
+        missing = "userId" if _is_nobody(user) else "previousId"
         raise _bad(f"{missing!r} is missing", f"/{missing}", "an alias message has both", code="no_identity")
     for field, value in (("userId", user), ("previousId", previous)):
         if len(str(value)) > LONGEST_ID:
@@ -361,11 +362,16 @@ def _aliases(message: SegmentMessage) -> tuple[tuple[str, str], ...]:
     return (("user_id", str(user)), ("anonymous_id", str(previous)), ("user_id", str(previous)))
 
 
+def _is_nobody(value: str | float | None) -> bool:
+    """Return whether an id names nobody: it is absent, empty, or nothing but white space."""
+    return value is None or (isinstance(value, str) and (not value or value.isspace()))
+
+
 def _identities(message: SegmentMessage) -> tuple[tuple[str, str], ...]:
     user, anonymous = message.user_id, message.anonymous_id
     found: list[tuple[str, str]] = []
     for namespace, value in (("user_id", user), ("anonymous_id", anonymous)):
-        if value is None or value == "":
+        if _is_nobody(value):
             continue
         text = str(value)
         if len(text) > LONGEST_ID:
@@ -405,15 +411,14 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, point
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        raise _bad(message, pointer + _pointer(path.rstrip("`")), code="wrong_type") from None
+        raise MalformedError(told_of(error, pointer)) from None
     except RecursionError:
         raise _bad("it is nested too deeply", pointer, code="too_deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if _holds_lone_surrogate(bytes(body)):
             hint = "an emoji may have been cut in two"
             raise _bad("text holds half of a surrogate pair", pointer, hint, code=_LONE_SURROGATE) from None
-        raise _bad(f"not valid JSON: {error}", pointer, code="invalid_json") from None
+        raise MalformedError(msgspec.structs.replace(not_json(error), pointer=pointer)) from None
 
 
 def _holds_lone_surrogate(body: bytes) -> bool:
@@ -442,11 +447,6 @@ def _split(body: bytes) -> _Loose:
     batch.batch = [msgspec.Raw(json.dumps(item).encode()) for item in items or ()]
     found: _Loose = batch
     return found
-
-
-def _pointer(path: str) -> str:
-    """Return msgspec's `.batch[3].event` as a JSON pointer."""
-    return path.replace("[...]", "").replace(".", "/").replace("[", "/").replace("]", "")
 
 
 def _id_in(raw: msgspec.Raw) -> str:

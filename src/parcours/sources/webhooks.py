@@ -41,6 +41,7 @@ from parcours.sources.plain import (
     refuse_unstorable,
 )
 from parcours.sources.segment import MalformedError, read_consent
+from parcours.sources.words import told_of
 
 BUILT_IN = Path(__file__).parent / "mappings"
 """The mappings that come with parcours."""
@@ -277,8 +278,7 @@ def read_mapping(name: str, text: str) -> Webhook:
     except (yaml.YAMLError, RecursionError) as error:
         raise bad(f"not valid YAML: {error}", "", code="invalid_yaml") from None
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        raise bad(message, path.rstrip("`").replace(".", "/"), code="wrong_type") from None
+        raise MalformedError(told_of(error)) from None
     for topic, rules in mapping.topics.items():
         for index, rule in enumerate(rules):
             place = f"/topics/{topic.replace('~', '~0').replace('/', '~1')}/{index}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Response, get
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.routes import HTTPRoute
 
@@ -20,20 +21,12 @@ from parcours.runtimes.jobs import Jobs
 from parcours.sources.webhooks import Webhook
 from parcours.web.api import CONTROLLERS
 from parcours.web.api.common import guard, scope_in
+from parcours.web.api.failures import broken, failed, store_failed, too_deep
 from parcours.web.auth import SCOPES, Keys
 from parcours.web.bodies import Receive, Scope, Send
 from parcours.web.doors import Doors, serves
 from parcours.web.ingest import Ingest, is_ingest
 from parcours.web.telemetry import CONTENT_TYPE, Telemetry
-
-
-def _store_failed(_request: Request[Any, Any, Any], error: StoreError) -> Response[dict[str, Any]]:
-    """Nothing was kept; sending it again is safe."""
-    return Response({"status_code": 503, "detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
-
-
-def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> Response[dict[str, Any]]:
-    return Response({"status_code": 400, "detail": "the body is nested too deeply"}, status_code=400)
 
 
 def guarded(api: Litestar) -> Iterator[tuple[str, str, str]]:
@@ -86,7 +79,12 @@ def create_api(
         on_app_init=[configure],
         openapi_config=OpenAPIConfig(title="parcours", version=parcours.__version__, path="/schema"),
         request_max_body_size=largest_body,
-        exception_handlers={StoreError: _store_failed, RecursionError: _too_deep},
+        exception_handlers={
+            HTTPException: failed,
+            StoreError: store_failed,
+            RecursionError: too_deep,
+            Exception: broken,
+        },
         logging_config=None,
     )
 

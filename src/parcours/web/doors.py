@@ -8,6 +8,7 @@
 | `POST /v1/webhooks/NAME`       | who signs as we know  | a delivery; `parcours.sources.webhooks`                           |
 | `GET /v1/webhooks/NAME`        | anybody               | the challenge of a vendor that asks whether the address is ours   |
 | `POST /v1/webhooks/NAME/try`   | a secret key          | what a delivery would become; nothing is kept                     |
+| `GET /v1/webhooks/NAME/rejected` | a secret key        | the newest deliveries of which something was rejected             |
 
 Every item gets a result of its own, `{index, id, status, error?}`, its status being `accepted`, `duplicate` or
 `rejected`; a `pointer` in an error points into the item.
@@ -15,7 +16,7 @@ Every item gets a result of its own, `{index, id, status, error?}`, its status b
 | answer | when                                                                                                        |
 |--------|-------------------------------------------------------------------------------------------------------------|
 | 200    | every item was accepted or had been before; it is durable                                                   |
-| 200 of a webhook | the delivery was understood, whatever became of its items: vendors leave addresses that refuse    |
+| 200 of a webhook | it is signed rightly, whatever became of it: vendors leave addresses that refuse                  |
 | 400    | the body cannot be read, or some items were rejected; the others were accepted                              |
 | 401    | no key or a wrong one; no signature or a wrong one                                                          |
 | 403    | the key may not send what came                                                                              |
@@ -27,6 +28,7 @@ Every item gets a result of its own, `{index, id, status, error?}`, its status b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -53,6 +55,13 @@ WEBHOOKS = "/v1/webhooks/"
 TRY = "/try"
 TRY_SCOPE = "definitions:read"
 """What a secret key needs to try a webhook."""
+REJECTED = "/rejected"
+REJECTED_SCOPE = "contacts:read"
+"""What a secret key needs to see what was rejected: it tells of people."""
+MOST_REJECTED = 100
+"""Deliveries of a webhook that are kept because something of them was rejected."""
+LONGEST_REJECTED = 64 * 1024
+"""Bytes that are kept of one."""
 
 _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -96,6 +105,15 @@ class Preview(msgspec.Struct, omit_defaults=True):
     error: Problem | None = None
 
 
+class Rejected(msgspec.Struct):
+    """A delivery of which something was rejected. It is kept in memory, so a restart forgets it."""
+
+    received_at: int
+    """Milliseconds since the epoch."""
+    body: str
+    results: list[Result]
+
+
 class Trial(msgspec.Struct):
     """What a delivery would become. `signature` is `right`, or says what is wrong with it."""
 
@@ -135,6 +153,8 @@ class Doors:
         self._largest = largest_body
         self._webhooks = webhooks or {}
         self._secrets = secrets or {}
+        self._rejected: dict[str, deque[Rejected]] = {}
+        """Deliveries of which something was rejected, by webhook, the newest first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -227,10 +247,12 @@ class Doors:
     async def _webhook(
         self, path: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive
     ) -> tuple[int, object]:
+        if path.endswith(REJECTED):
+            return 200, self._shown_rejected(path.removesuffix(REJECTED), scope, headers)
         name, trial, rest = path.partition(TRY)
         webhook = None if rest else self._webhooks.get(name)
         if trial:
-            self._check_trial(headers)
+            self._check_manager(headers, TRY_SCOPE)
         secret = self._secrets.get(name, "")
         if webhook is None or not (secret or trial):
             hint = f"set PARCOURS_WEBHOOK_{name.upper().replace('-', '_')}_SECRET" if webhook is not None else ""
@@ -245,19 +267,34 @@ class Doors:
             return 200, self._try(webhook, texts, plain, refusal)
         if refusal:
             raise StatusError(401, "wrong_signature", refusal)
-        answer = await self._submit(webhook.items(texts, read_json(plain), plain), _PLACES)
-        for result in answer.results:
-            if result.error is not None:
-                _log.warning("webhook_item_rejected", webhook=name, id=result.id, problem=str(result.error))
+        try:
+            items = webhook.items(texts, read_json(plain), plain)
+        except MalformedError as error:
+            items = [Item("", problem=error.problem)]
+        answer = await self._submit(items, _PLACES)
+        rejected = [result for result in answer.results if result.error is not None]
+        for result in rejected:
+            _log.warning("webhook_item_rejected", webhook=name, id=result.id, problem=str(result.error))
+        if rejected:
+            kept = self._rejected.setdefault(name, deque(maxlen=MOST_REJECTED))
+            kept.appendleft(Rejected(wall_time(), plain[:LONGEST_REJECTED].decode("utf-8", "replace"), rejected))
         return 200, answer
 
-    def _check_trial(self, headers: Mapping[bytes, bytes]) -> None:
+    def _shown_rejected(self, name: str, scope: Scope, headers: Mapping[bytes, bytes]) -> dict[str, list[Rejected]]:
+        self._check_manager(headers, REJECTED_SCOPE)
+        if name not in self._webhooks:
+            raise StatusError(404, "unknown_webhook", "there is no such webhook")
+        if scope["method"] != "GET":
+            raise StatusError(405, "method_not_allowed", "this path takes GET")
+        return {"deliveries": list(self._rejected.get(name, ()))}
+
+    def _check_manager(self, headers: Mapping[bytes, bytes], needed: str) -> None:
         holder = self._keys.manager(_text(headers, b"authorization"))
         if holder is None:
             raise self._keys.wrong_key("no secret key, or a wrong one", "send it as a Bearer token")
         self._keys.charge(holder, 1)
-        if not covers(holder.key.scopes, TRY_SCOPE):
-            raise StatusError(403, "not_allowed", f"the key lacks the scope {TRY_SCOPE}")
+        if not covers(holder.key.scopes, needed):
+            raise StatusError(403, "not_allowed", f"the key lacks the scope {needed}")
 
     def _try(self, webhook: Webhook, headers: Mapping[str, str], body: bytes, refusal: str) -> Trial:
         payload = read_json(body)
