@@ -12,7 +12,7 @@ import msgspec
 
 from parcours.core.codec import decode_input, encode
 from parcours.core.contact import Contact
-from parcours.core.effects import Message, Trace
+from parcours.core.effects import Entry, Message, Trace
 from parcours.core.inputs import Erased, Input, Publish, WorkspaceInput
 
 Identity = tuple[str, str]
@@ -87,6 +87,21 @@ class Moment(msgspec.Struct, array_like=True):
     trace: list[Trace]
 
 
+class Posting(msgspec.Struct, array_like=True):
+    """An entry of the ledger, and its place among all entries."""
+
+    place: int
+    entry: Entry
+
+
+class Total(msgspec.Struct, array_like=True, frozen=True):
+    """What entries of the ledger come to."""
+
+    entries: int
+    amount: int
+    held: int
+
+
 class Tombstone(msgspec.Struct, array_like=True, frozen=True):
     """What is kept of an identity whose contact was erased, under its `core.ids.identity_key`."""
 
@@ -110,6 +125,10 @@ Statistic = tuple[str, int, str, str, str]
 """Journey, version, step, what happened, reason."""
 
 
+LedgerDay = tuple[str, int, str]
+"""Programme, day in its zone (20261231), kind of entry."""
+
+
 class Changes(msgspec.Struct):
     """Everything one micro-batch changes. A store commits it as a whole, durably, or not at all."""
 
@@ -123,6 +142,8 @@ class Changes(msgspec.Struct):
     For what timers made, minus the position of the newest record before: 0 for a timer ahead of everything."""
     statistics: dict[Statistic, int] = msgspec.field(default_factory=dict)
     """How much to add to each count."""
+    ledger: list[Entry] = msgspec.field(default_factory=list)
+    """Entries of members, in order. They are counted by day as well, those of erased contacts too."""
     settlements: list[Settlement] = msgspec.field(default_factory=list)
     marks: dict[str, str | None] = msgspec.field(default_factory=dict)
     """Small facts by name that outlive the process, such as how far a segment has been read; None removes one."""
@@ -131,7 +152,7 @@ class Changes(msgspec.Struct):
     knowledge: dict[str, bytes] = msgspec.field(default_factory=dict)
     """What was learned of attributes, by kind of interaction; `core.learned` encodes it."""
     erased: list[str] = msgspec.field(default_factory=list)
-    """Contacts of whom nothing is kept: their records become `Erased`, their traces, messages and identities go.
+    """Contacts of whom nothing is kept: their records become `Erased`; traces, messages, entries and identities go.
 
     Unsent messages are counted as `cancelled` from then on."""
     redacted: list[int] = msgspec.field(default_factory=list)
@@ -256,6 +277,14 @@ class Store(Protocol):
         Timers fired then, or the contact was brought up to a plan. The numbers only grow; those behind `after` are
         returned, in order.
         """
+        ...
+
+    def ledger(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posting]:
+        """Return a contact's newest entries of the ledger, newest first; with `before`, those of a smaller place."""
+        ...
+
+    def ledger_days(self) -> Mapping[LedgerDay, Total]:
+        """Return what the entries of each programme, day and kind come to."""
         ...
 
     def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:

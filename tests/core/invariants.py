@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from parcours.core.contact import Contact, Run
+from parcours.core.contact import OF_PROGRAMME, Contact, Run
 from parcours.core.effects import Message, What
 from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Update
 from parcours.core.memory import KEPT_MESSAGES
@@ -12,7 +12,7 @@ from parcours.core.plan import Plan
 from parcours.core.tally import MOST_KEYS
 from parcours.core.walk import CLOCK, ask_in_run
 from parcours.definitions.steps import Wait, WaitFor
-from parcours.ports import Statistic
+from parcours.ports import LedgerDay, Statistic, Total
 from parcours.testing.snapshot import Snapshot
 
 
@@ -31,11 +31,31 @@ def a_token_stands_where_one_can_wait(contact: Contact, plan: Plan) -> None:
 
 
 def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
-    timers = sorted((timer.run, timer.due) for timer in contact.timers if not timer.journey)
+    timers = sorted(
+        (timer.run, timer.due) for timer in contact.timers if not timer.journey and timer.token != OF_PROGRAMME
+    )
     said = sorted((name, known.due) for name, known in contact.segments.items() if known.due is not None)
     assert timers == said
     if contact.revision == plan.revision and contact.time and not contact.merged_into and not contact.erased_at:
         assert contact.segments.keys() <= plan.watch.segments.keys()
+
+
+def a_member_has_the_timer_it_says(contact: Contact, _plan: Plan) -> None:
+    timers = sorted((timer.run, timer.due) for timer in contact.timers if timer.token == OF_PROGRAMME)
+    assert timers == sorted((name, member.due) for name, member in contact.loyalty.items() if member.due)
+
+
+def lots_hold_what_the_balance_says(contact: Contact, _plan: Plan) -> None:
+    for member in contact.loyalty.values():
+        assert sum(lot.left for lot in member.lots if not lot.due) == max(0, member.balance)
+        assert sum(lot.left for lot in member.lots if lot.due) == member.held
+        assert [lot.at for lot in member.lots] == sorted(lot.at for lot in member.lots)
+        for lot in member.lots:
+            assert 0 <= lot.left <= lot.points - lot.expired - min(lot.reversed, lot.points)
+            assert 0 <= lot.expired + lot.reversed <= lot.points
+            assert not lot.due or lot.due > contact.time
+            assert not lot.left or lot.due or not lot.expires or lot.expires > contact.time
+        assert [at for at, _ in member.qualified] == sorted({at for at, _ in member.qualified})
 
 
 def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
@@ -126,6 +146,8 @@ OF_A_CONTACT = (
     a_run_has_at_least_one_token,
     a_token_stands_where_one_can_wait,
     a_watched_segment_has_the_timer_it_says,
+    a_member_has_the_timer_it_says,
+    lots_hold_what_the_balance_says,
     no_timer_outlives_its_run_or_token,
     every_run_has_one_timer_that_ends_it,
     a_waiting_token_has_at_most_one_timer,
@@ -232,6 +254,7 @@ def who_was_erased_is_empty(found: Snapshot) -> None:
         assert contact == Contact(contact.id, contact.time, erased_at=contact.erased_at)
         assert contact.id not in found.traces
         assert contact.id not in found.messages
+        assert contact.id not in found.ledger
         records = [record.input() for record in found.records if record.contact == contact.id]
         assert [type(item) for item in records] == [Erased] * (len(records) - 1) + [Erase]
         assert not any(item.identities for item in records if isinstance(item, Erased))
@@ -292,6 +315,73 @@ def the_first_timer_is_the_one_the_store_tells_of(found: Snapshot) -> None:
     assert found.due == {id_: contact.next_due for id_, contact in found.contacts.items() if contact.timers}
 
 
+def a_balance_is_the_sum_of_its_entries(found: Snapshot) -> None:
+    for id_, contact in found.contacts.items():
+        sums: dict[str, list[int]] = {}
+        for entry in found.ledger.get(id_, []):
+            known = sums.setdefault(entry.programme, [0, 0, 0])
+            known[0] += entry.amount
+            known[1] += entry.held
+            known[2] += 1
+            assert known == [entry.balance, entry.pending, entry.sequence]
+        expected = {name: [m.balance, m.held, m.sequence] for name, m in contact.loyalty.items() if m.sequence}
+        if contact.merged_into:
+            assert all(known[:2] == [0, 0] for known in sums.values())
+        else:
+            assert sums == expected
+
+
+def entries_have_ids_of_their_own_and_go_forward_in_time(found: Snapshot) -> None:
+    everything = [entry for entries in found.ledger.values() for entry in entries]
+    assert len({entry.id for entry in everything}) == len(everything)
+    for entries in found.ledger.values():
+        assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+    records = {record.position: record for record in found.records}
+    for entry in everything:
+        if entry.position:
+            assert records[entry.position].contact == entry.contact
+            assert records[entry.position].input().received_at == entry.at
+
+
+def nothing_goes_below_zero_but_by_a_refund(found: Snapshot) -> None:
+    for entries in found.ledger.values():
+        for entry in entries:
+            assert entry.pending >= 0
+            if entry.kind in {"spent", "expired", "adjusted"} and entry.amount < 0:
+                assert entry.balance >= 0
+
+
+def expiry_and_reversal_create_no_points(found: Snapshot) -> None:
+    """Of what a lot gave, no more is gone than it gave; of a lot that moved with its contact, both ledgers tell."""
+    given: Counter[str] = Counter()
+    gone: Counter[str] = Counter()
+    for entries in found.ledger.values():
+        for entry in entries:
+            if entry.kind in {"expired", "reversed"}:
+                assert entry.amount + entry.held < 0
+                gone[entry.lot] -= entry.amount + entry.held
+            elif not entry.lot:
+                given[entry.id] += entry.amount + entry.held
+            else:
+                assert (entry.kind, entry.amount) == ("earned", -entry.held)
+    # What was erased gave points that may have moved before.
+    if not erased(found):
+        assert all(points <= given[lot] for lot, points in gone.items())
+
+
+def days_are_the_entries_counted(found: Snapshot) -> None:
+    """And those of contacts that were erased, whose entries are gone and whose points are."""
+    counted = entries_counted(found)
+    if not erased(found):
+        assert counted == found.days
+    assert sum(total.amount for total in found.days.values()) == sum(
+        member.balance for contact in found.contacts.values() for member in contact.loyalty.values()
+    )
+    assert sum(total.held for total in found.days.values()) == sum(
+        member.held for contact in found.contacts.values() for member in contact.loyalty.values()
+    )
+
+
 OF_A_STORE = (
     message_ids_are_unique,
     every_message_has_its_entry_in_the_trace_and_the_other_way_round,
@@ -307,6 +397,11 @@ OF_A_STORE = (
     an_identity_belongs_to_one_contact,
     the_log_has_no_gap_and_no_key_twice_and_goes_forward,
     the_first_timer_is_the_one_the_store_tells_of,
+    a_balance_is_the_sum_of_its_entries,
+    entries_have_ids_of_their_own_and_go_forward_in_time,
+    nothing_goes_below_zero_but_by_a_refund,
+    expiry_and_reversal_create_no_points,
+    days_are_the_entries_counted,
 )
 
 
@@ -341,6 +436,15 @@ def traces_counted(found: Snapshot) -> dict[Statistic, int]:
             for _, entry in entries
         )
     )
+
+
+def entries_counted(found: Snapshot) -> dict[LedgerDay, Total]:
+    days: dict[LedgerDay, list[int]] = {}
+    for entries in found.ledger.values():
+        for entry in entries:
+            total = days.setdefault((entry.programme, entry.day, entry.kind), [0, 0, 0])
+            total[:] = total[0] + 1, total[1] + entry.amount, total[2] + entry.held
+    return {day: Total(*total) for day, total in days.items()}
 
 
 def who_is(found: Snapshot, id_: str) -> str:

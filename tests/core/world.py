@@ -9,8 +9,9 @@ from typing import Any
 
 from parcours.conditions.durations import parse_duration
 from parcours.core.contact import Contact, Run
-from parcours.core.effects import Message, Trace, What
-from parcours.core.gate import Arrival, Happened, Learned, Reacted
+from parcours.core.effects import Entry, Message, Trace, What
+from parcours.core.gate import Arrival, Asked, Happened, Learned, Reacted
+from parcours.core.member import Member
 from parcours.ports import Store
 from parcours.runtimes.engine import Accepted, Outcome
 from parcours.runtimes.simulation import Simulation
@@ -109,7 +110,7 @@ class World:
     def at(self, text: str) -> None:
         self.run.advance(instant(text))
 
-    def arrival(self, who: str, what: Happened | Learned | Reacted, *, ago: str = "", id_: str = "") -> Arrival:
+    def arrival(self, who: str, what: Happened | Learned | Reacted | Asked, *, ago: str = "", id_: str = "") -> Arrival:
         occurred_at = self.now - ms(ago) if ago else None
         return Arrival("test", id_ or f"m{next(self._ids)}", (("user_id", who),) if who else (), what, occurred_at)
 
@@ -125,6 +126,19 @@ class World:
 
     def did(self, who: str, name: str, *, ago: str = "", id_: str = "", **attributes: Any) -> None:
         self.accept(self.arrival(who, Happened(name, attributes), ago=ago, id_=id_))
+
+    def asks(self, who: str, action: str, programme: str = "club", *, ago: str = "", id_: str = "", **more: Any) -> str:
+        """Ask something of a member; return the reason why it was declined, empty when it was done."""
+        asked = Asked(action=action, programme=programme, **more)
+        outcome = self.send(self.arrival(who, asked, ago=ago, id_=id_))[0]
+        assert isinstance(outcome, Accepted), outcome
+        declined = [
+            entry.reason
+            for position, entries in self.store.trace(self.id_of(who))
+            for entry in entries
+            if position == outcome.position and entry.what == What.DECLINED
+        ]
+        return declined[0] if declined else ""
 
     def reacts(self, message: Message | str, reaction: str, **attributes: Any) -> None:
         id_ = message if isinstance(message, str) else message.id
@@ -142,6 +156,17 @@ class World:
     def contact(self, who: str) -> Contact:
         id_ = self.id_of(who)
         return self.store.contacts([id_])[id_]
+
+    def member(self, who: str, programme: str = "club") -> Member:
+        return self.contact(who).loyalty[programme]
+
+    def ledger(self, who: str) -> list[Entry]:
+        """The entries of somebody's ledger, oldest first."""
+        return [posting.entry for posting in reversed(self.store.ledger(self.id_of(who)))]
+
+    def booked(self, who: str) -> list[tuple[str, int, int]]:
+        """Kind, amount and what is held of each of these."""
+        return [(entry.kind, entry.amount, entry.held) for entry in self.ledger(who)]
 
     def runs(self, who: str, name: str = "j") -> list[Run]:
         return list(self.contact(who).runs.get(name, {}).values())

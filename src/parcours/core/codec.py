@@ -7,17 +7,22 @@ from typing import Any
 import msgspec
 
 from parcours.core.contact import Contact
-from parcours.core.effects import Message, Trace
+from parcours.core.effects import Entry, Message, Trace
 from parcours.core.inputs import (
     Absorb,
+    Adjust,
     Dissolve,
+    Enrol,
     Enter,
     Erase,
     Erased,
     Input,
     Interaction,
+    Leave,
     Publish,
     Reaction,
+    Refund,
+    Spend,
     Stock,
     Update,
     WorkspaceInput,
@@ -25,10 +30,25 @@ from parcours.core.inputs import (
 
 _encoder = msgspec.msgpack.Encoder()
 _inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decoder(
-    Interaction | Update | Reaction | Enter | Absorb | Dissolve | Erase | Erased | Publish | Stock
+    Interaction
+    | Update
+    | Reaction
+    | Enter
+    | Absorb
+    | Dissolve
+    | Erase
+    | Erased
+    | Enrol
+    | Leave
+    | Spend
+    | Adjust
+    | Refund
+    | Publish
+    | Stock
 )
 _contacts = msgspec.msgpack.Decoder(Contact)
 _messages = msgspec.msgpack.Decoder(Message)
+_entries = msgspec.msgpack.Decoder(Entry)
 _items = msgspec.msgpack.Decoder(dict[str, Any])
 _traces = msgspec.msgpack.Decoder(list[Trace])
 
@@ -62,3 +82,8 @@ def decode_message(data: bytes) -> Message:
 def decode_traces(data: bytes) -> list[Trace]:
     """Return the entries of a trace row."""
     return _traces.decode(data)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Return an entry of the ledger."""
+    return _entries.decode(data)

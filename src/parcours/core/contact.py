@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from parcours.core.member import Member
+
 
 class Token(msgspec.Struct, array_like=True, gc=False):
     """One place in the graph where a run stands."""
@@ -48,10 +50,15 @@ def under_way(runs: dict[str, Run], key: str) -> bool:
     return False
 
 
+OF_PROGRAMME = -1
+"""What the timer of a member of a programme has as its token."""
+
+
 class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     """Something that comes due. Timers fire in the order of due time, then of creation.
 
-    A timer of a watched segment has no journey, and the segment's name in place of the run.
+    A timer of a watched segment has no journey, and the segment's name in place of the run; one of a loyalty programme
+    has its name there, and `OF_PROGRAMME` as the token.
     """
 
     due: int
@@ -130,6 +137,8 @@ class Contact(msgspec.Struct, array_like=True):
     """Journey, then key, to when the last run ended, for journeys that are entered again after a pause."""
     over: dict[str, dict[str, Run]] = msgspec.field(default_factory=dict)
     """Journey, then run id, to runs that have ended and can still reach a goal; they have no token."""
+    loyalty: dict[str, Member] = msgspec.field(default_factory=dict)
+    """Programme to what the contact has in it, also when they left it."""
 
     @property
     def next_due(self) -> int | None:

@@ -37,6 +37,23 @@ class What:
     MERGED = "merged"
     """Two contacts became one; the detail names the other."""
 
+    ENROLLED = "enrolled"
+    """Somebody became a member of a programme, which the reason names."""
+    RESIGNED = "resigned"
+    """A member left a programme, which the reason names."""
+    AWARDED = "awarded"
+    """A rule gave something; the reason names it."""
+    WITHHELD = "withheld"
+    """A rule gave nothing, though it was met; the reason says why."""
+    DECLINED = "declined"
+    """Points were not spent, adjusted or reversed; the reason says why."""
+    TIER = "tier"
+    """A member came to another tier, which the reason names."""
+
+
+OF_LOYALTY = frozenset({What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.TIER})
+"""What is decided about members of programmes; none of it is of a journey."""
+
 
 class Trace(msgspec.Struct, array_like=True, gc=False):
     """One decision."""
@@ -72,6 +89,58 @@ class Message(msgspec.Struct, array_like=True, kw_only=True):
     """The contact's attributes at the moment of the decision."""
 
 
+class Entry(msgspec.Struct, array_like=True, kw_only=True):
+    """One entry of the ledger of a member. It is never changed.
+
+    A balance is the sum of the amounts of all entries, what is held the sum of theirs.
+    """
+
+    id: str
+    contact: str
+    programme: str
+    sequence: int
+    """Its place among the entries of the member, from 1 on."""
+    at: int
+    """When it was made. Entries of a member are made in the order of time."""
+    day: int
+    """The day of that in the zone of the programme: 20261231."""
+    kind: str
+    """One of `KINDS`."""
+    amount: int
+    """What it adds to what can be spent."""
+    held: int
+    """What it adds to what is held."""
+    balance: int
+    """What can be spent after it."""
+    pending: int
+    """What is held after it."""
+    rule: str = ""
+    position: int = 0
+    """The place in the log of the input that made it; 0 for time alone."""
+    occurred_at: int = 0
+    """When that occurred; the same as `at` for time alone."""
+    lot: str = ""
+    """The entry with which these points came."""
+    reference: str = ""
+    """The order that it is about."""
+    reason: str = ""
+    author: str = ""
+
+
+KINDS: dict[str, str] = {
+    "pending": "earned, and held",
+    "earned": "earned, and can be spent",
+    "spent": "spent",
+    "expired": "expired",
+    "reversed": "reversed, for what earned them was taken back",
+    "adjusted": "adjusted by hand",
+    "forfeited": "lost on leaving the programme",
+    "merged": "moved with the contact that became part of another",
+    "erased": "gone with the contact that was erased",
+}
+"""The kinds of entries of the ledger, and what each says."""
+
+
 class Effects(msgspec.Struct):
     """What follows from one input, in the order of decision."""
 
@@ -83,3 +152,4 @@ class Effects(msgspec.Struct):
     They have an instant and a message id of their own, and no place in the log yet: whoever calls the fold gives them
     one, writes them down and folds them, in this order, before anything else happens to the contact. A log that is
     folded anew has them already."""
+    ledger: list[Entry] = msgspec.field(default_factory=list)

@@ -10,9 +10,10 @@ The rules this file keeps, in the order they are applied to an input received at
 | 1     | every timer due at or before `t` fires first, at its own instant, by due time, then creation                 |
 | 2     | the input becomes part of the contact: attributes, consent, addresses; counters of the conditions in force   |
 | 3     | goals and exits of runs that the input can touch are looked at                                               |
-| 4     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
-| 5     | journeys are entered, so that a run never sees the input that started it                                     |
-| 6     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
+| 4     | rules of loyalty are looked at, also when the interaction came late; points, tiers and the ledger follow     |
+| 5     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
+| 6     | journeys are entered, so that a run never sees the input that started it                                     |
+| 7     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
 
 An interaction that its definition does not count goes no further than the trace. One that is late (older than the
 journey's `max_age`) is counted and neither moves nor starts a run. An input that concerns nothing leaves no trace but
@@ -26,11 +27,30 @@ from collections.abc import Callable
 from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
-from parcours.core.contact import Contact, Run, Token
+from parcours.core.contact import OF_PROGRAMME, Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
-from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Reaction, Update
+from parcours.core.inputs import (
+    Absorb,
+    Adjust,
+    Dissolve,
+    Enrol,
+    Enter,
+    Erase,
+    Erased,
+    Input,
+    Interaction,
+    Leave,
+    Reaction,
+    Refund,
+    Spend,
+    Update,
+    cause_of,
+)
 from parcours.core.keys import key_of
+from parcours.core.loyalty import clock as loyalty_clock
+from parcours.core.loyalty.join import leave_empty
+from parcours.core.loyalty.members import act, happen
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
@@ -68,11 +88,14 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
             absorb(plan, contact, item, effects)
             _aim(plan, contact, item, effects)
         case Dissolve():
-            dissolve(contact, item, effects)
+            dissolve(plan, contact, item, effects)
         case Erase():
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
+        case Enrol() | Leave() | Spend() | Adjust() | Refund():
+            contact.identities += item.identities
+            act(plan.loyalty, contact, item, effects)
     if effects.messages and plan.aims.by_message:
         look_at_aims(plan, contact, plan.aims.by_message, now, effects)
     if plan.watch.segments and not isinstance(item, Erased):
@@ -137,11 +160,6 @@ def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, taken: l
 _NONE: dict[str, Watched] = {}
 
 
-def cause_of(item: Input) -> str:
-    """Return what tells an input from every other: its source and message id, wherever it stands in the log."""
-    return f"{item.source}\0{item.message_id}"
-
-
 def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
     """Fire every timer of the contact that is due at or before `now`, each at its own instant. The contact is changed.
 
@@ -153,6 +171,9 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
     while timers and timers[0].due <= now and len(effects.follows) == before:
         timer = timers.pop(0)
         contact.time = timer.due
+        if timer.token == OF_PROGRAMME:
+            loyalty_clock.come_due(plan.loyalty.programmes.get(timer.run), contact, timer, effects)
+            continue
         if not timer.journey:
             come_due(plan, contact, timer, effects)
             continue
@@ -191,7 +212,7 @@ def unheard(plan: Plan, name: str, *, backfill: bool) -> bool:
         return True
     if route.counts_when is not None or route.memories or route.tallies:
         return False
-    return backfill or not (route.entries or route.listeners)
+    return backfill or not (route.entries or route.listeners or name in plan.loyalty.routes)
 
 
 def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effects) -> list[Taken]:
@@ -217,6 +238,9 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
         look_at_aims(plan, contact, route.aims, now, effects, item, silent=item.backfill)
     if item.backfill:
         return taken
+    touches = plan.loyalty.routes.get(item.name)
+    if touches is not None:
+        happen(plan.loyalty, contact, item, touches, effects)
     if contact.runs:
         _offer_interaction(plan, contact, item, route, effects)
     if route.entries:
@@ -341,6 +365,7 @@ def _erase(plan: Plan, contact: Contact, item: Erase, effects: Effects) -> None:
     """Leave nothing of a contact but that it was erased."""
     for run in [run for runs in contact.runs.values() for run in runs.values()]:
         end_run(_walk(plan, contact, run, item.received_at, effects), "erased")
+    leave_empty(plan.loyalty, contact, "erased", item, effects)
     erase(contact, item.received_at)
 
 

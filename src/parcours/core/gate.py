@@ -5,6 +5,7 @@
 | did it occur more than 24 h in the future?            | `occurred_in_future`      |
 | are its attributes nested deeper than `DEEPEST`?      | `too_deep`                |
 | strict: has somebody defined the interaction?         | `unknown_interaction`     |
+| is there the programme something is asked of?         | `unknown_programme`       |
 | is there the list somebody is put on?                 | `unknown_list`            |
 | does a reaction name a message and a kind we know?    | `unknown_message`, `unknown_reaction` |
 | do declared attributes have their types?              | `wrong_type`              |
@@ -22,13 +23,16 @@ import msgspec
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape
 from parcours.core.checks import Checks, nesting_problem
-from parcours.core.inputs import Input, Interaction, Reaction, Update
+from parcours.core.inputs import Adjust, Enrol, Input, Interaction, Leave, Reaction, Refund, Spend, Update
 from parcours.core.plan import Plan
 from parcours.errors import Problem, did_you_mean
 
 DAY = 86_400_000
 
 LONGEST_ITEM_ID = 200
+
+MOST_POINTS = 1_000_000_000
+"""The most points that are spent or adjusted at once."""
 
 REACTIONS = frozenset({"delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"})
 
@@ -62,6 +66,25 @@ class Reacted(msgspec.Struct):
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Asked(msgspec.Struct, kw_only=True):
+    """Something is asked of a member of a programme."""
+
+    action: str
+    """`enrol`, `leave`, `spend`, `adjust` or `refund`."""
+    programme: str
+    points: int = 0
+    """To spend, or to adjust by."""
+    reference: str = ""
+    """The order they are spent for, or that is taken back."""
+    whole: bool = True
+    """The whole order is taken back; otherwise what `attributes` say."""
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    card: str = ""
+    qualifying: bool = False
+    reason: str = ""
+    author: str = ""
+
+
 class Arrival(msgspec.Struct):
     """One item as a door hands it over: who sent it, of whom it tells, and what."""
 
@@ -69,7 +92,7 @@ class Arrival(msgspec.Struct):
     message_id: str
     identities: tuple[tuple[str, str], ...]
     """The strongest first. Empty only for a reaction, whose message tells the contact."""
-    what: Happened | Learned | Reacted
+    what: Happened | Learned | Reacted | Asked
     occurred_at: int | None = None
     """The sender's time, corrected for the sender's clock; None means now."""
     backfill: bool = False
@@ -109,6 +132,8 @@ def admit(
     what = arrival.what
     if (problem := nesting_problem(what.attributes)) is not None:
         return problem
+    if isinstance(what, Asked):
+        return _admit_asked(plan, arrival, what, identities, received_at, occurred_at, position)
     if isinstance(what, Happened):
         name = match_name(what.name)
         route = plan.routes.get(name)
@@ -166,6 +191,66 @@ def admit(
         source=arrival.source,
         message_id=arrival.message_id,
     )
+
+
+def _admit_asked(
+    plan: Plan,
+    arrival: Arrival,
+    what: Asked,
+    identities: list[tuple[str, str]],
+    received_at: int,
+    occurred_at: int,
+    position: int,
+) -> Input | Problem:
+    problem = _check_asked(plan, what)
+    if problem is not None:
+        return problem
+    common: dict[str, Any] = {
+        "position": position,
+        "received_at": received_at,
+        "occurred_at": occurred_at,
+        "programme": what.programme,
+        "identities": identities,
+        "source": arrival.source,
+        "message_id": arrival.message_id,
+    }
+    match what.action:
+        case "enrol":
+            return Enrol(card=what.card, **common)
+        case "leave":
+            return Leave(reason=what.reason, **common)
+        case "spend":
+            common |= {"reference": what.reference, "reason": what.reason, "author": what.author}
+            return Spend(points=what.points, **common)
+        case "adjust":
+            common |= {"points": what.points, "qualifying": what.qualifying}
+            return Adjust(reason=what.reason, author=what.author, **common)
+        case _:
+            return Refund(reference=what.reference, whole=what.whole, attributes=what.attributes, **common)
+
+
+ACTIONS = ("enrol", "leave", "spend", "adjust", "refund")
+
+
+def _check_asked(plan: Plan, what: Asked) -> Problem | None:
+    known = plan.loyalty.programmes
+    if what.programme not in known:
+        hint = did_you_mean(what.programme, known) or "define a programme of this name"
+        message = f"there is no programme {what.programme!r}"
+        return Problem(code="unknown_programme", message=message, pointer="/programme", hint=hint)
+    code, message, pointer = "", "", ""
+    if what.action not in ACTIONS:
+        code, message, pointer = "unknown_value", f"unknown action {what.action!r}", "/action"
+    elif what.action == "spend" and not 0 < what.points <= MOST_POINTS:
+        code, message, pointer = "invalid_value", f"points are 1 to {MOST_POINTS:,}", "/points"
+    elif what.action == "adjust" and (not what.points or abs(what.points) > MOST_POINTS):
+        code, message, pointer = "invalid_value", f"points are 1 to {MOST_POINTS:,}, or as many below zero", "/points"
+    elif what.action == "adjust" and not (what.reason.strip() and what.author.strip()):
+        missing = "author" if what.reason.strip() else "reason"
+        code, message, pointer = "missing_key", f"an adjustment has a {missing}", f"/{missing}"
+    elif what.action == "refund" and not what.reference:
+        code, message, pointer = "missing_key", "a refund names the order", "/reference"
+    return Problem(code=code, message=message, pointer=pointer) if code else None
 
 
 def _check_learned(plan: Plan, what: Learned) -> Problem | None:

@@ -127,7 +127,104 @@ class Erased(msgspec.Struct, array_like=True, tag="erased", kw_only=True):
     """Those that became the contact's with it: none of an erased contact's."""
 
 
-Input = Interaction | Update | Reaction | Enter | Absorb | Dissolve | Erase | Erased
+class Enrol(msgspec.Struct, array_like=True, tag="enrol", kw_only=True):
+    """The contact becomes a member of a programme, or comes back to it."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Those that were nobody's and are the contact's from now on."""
+    card: str = ""
+    source: str = ""
+    message_id: str = ""
+
+
+class Leave(msgspec.Struct, array_like=True, tag="leave", kw_only=True):
+    """The contact leaves a programme."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    reason: str = ""
+    source: str = ""
+    message_id: str = ""
+
+
+class Spend(msgspec.Struct, array_like=True, tag="spend", kw_only=True):
+    """The contact is to pay with points: all of them or, when they are not there, none."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    points: int
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    reference: str = ""
+    """What they are spent for: an order."""
+    reason: str = ""
+    author: str = ""
+    source: str = ""
+    message_id: str = ""
+
+
+class Adjust(msgspec.Struct, array_like=True, tag="adjust", kw_only=True):
+    """Somebody gives points by hand, or with a number below zero takes them."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    points: int
+    reason: str
+    author: str
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    qualifying: bool = False
+    """Whether they count towards tiers."""
+    source: str = ""
+    message_id: str = ""
+
+
+class Refund(msgspec.Struct, array_like=True, tag="refund", kw_only=True):
+    """An order is taken back: what it earned is reversed."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    reference: str
+    """The order."""
+    whole: bool
+    attributes: dict[str, Any]
+    """What came back, as the interaction that earned the points tells it: a total, or lines."""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    source: str = ""
+    message_id: str = ""
+
+
+Input = (
+    Interaction
+    | Update
+    | Reaction
+    | Enter
+    | Absorb
+    | Dissolve
+    | Erase
+    | Erased
+    | Enrol
+    | Leave
+    | Spend
+    | Adjust
+    | Refund
+)
+
+
+def cause_of(item: Input) -> str:
+    """Return what tells an input from every other: its source and message id, wherever it stands in the log."""
+    return f"{item.source}\0{item.message_id}"
 
 
 class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):

@@ -12,6 +12,7 @@
 | entries              | of both, as far as a journey asks how often or how long ago somebody entered                   |
 | runs that have ended | of both, as long as they have a goal to reach                                                  |
 | what entries count   | of both together                                                                               |
+| points and tiers     | as `core.loyalty.join` says                                                                    |
 
 The other is left empty, with nothing but where it went.
 """
@@ -22,6 +23,7 @@ from parcours.core import admission, memory, tally
 from parcours.core.contact import Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
+from parcours.core.loyalty import join
 from parcours.core.plan import Plan
 from parcours.definitions.message import ADDRESSES
 
@@ -70,8 +72,9 @@ def erase(contact: Contact, now: int) -> None:
         setattr(contact, field, getattr(empty, field))
 
 
-def dissolve(contact: Contact, item: Dissolve, effects: Effects) -> None:
+def dissolve(plan: Plan, contact: Contact, item: Dissolve, effects: Effects) -> None:
     """Empty a contact that has become part of another. The contact is changed."""
+    join.leave_empty(plan.loyalty, contact, "merged", item, effects, item.into)
     effects.trace.append(Trace(item.received_at, What.MERGED, reason="into", detail={"contact": item.into}))
     empty = Contact(contact.id, contact.time, created=contact.created, merged=contact.merged, merged_into=item.into)
     for field in Contact.__struct_fields__:
@@ -106,6 +109,7 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
         contact.over.setdefault(journey, {}).update(runs)
         moved.update(runs)
     _absorb_timers(contact, other, moved)
+    join.absorb(plan.loyalty, contact, item, effects)
 
 
 def _absorb_knowledge(contact: Contact, other: Contact) -> None:

@@ -11,6 +11,7 @@
 | what does a contact remember?                | `needs[id]`, a `Need`                         |
 | are messages remembered?                     | `remembers_messages`                          |
 | which segments are kept exact?               | `watch`, a `Watch`                            |
+| what do members of programmes get?           | `loyalty`, a `Loyalty`                        |
 | must a contact be brought up to this plan?   | `revision`                                    |
 
 A plan never changes. Publishing makes another, from the one before and the definitions published, so the log of
@@ -26,6 +27,8 @@ from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs
 from parcours.core.checks import Checks, checks_of
 from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
+from parcours.core.loyalty.compile import compile_loyalty
+from parcours.core.loyalty.compiled import Loyalty
 from parcours.core.memory import memories_of
 from parcours.core.watch import Watch, watch
 from parcours.definitions.entries import SegmentEntry
@@ -58,6 +61,8 @@ class Plan:
         self.texts = texts
         self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
         self.segments = segment_nodes(workspace.segments.values())
+        live = before.loyalty.live if before is not None else {}
+        self.loyalty: Loyalty = compile_loyalty(workspace, self.segments, live, at)
         self.reactions: dict[str, list[str]] = {}
         self.routes: dict[str, Route] = {}
         self.needs: dict[str, Need] = {}
@@ -200,6 +205,10 @@ class Plan:
             route.checks = checks_of(definition)
             if definition.counts_when is not None:
                 route.counts_when = question(definition.counts_when, self.segments)
+        for name in self.loyalty.routes:
+            self.route(name)
+        for asked in self.loyalty.questions:
+            self._index_condition(asked.node)
         for node in self.segments.values():
             self._index_condition(node)
         for versions in self.journeys.values():

@@ -21,6 +21,8 @@ from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.loyalty import Formula, ProgrammeDefinition, RuleDefinition
+from parcours.definitions.loyalty_checks import programme_mistakes, rule_mistakes
 from parcours.definitions.message import CHANNELS, MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.steps import Experiment, InteractionBranch, ReactionBranch, Send, Split, Wait, WaitFor
@@ -69,6 +71,7 @@ def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
     for definition in workspace.all():
         checker.look_at(definition)
     checker.segments()
+    checker.rules()
     return checker.findings
 
 
@@ -176,6 +179,10 @@ class _Checker:
                 self.message(definition)
             case JourneyDefinition():
                 self.journey(definition)
+            case ProgrammeDefinition():
+                self.programme(definition)
+            case RuleDefinition():
+                self.rule(definition)
             case SegmentDefinition():
                 for field in ("include", "exclude"):
                     for index, name in enumerate(getattr(definition, field)):
@@ -328,6 +335,48 @@ class _Checker:
                 self.error(
                     "unknown_content", f"{fields.title} has no {shown(field)}", f"/content/{escape(field)}", hint
                 )
+
+    # --- loyalty ------------------------------------------------------------------------------------------------------
+
+    def programme(self, programme: ProgrammeDefinition) -> None:
+        for index, enrol in enumerate(programme.enrol):
+            self.interaction(enrol.interaction, f"/enrol/{index}/interaction")
+        for index, refund in enumerate(programme.refunds):
+            self.interaction(refund.interaction, f"/refunds/{index}/interaction")
+        for mistake in programme_mistakes(programme):
+            self.error(mistake.code, mistake.message, mistake.pointer, mistake.hint)
+
+    def rule(self, rule: RuleDefinition) -> None:
+        self.named("programme", rule.programme, self.workspace.programmes, "/programme")
+        for index, name in enumerate(rule.on):
+            self.interaction(name, f"/on/{index}")
+        for mistake in rule_mistakes(rule, self.workspace.programmes.get(rule.programme)):
+            self.error(mistake.code, mistake.message, mistake.pointer, mistake.hint)
+        if isinstance(rule.points, Formula) and rule.points.where is not None:
+            node, _ = parse_condition(rule.points.where)
+            if node is not None and not looks_only_at_trigger(node):
+                hint = "for example {interaction: category, is: shoes}"
+                message = "a condition of lines may only look at their attributes"
+                self.error("invalid_condition", message, "/points/where", hint)
+
+    def rules(self) -> None:
+        """Refuse rules that set each other off in a circle by what they record."""
+        of: dict[str, list[str]] = {}
+        for name, rule in self.workspace.rules.items():
+            for on in rule.on:
+                of.setdefault(match_name(on), []).append(name)
+        leads = {
+            name: of.get(match_name(rule.record.interaction), []) if rule.record is not None else []
+            for name, rule in self.workspace.rules.items()
+        }
+        for cycle in cycles(leads):
+            self.key = ("rule", cycle[0])
+            self.error(
+                "endless_cycle",
+                f"these rules set each other off for ever: {as_path(cycle)}",
+                "/record/interaction",
+                "record an interaction that none of them looks at",
+            )
 
     # --- a journey ----------------------------------------------------------------------------------------------------
 
@@ -541,7 +590,7 @@ class _Checker:
 
 def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct, pointer: str) -> bool:
     match definition:
-        case InteractionDefinition():
+        case InteractionDefinition() | ProgrammeDefinition() | RuleDefinition():
             return True
         case JourneyDefinition():
             # A filter looks at the interaction it filters; any other condition at the one that started the run.

@@ -12,6 +12,7 @@ from parcours.definitions.common import Archivable
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.lists import CatalogueDefinition, ListDefinition
+from parcours.definitions.loyalty import ProgrammeDefinition, RuleDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.settings import WorkspaceDefinition
@@ -24,6 +25,8 @@ AnyDefinition = (
     | SegmentDefinition
     | JourneyDefinition
     | MessageDefinition
+    | ProgrammeDefinition
+    | RuleDefinition
 )
 
 KINDS: dict[str, type[AnyDefinition]] = {
@@ -34,6 +37,8 @@ KINDS: dict[str, type[AnyDefinition]] = {
     "segment": SegmentDefinition,
     "journey": JourneyDefinition,
     "message": MessageDefinition,
+    "programme": ProgrammeDefinition,
+    "rule": RuleDefinition,
 }
 """Every kind of definition, by the word in its `kind`."""
 
@@ -70,6 +75,8 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     segments: dict[str, SegmentDefinition] = msgspec.field(default_factory=dict)
     messages: dict[str, MessageDefinition] = msgspec.field(default_factory=dict)
     journeys: dict[str, JourneyDefinition] = msgspec.field(default_factory=dict)
+    programmes: dict[str, ProgrammeDefinition] = msgspec.field(default_factory=dict)
+    rules: dict[str, RuleDefinition] = msgspec.field(default_factory=dict)
 
     def with_definitions(self, *definitions: AnyDefinition) -> Workspace:
         """Return a workspace in which these definitions replace those of the same kind and name."""
@@ -104,6 +111,8 @@ _FIELDS = {
     "catalogue": "catalogues",
     "segment": "segments",
     "message": "messages",
+    "programme": "programmes",
+    "rule": "rules",
     "journey": "journeys",
 }
 
@@ -116,7 +125,7 @@ def is_archived(definition: AnyDefinition) -> bool:
 def in_use(definition: AnyDefinition) -> bool:
     """Return whether what a definition refers to must be there for it: not of a draft, nor of what is archived."""
     return not is_archived(definition) and not (
-        isinstance(definition, JourneyDefinition) and definition.state == "draft"
+        isinstance(definition, JourneyDefinition | RuleDefinition) and definition.state == "draft"
     )
 
 

@@ -29,7 +29,7 @@ from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, unheard, wake
-from parcours.core.gate import DAY, Arrival, Happened, Learned, Reacted, admit, admit_item
+from parcours.core.gate import DAY, Arrival, Asked, Happened, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
 from parcours.core.learned import Learner
 from parcours.core.membership import bring_up
@@ -116,6 +116,8 @@ class _Batch:
         changes.contacts[contact.id] = contact
         if effects.messages:
             changes.messages += effects.messages
+        if effects.ledger:
+            changes.ledger += effects.ledger
         if effects.trace:
             changes.traces.append((contact.id, position, effects.trace))
             statistics = changes.statistics
@@ -346,6 +348,8 @@ class Engine:
             return Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY)
         if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
             return Refused(problem)
+        if type(arrival.what) is Asked and people.taken(arrival):
+            return Refused(_TAKEN)
         others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
         if isinstance(owner, str):
             for id_ in (*others, owner):
@@ -976,7 +980,7 @@ class _People:
             return known
         return identities[0] if identities else None
 
-    def _shared(self, identities: Sequence[Identity], contact: str, what: Happened | Learned | Reacted) -> bool:
+    def _shared(self, identities: Sequence[Identity], contact: str, what: Happened | Learned | Reacted | Asked) -> bool:
         """Return whether a new user only uses the device of somebody who is known: they stay two.
 
         It is one person's when the sender says so (an alias).
@@ -1015,6 +1019,12 @@ class _People:
             if id_ != owner
             and (arrival.what.same or not any(space == _KNOWN for space, _ in self._contacts[id_].identities))
         ]
+
+    def taken(self, arrival: Arrival) -> bool:
+        """Return whether an identity that is given to the first one's contact is somebody else's."""
+        first, *more = arrival.identities
+        owner = self._owners.get(first)
+        return any(identity in self._owners and self._owners[identity] != owner for identity in more)
 
     def contact(self, id_: str) -> Contact:
         """Return a contact that was asked for with the batch."""
@@ -1090,5 +1100,11 @@ _UNKNOWN_MESSAGE = Problem(
     message="the reaction names no message of ours",
     pointer="/properties/message_id",
     hint="pass on the id that was sent with the message",
+)
+_TAKEN = Problem(
+    code="identity_taken",
+    message="the card belongs to somebody else",
+    pointer="/card",
+    hint="give a card that is nobody's, or merge the two contacts first",
 )
 _NO_IDENTITY = Problem(code="no_identity", message="nothing says whose this is", hint="send a userId or an anonymousId")

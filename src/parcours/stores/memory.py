@@ -12,19 +12,22 @@ from typing import Any
 
 from parcours.core.codec import UNENCODABLE, decode_contact, decode_item, encode
 from parcours.core.contact import Contact
-from parcours.core.effects import Trace
+from parcours.core.effects import Entry, Trace
 from parcours.core.inputs import Erase, Publish
 from parcours.errors import UnstorableError
 from parcours.ports import (
     Changes,
     Identity,
+    LedgerDay,
     Moment,
     Pending,
     Posted,
+    Posting,
     Record,
     Settlement,
     Statistic,
     Tombstone,
+    Total,
     erased_record,
     redacted_record,
 )
@@ -43,6 +46,8 @@ class MemoryStore:
         self._fired: list[str] = []
         """The contact of each trace apart from an input; empty when it was erased."""
         self._outbox: list[Pending] = []
+        self._ledger: list[Entry | None] = []
+        self._days: dict[LedgerDay, Total] = {}
         self._settled: dict[int, Settlement] = {}
         self._statistics: Counter[Statistic] = Counter()
         self._marks: dict[str, str] = {}
@@ -99,6 +104,7 @@ class MemoryStore:
         self._fired += [contact_id for contact_id, position, _ in changes.traces if position <= 0]
         for message in changes.messages:
             self._outbox.append(Pending(len(self._outbox) + 1, message))
+        self._keep_entries(changes.ledger)
         for settlement in changes.settlements:
             self._settled[settlement.sequence] = settlement
         for statistic, count in changes.statistics.items():
@@ -118,11 +124,19 @@ class MemoryStore:
         for position in changes.redacted:
             self._log[position - 1] = redacted_record(self._log[position - 1])
 
+    def _keep_entries(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._ledger.append(entry)
+            day = entry.programme, entry.day, entry.kind
+            known = self._days.get(day, Total(0, 0, 0))
+            self._days[day] = Total(known.entries + 1, known.amount + entry.amount, known.held + entry.held)
+
     def _erase(self, contact: str) -> None:
         for record in self._log:
             if record.contact == contact and type(record.input()) is not Erase:
                 self._log[record.position - 1] = erased_record(record)
         self._traces.pop(contact, None)
+        self._ledger = [entry if entry is None or entry.contact != contact else None for entry in self._ledger]
         self._fired = ["" if fired == contact else fired for fired in self._fired]
         self._identities = {identity: owner for identity, owner in self._identities.items() if owner != contact}
         for item in self._outbox:
@@ -191,6 +205,15 @@ class MemoryStore:
     def fired(self, after: int = 0, limit: int = 1_000) -> list[tuple[int, str]]:
         there = ((row, contact) for row, contact in enumerate(self._fired[after:], after + 1) if contact)
         return list(islice(there, limit))
+
+    def ledger(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posting]:
+        places = range((before - 1) if before else len(self._ledger), 0, -1)
+        entries = ((place, self._ledger[place - 1]) for place in places if place <= len(self._ledger))
+        found = (Posting(place, entry) for place, entry in entries if entry is not None and entry.contact == contact)
+        return list(islice(found, limit))
+
+    def ledger_days(self) -> Mapping[LedgerDay, Total]:
+        return dict(self._days)
 
     def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         known = self._items

@@ -32,6 +32,7 @@ from typing import IO, Any, NamedTuple
 from parcours.core.codec import (
     UNENCODABLE,
     decode_contact,
+    decode_entry,
     decode_input,
     decode_item,
     decode_message,
@@ -39,25 +40,31 @@ from parcours.core.codec import (
     encode,
 )
 from parcours.core.contact import Contact
-from parcours.core.effects import Message, Trace
+from parcours.core.effects import Entry, Message, Trace
 from parcours.core.ids import contact_from_number, contact_number
 from parcours.core.inputs import Erase, Publish
 from parcours.errors import StoreError, UnstorableError
 from parcours.ports import (
     Changes,
     Identity,
+    LedgerDay,
     Moment,
     Pending,
     Posted,
+    Posting,
     Record,
     Statistic,
     Tombstone,
+    Total,
     erased_record,
     redacted_record,
 )
 
-FORMAT = 2
+FORMAT = 3
 """The version of the tables below; a file of another version is refused."""
+
+BEFORE_LEDGER = 2
+"""The version before there was a ledger: such a file is brought up to this one."""
 
 SLICE = 65_536
 """Message keys that wait in memory before they are indexed."""
@@ -88,7 +95,7 @@ create table if not exists identity (
 ) without rowid;
 create table if not exists contact (
     id integer primary key, due integer, log integer not null, trace integer not null, outbox integer not null,
-    state blob not null);
+    state blob not null, ledger integer not null default 0);
 create table if not exists trace (
     id integer primary key, contact integer not null, previous integer not null, position integer not null,
     body blob not null);
@@ -103,6 +110,11 @@ create table if not exists outbox_count (
 create table if not exists statistic (
     journey text not null, version integer not null, step text not null, what text not null, reason text not null,
     count integer not null, primary key (journey, version, step, what, reason)) without rowid;
+create table if not exists ledger (
+    id integer primary key, contact integer not null, previous integer not null, body blob not null);
+create table if not exists ledger_day (
+    programme text not null, day integer not null, kind text not null, entries integer not null,
+    amount integer not null, held integer not null, primary key (programme, day, kind)) without rowid;
 create table if not exists item (
     catalogue text not null, id text not null, body blob not null, primary key (catalogue, id)) without rowid;
 create table if not exists knowledge (name text primary key, body blob not null) without rowid;
@@ -113,14 +125,14 @@ create table if not exists mark (name text primary key, value text not null) wit
 
 
 class _Held:
-    """A contact in memory, with its number and the newest of its rows in the log, the trace and the outbox."""
+    """A contact in memory, with its number and the newest of its rows in the log, the trace, the outbox, the ledger."""
 
-    __slots__ = ("contact", "log", "number", "outbox", "stored", "trace")
+    __slots__ = ("contact", "ledger", "log", "number", "outbox", "stored", "trace")
 
-    def __init__(self, contact: Contact, number: int, heads: tuple[int, int, int], *, stored: bool) -> None:
+    def __init__(self, contact: Contact, number: int, heads: tuple[int, int, int, int], *, stored: bool) -> None:
         self.contact = contact
         self.number = number
-        self.log, self.trace, self.outbox = heads
+        self.log, self.trace, self.outbox, self.ledger = heads
         self.stored = stored
 
 
@@ -139,8 +151,8 @@ class SqliteStore:
         self._path = path
         self._hold = hold
         self._held: dict[str, _Held] = {}
-        self._behind: dict[str, tuple[int, int, int]] = {}
-        """Contacts whose written state lacks inputs, to the first position, trace and message it lacks."""
+        self._behind: dict[str, tuple[int, int, int, int]] = {}
+        """Contacts whose written state lacks inputs, to the first position, trace, message and entry it lacks."""
         self._lost = False
         self._counted = False
         """Whether contacts that have no row yet are counted."""
@@ -172,12 +184,14 @@ class SqliteStore:
     def _prepare(self) -> None:
         db = self._db
         found = db.execute("pragma user_version").fetchone()[0]
-        if found not in {0, FORMAT}:
+        if found not in {0, BEFORE_LEDGER, FORMAT}:
             raise StoreError(
                 f"the store {self._path.name} has format {found}, this parcours reads {FORMAT}",
                 hint="use the parcours that wrote it, or start with an empty data folder",
             )
         db.execute("begin immediate")
+        if found == BEFORE_LEDGER:
+            db.execute("alter table contact add column ledger integer not null default 0")
         for statement in _TABLES.split(";"):
             db.execute(statement)
         db.execute(f"pragma user_version = {FORMAT}")
@@ -186,8 +200,10 @@ class SqliteStore:
         self._position: int = db.execute("select coalesce(max(position), 0) from log").fetchone()[0]
         self._traces: int = db.execute("select coalesce(max(id), 0) from trace").fetchone()[0]
         self._sequence: int = db.execute("select coalesce(max(sequence), 0) from outbox").fetchone()[0]
-        traces, _, messages = self._marks.get("heads", "0:0").partition(":")
-        self._traces, self._sequence = max(self._traces, int(traces)), max(self._sequence, int(messages))
+        self._entries: int = db.execute("select coalesce(max(id), 0) from ledger").fetchone()[0]
+        traces, messages, entries = _numbers(self._marks.get("heads", ""), 3)
+        self._traces, self._sequence = max(self._traces, traces), max(self._sequence, messages)
+        self._entries = max(self._entries, entries)
         self._people: int = db.execute("select count(*) from contact").fetchone()[0]
         indexed = int(self._marks.get("seen", "0"))
         self._recent = dict(db.execute("select key, position from log where position > ?", (indexed,)))
@@ -235,10 +251,10 @@ class SqliteStore:
         held = self._held
         missing = [contact_number(contact) for contact in ids if contact not in held]
         if missing:
-            query = "select id, log, trace, outbox, state from contact where id in"
-            for number, log, trace, outbox, state in self._lookup(query, missing):
+            query = "select id, log, trace, outbox, ledger, state from contact where id in"
+            for number, log, trace, outbox, ledger, state in self._lookup(query, missing):
                 contact = decode_contact(state)
-                held[contact.id] = _Held(contact, number, (log, trace, outbox), stored=True)
+                held[contact.id] = _Held(contact, number, (log, trace, outbox, ledger), stored=True)
         return {id_: one.contact for id_ in ids if (one := held.get(id_)) is not None}
 
     def _trim(self) -> None:
@@ -296,6 +312,7 @@ class SqliteStore:
             "log": ("position", held.log, self._position),
             "trace": ("id", held.trace, self._traces),
             "outbox": ("sequence", held.outbox, self._sequence),
+            "ledger": ("id", held.ledger, self._entries),
         }[table]
         if 0 < before <= newest:
             query = f"select 1 from {table} where {place} = ? and contact = ?"
@@ -326,6 +343,15 @@ class SqliteStore:
         rows = self._walk("outbox", "body, state, attempts, error", contact, before)
         found = (row for row in rows if not before or row[0] < before)
         return [Posted(row[0], decode_message(row[2]), *row[3:]) for row in islice(found, limit)]
+
+    def ledger(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posting]:
+        rows = self._walk("ledger", "body", contact, before)
+        found = (Posting(row[0], decode_entry(row[2])) for row in rows if not before or row[0] < before)
+        return list(islice(found, limit))
+
+    def ledger_days(self) -> Mapping[LedgerDay, Total]:
+        rows = self._reader.execute("select programme, day, kind, entries, amount, held from ledger_day")
+        return {(row[0], row[1], row[2]): Total(row[3], row[4], row[5]) for row in rows}
 
     def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         rows = self._lookup("select id, body from item where catalogue = ? and id in", list(ids), catalogue)
@@ -400,7 +426,7 @@ class SqliteStore:
         return self._lost
 
     def unfolded(self) -> Iterator[Record]:
-        position, trace, outbox = self._whole()
+        position, trace, outbox, ledger = self._whole()
         heads: dict[int, int] = {}
         rows = self._db.execute(
             "select position, contact, key, body from log where position > ? order by position", (position,)
@@ -414,7 +440,7 @@ class SqliteStore:
                 heads[number] = found[0] if found is not None else 0
             if row[0] > heads[number]:
                 id_ = contact_from_number(number)
-                self._behind.setdefault(id_, (row[0], trace + 1, outbox + 1))
+                self._behind.setdefault(id_, (row[0], trace + 1, outbox + 1, ledger + 1))
                 yield _record(row)
 
     def restore(self, contacts: Mapping[str, Contact]) -> None:
@@ -425,9 +451,9 @@ class SqliteStore:
         for id_, contact in contacts.items():
             number = contact_number(id_)
             before = self._held.get(id_)
-            known = (before.log, before.trace, before.outbox) if before is not None else (0, 0, 0)
-            log, trace, outbox = (newest.get(number, old) for newest, old in zip(heads, known, strict=True))
-            self._held[id_] = _Held(contact, number, (log, trace, outbox), stored=before is not None)
+            known = (before.log, before.trace, before.outbox, before.ledger) if before is not None else (0, 0, 0, 0)
+            log, trace, outbox, ledger = (newest.get(number, old) for newest, old in zip(heads, known, strict=True))
+            self._held[id_] = _Held(contact, number, (log, trace, outbox, ledger), stored=before is not None)
             if not self._counted:
                 self._people += before is None
         self._lost = False
@@ -442,10 +468,10 @@ class SqliteStore:
         if self._behind and not self._lost:
             self.commit(Changes(contacts={id_: self._held[id_].contact for id_ in self._behind}))
 
-    def _whole(self) -> tuple[int, int, int]:
-        """Return the position, the trace and the message up to which every written state is whole."""
-        position, trace, outbox = self._marks.get("states", "0:0:0").split(":")
-        return int(position), int(trace), int(outbox)
+    def _whole(self) -> tuple[int, int, int, int]:
+        """Return the position, the trace, the message and the entry up to which every written state is whole."""
+        position, trace, outbox, ledger = _numbers(self._marks.get("states", ""), 4)
+        return position, trace, outbox, ledger
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -490,7 +516,7 @@ class SqliteStore:
         for id_, contact in changes.contacts.items():
             known = held.get(id_)
             if known is None:
-                held[id_] = _Held(contact, contact_number(id_), (0, 0, 0), stored=False)
+                held[id_] = _Held(contact, contact_number(id_), (0, 0, 0, 0), stored=False)
                 new += 1
             else:
                 known.contact = contact
@@ -517,8 +543,10 @@ class SqliteStore:
         db.executemany("insert into log values (?, ?, ?, ?, ?, ?)", log)
         if timers:
             db.executemany("insert into trace values (?, ?, ?, ?, ?)", timers)
-        # Before the states, which keep the newest message of each contact.
+        # Before the states, which keep the newest message and entry of each contact.
         self._write_messages(changes.messages)
+        if changes.ledger:
+            self._write_ledger(changes.ledger)
         self._write_states(changes, len(timers))
         if changes.identities:
             db.executemany(
@@ -548,13 +576,13 @@ class SqliteStore:
         if len(changes.contacts) <= SMALL_BATCH or not changes.records:
             due = list(changes.contacts)
         else:
-            first = (changes.records[0].position, self._traces + 1, self._sequence + 1)
+            first = (changes.records[0].position, self._traces + 1, self._sequence + 1, self._entries + 1)
             for id_ in changes.contacts:
                 if id_ not in behind:
                     behind[id_] = first
             oldest = position - LONGEST_BEHIND
             due = []
-            for id_, (since, _, _) in behind.items():
+            for id_, (since, _, _, _) in behind.items():
                 if since > oldest:
                     break
                 due.append(id_)
@@ -565,22 +593,29 @@ class SqliteStore:
             owner = held[id_]
             timers = owner.contact.timers
             due_at = timers[0].due if timers else None
-            row = (due_at, owner.log, owner.trace, owner.outbox, encode(owner.contact), owner.number)
+            row = (due_at, owner.log, owner.trace, owner.outbox, owner.ledger, encode(owner.contact), owner.number)
             (known if owner.stored else new).append(row)
             owner.stored = True
         # Sorted by number, rows that lie beside each other are written one after the other.
         known.sort(key=_NUMBER)
         new.sort(key=_NUMBER)
         self._db.executemany(
-            "update contact set due = ?, log = ?, trace = ?, outbox = ?, state = ? where id = ?", known
+            "update contact set due = ?, log = ?, trace = ?, outbox = ?, ledger = ?, state = ? where id = ?", known
         )
-        self._db.executemany("insert into contact (due, log, trace, outbox, state, id) values (?, ?, ?, ?, ?, ?)", new)
+        self._db.executemany(
+            "insert into contact (due, log, trace, outbox, ledger, state, id) values (?, ?, ?, ?, ?, ?, ?)", new
+        )
         if self._lost:
             return  # what is behind is not known until it has been restored, so nothing can be said to be whole
-        nothing = (position + 1, self._traces + fired + 1, self._sequence + len(changes.messages) + 1)
-        whole, trace, outbox = next(iter(behind.values()), nothing)
+        nothing = (
+            position + 1,
+            self._traces + fired + 1,
+            self._sequence + len(changes.messages) + 1,
+            self._entries + len(changes.ledger) + 1,
+        )
+        whole, trace, outbox, ledger = next(iter(behind.values()), nothing)
         if whole - 1 > self._whole()[0] + SLICE or (not behind and len(due) > SMALL_BATCH):
-            mark = f"{whole - 1}:{trace - 1}:{outbox - 1}"
+            mark = f"{whole - 1}:{trace - 1}:{outbox - 1}:{ledger - 1}"
             self._db.execute("insert or replace into mark values ('states', ?)", (mark,))
             self._marks["states"] = mark
 
@@ -594,6 +629,24 @@ class SqliteStore:
                 owner.outbox = sequence
         if rows:
             self._db.executemany("insert into outbox values (?, ?, ?, ?, ?, 'pending', 0, 0, '', ?)", rows)
+
+    def _write_ledger(self, entries: list[Entry]) -> None:
+        rows: list[tuple[Any, ...]] = []
+        days: dict[LedgerDay, list[int]] = {}
+        for place, entry in enumerate(entries, self._entries + 1):
+            owner = self._held[entry.contact]
+            rows.append((place, owner.number, owner.ledger, encode(entry)))
+            owner.ledger = place
+            total = days.setdefault((entry.programme, entry.day, entry.kind), [0, 0, 0])
+            total[0] += 1
+            total[1] += entry.amount
+            total[2] += entry.held
+        self._db.executemany("insert into ledger values (?, ?, ?, ?)", rows)
+        self._db.executemany(
+            "insert into ledger_day values (?, ?, ?, ?, ?, ?) on conflict (programme, day, kind) do update set"
+            " entries = entries + excluded.entries, amount = amount + excluded.amount, held = held + excluded.held",
+            [(*day, *total) for day, total in days.items()],
+        )
 
     def _write_counts(self, changes: Changes) -> None:
         db = self._db
@@ -652,7 +705,16 @@ class SqliteStore:
             [(key, stone.erased_at, stone.suppressed) for key, stone in changes.tombstones.items()],
         )
         # Their numbers are not given again: states written behind are told apart by them.
-        heads = f"{self._traces + fired}:{self._sequence + len(changes.messages)}"
+        heads = ":".join(
+            map(
+                str,
+                (
+                    self._traces + fired,
+                    self._sequence + len(changes.messages),
+                    self._entries + len(changes.ledger),
+                ),
+            )
+        )
         db.execute("insert or replace into mark values ('heads', ?)", (heads,))
 
     def _erase(self, owner: _Held) -> None:
@@ -670,8 +732,10 @@ class SqliteStore:
                 cancelled[channel, message, "pending"] -= 1
                 cancelled[channel, message, "cancelled"] += 1
         self._count_messages(cancelled)
-        owner.trace = owner.outbox = 0
-        db.execute("update contact set trace = 0, outbox = 0 where id = ?", (owner.number,))
+        for place in [row[0] for row in self._chain("ledger", "id", "id", owner.ledger)]:
+            db.execute("delete from ledger where id = ?", (place,))
+        owner.trace = owner.outbox = owner.ledger = 0
+        db.execute("update contact set trace = 0, outbox = 0, ledger = 0 where id = ?", (owner.number,))
         db.execute("delete from identity where contact = ?", (owner.number,))
 
     def _blank(self, position: int, left_of: Callable[[Record], Record]) -> None:
@@ -693,6 +757,7 @@ class SqliteStore:
             self._recent |= written.keys
         self._traces += written.timers
         self._sequence += len(changes.messages)
+        self._entries += len(changes.ledger)
         self._people += written.new
         if changes.erased:
             self._known.clear()
@@ -732,11 +797,16 @@ class _Written(NamedTuple):
     """How many rows of the trace it made."""
 
 
-_NUMBER = itemgetter(5)
+_NUMBER = itemgetter(6)
 _FIRST = itemgetter(0)
 
-_CHAINS = (("log", "position"), ("trace", "id"), ("outbox", "sequence"))
+_CHAINS = (("log", "position"), ("trace", "id"), ("outbox", "sequence"), ("ledger", "id"))
 """The tables whose rows are chained by contact, with their keys."""
+
+
+def _numbers(mark: str, count: int) -> list[int]:
+    """Return the numbers of a mark; those that it was written without are 0."""
+    return [*map(int, filter(None, mark.split(":"))), *([0] * count)][:count]
 
 
 def _place(moment: Moment) -> tuple[int, int]:

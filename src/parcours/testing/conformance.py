@@ -19,10 +19,11 @@ import pytest
 from parcours.core import ids
 from parcours.core.codec import encode
 from parcours.core.contact import Contact, Run, Sent, Timer, Token
-from parcours.core.effects import Message, Trace, What
+from parcours.core.effects import Entry, Message, Trace, What
 from parcours.core.inputs import Erase, Erased, Interaction, Publish
+from parcours.core.member import Lot, Member
 from parcours.errors import StoreError
-from parcours.ports import Changes, Identity, Moment, Record, Settlement, Store, Tombstone, redacted_record
+from parcours.ports import Changes, Identity, Moment, Record, Settlement, Store, Tombstone, Total, redacted_record
 from parcours.testing.snapshot import EVERYTHING, snapshot
 
 # ruff: noqa: PLR2004, S101 (these are tests: they assert, and the expected number stands in the assertion)
@@ -74,6 +75,11 @@ def person(id_: str = ANN, *, due: int | None = None, **attributes: Any) -> Cont
         past={"j": {"": 4}},
         figures={"def": [(1, 2, 3.5), (2, 1, ["a"])]},
         messages={"m": Sent("hello", "email", 1, {"opened": 2})},
+        loyalty={
+            "club": Member(
+                1, card="c", lots=[Lot("l", "r", 1, 2, 2)], qualified=[(1, 2)], limits={"r/day": {1: (1, 2)}}
+            )
+        },
     )
     if due is not None:
         contact.runs = {
@@ -98,6 +104,30 @@ def message(number: int, *, contact: str = ANN, channel: str = "email", name: st
         decided_at=number,
         trigger=1,
         attributes={"n": number, "é": ["\U0001f600"]},
+    )
+
+
+def entry(number: int, *, contact: str = ANN, day: int = 20260101, kind: str = "earned") -> Entry:
+    """Return an entry of the ledger."""
+    return Entry(
+        id=f"{contact}-{number}",
+        contact=contact,
+        programme="club",
+        sequence=number,
+        at=number,
+        day=day,
+        kind=kind,
+        amount=10,
+        held=1,
+        balance=number * 10,
+        pending=number,
+        rule="r",
+        position=number,
+        occurred_at=number,
+        lot="l",
+        reference="é",
+        reason="because",
+        author="eve",
     )
 
 
@@ -458,6 +488,38 @@ class StoreConformance:
         assert store.outbox(everything[1].sequence, 1) == everything[2:3]
         assert store.outbox(everything[-1].sequence) == []
 
+    def test_a_ledger_is_the_contacts_own_and_newest_first(self, store: Store) -> None:
+        first, second, third = entry(1), entry(1, contact=BOB), entry(2)
+        store.commit(Changes(contacts={ANN: person(), BOB: person(BOB)}, ledger=[first, second]))
+        store.commit(Changes(contacts=store.contacts([ANN]), ledger=[third]))
+        found = store.ledger(ANN)
+        assert [posting.entry for posting in found] == [third, first]
+        assert [posting.entry for posting in store.ledger(ANN, 1)] == [third]
+        assert [posting.entry for posting in store.ledger(ANN, before=found[0].place)] == [first]
+        assert store.ledger(ANN, before=found[1].place) == []
+        assert [posting.entry for posting in store.ledger(BOB)] == [second]
+        assert store.ledger(CYD) == []
+
+    def test_entries_of_the_ledger_are_counted_by_day(self, store: Store) -> None:
+        assert store.ledger_days() == {}
+        later = entry(2, day=20260102)
+        store.commit(Changes(contacts={ANN: person()}, ledger=[entry(1), later]))
+        store.commit(Changes(contacts=store.contacts([ANN]), ledger=[entry(3)]))
+        assert store.ledger_days() == {
+            ("club", 20260101, "earned"): Total(2, 20, 2),
+            ("club", 20260102, "earned"): Total(1, 10, 1),
+        }
+
+    def test_what_an_erased_contact_had_is_counted_all_the_same(self, store: Store) -> None:
+        store.commit(Changes(contacts={ANN: person(), BOB: person(BOB)}, ledger=[entry(1), entry(1, contact=BOB)]))
+        gone = entry(2, kind="erased")
+        store.commit(Changes(contacts=store.contacts([ANN]), ledger=[gone], erased=[ANN]))
+        assert store.ledger(ANN) == []
+        assert store.ledger_days()["club", 20260101, "erased"] == Total(1, 10, 1)
+        assert store.ledger_days()["club", 20260101, "earned"] == Total(2, 20, 2)
+        store.commit(Changes(contacts=store.contacts([BOB]), ledger=[entry(2, contact=BOB)]))
+        assert [posting.entry.sequence for posting in store.ledger(BOB)] == [2, 1]
+
     def test_what_was_traced_apart_from_inputs_is_told_in_order(self, store: Store) -> None:
         store.commit(
             Changes(
@@ -697,6 +759,7 @@ class StoreConformance:
                 traces=[(ANN, 2, entries(What.SENT))],
                 statistics={("j", 1, "s", What.SENT, "hello"): 1},
                 marks={"read:j": "x"},
+                ledger=[entry(1), entry(1, contact=BOB)],
             )
         )
 
@@ -715,4 +778,5 @@ class StoreConformance:
             statistics={("j", 1, "s", What.SENT, "hello"): 1},
             settlements=[Settlement(mail.sequence, "sent", 1), Settlement(push.sequence, "failed", 2, error="x")],
             marks={"read:j": "done", "new": ""},
+            ledger=[entry(2), entry(1, contact=CYD, day=20260102)],
         )

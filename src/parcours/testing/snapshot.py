@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects, Message, Trace
+from parcours.core.effects import Effects, Entry, Message, Trace
 from parcours.core.fold import fold, wake
 from parcours.core.inputs import Absorb, Erase, Publish, Stock
 from parcours.core.membership import bring_up
@@ -16,7 +16,7 @@ from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError
-from parcours.ports import Changes, Identity, Pending, Record, Statistic, Store
+from parcours.ports import Changes, Identity, LedgerDay, Pending, Record, Statistic, Store, Total
 from parcours.stores.memory import MemoryStore
 
 EVERYTHING = 10**9
@@ -42,6 +42,9 @@ class Snapshot(msgspec.Struct):
     statistics: dict[Statistic, int]
     due: dict[str, int]
     counts: dict[str, int]
+    ledger: dict[str, list[Entry]]
+    """By contact, oldest first."""
+    days: dict[LedgerDay, Total]
 
 
 def snapshot(store: Store, channels: Iterable[str] = tuple(CHANNELS)) -> Snapshot:
@@ -66,6 +69,8 @@ def snapshot(store: Store, channels: Iterable[str] = tuple(CHANNELS)) -> Snapsho
         statistics=dict(store.statistics()),
         due={contact: due for due, contact in store.due_times()},
         counts=dict(store.counts()),
+        ledger={id_: found for id_ in contacts if (found := flat_ledger(store, id_))},
+        days=dict(store.ledger_days()),
     )
 
 
@@ -73,6 +78,11 @@ def flat_trace(store: Store, contact: str) -> list[tuple[int, Trace]]:
     """Return a contact's trace, oldest first, each entry with the position of its input (0 for a timer)."""
     rows = reversed(store.trace(contact, EVERYTHING))
     return [(position, entry) for position, entries in rows for entry in entries]
+
+
+def flat_ledger(store: Store, contact: str) -> list[Entry]:
+    """Return a contact's entries of the ledger, oldest first."""
+    return [posting.entry for posting in reversed(store.ledger(contact, EVERYTHING))]
 
 
 def _pending(store: Store, channels: Iterable[str]) -> list[Pending]:
@@ -185,6 +195,7 @@ class _Replay:
     def keep(self, contact: Contact, position: int, effects: Effects, changes: Changes) -> None:
         changes.contacts[contact.id] = contact
         changes.messages = effects.messages
+        changes.ledger = effects.ledger
         if effects.trace:
             changes.traces = [(contact.id, position, effects.trace)]
         for entry in effects.trace:

@@ -21,7 +21,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from parcours.conditions.durations import parse_duration
-from parcours.core.gate import Arrival, Happened, Learned, Reacted
+from parcours.core.gate import Arrival, Asked, Happened, Learned, Reacted
 from parcours.runtimes.simulation import Simulation
 
 Data = dict[str, Any]
@@ -436,6 +436,85 @@ def definitions(draw: st.DrawFn) -> list[Data]:
     ]
 
 
+_expiries: st.SearchStrategy[Data] = st.sampled_from(
+    [
+        {"type": "rolling", "days": 2},
+        {"type": "rolling", "days": 1, "until_end_of": "day"},
+        {"type": "yearly", "month": 3, "day": 3},
+        {"type": "fixed", "at": "2026-03-04"},
+        {"type": "inactivity", "days": 2},
+    ]
+)
+_periods: st.SearchStrategy[Data] = st.sampled_from(
+    [{"type": "rolling", "days": 1}, {"type": "rolling", "days": 3}, {"type": "calendar", "unit": "month"}]
+)
+_tiers: st.SearchStrategy[Data] = st.fixed_dictionaries(
+    {
+        "levels": st.just([{"name": "blue", "at": 0}, {"name": "gold", "at": 4, "multiplier": 1.5}]),
+        "period": _periods,
+    },
+    optional={
+        "grace": st.sampled_from(["6h", "1d"]),
+        "downgrade": st.just("one"),
+        "counts": st.just("spend"),
+    },
+)
+_formulas: st.SearchStrategy[Data] = st.fixed_dictionaries(
+    {"points": st.sampled_from([1, 2, 1.5]), "per": st.sampled_from([1, 0.5]), "of": st.just("total")},
+    optional={"rounding": st.sampled_from(["up", "half_up", "half_even"]), "at_most": st.just(3)},
+)
+
+
+@st.composite
+def programmes(draw: st.DrawFn) -> list[Data]:
+    """Return a programme named `club` and up to three of its rules."""
+    programme: Data = draw(
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("programme"),
+                "name": st.just("club"),
+                "enrol": st.sampled_from([[], [{"interaction": "Go"}], [{"interaction": "Go"}]]),
+                "refunds": st.just([{"interaction": "Seen", "reference": "order"}]),
+                "on_leaving": st.sampled_from(["keep", "forfeit"]),
+            },
+            optional={
+                "holding": st.sampled_from(["6h", "1d"]),
+                "expiry": _expiries,
+                "tiers": _tiers,
+                "timezone": st.just("America/New_York"),
+                "refundable": st.just("1d"),
+            },
+        )
+    )
+    rules: list[Data] = []
+    for index in range(draw(st.integers(1, 3))):
+        rule: Data = draw(
+            st.fixed_dictionaries(
+                {
+                    "on": st.lists(st.sampled_from(INTERACTIONS), min_size=1, max_size=2, unique=True),
+                    "limits": st.sampled_from([[], [{"per": "day", "times": 1}], [{"per": "ever", "points": 5}]]),
+                },
+                optional={
+                    "where": st.sampled_from([{"all": []}, {"not": {"interaction": "total", "is": 1}}])
+                    | conditions(trigger=True),
+                    "every": st.integers(1, 2),
+                    "priority": st.integers(0, 1),
+                    "reference": st.just("order"),
+                    "holding": st.just("none"),
+                    "qualifying": st.booleans(),
+                },
+            )
+        )
+        kind = draw(st.integers(0, 5))
+        if kind == 0:
+            rule["multiply"] = draw(st.sampled_from([2, 0.5]))
+        else:
+            rule["points"] = draw(_formulas if kind < 4 else st.integers(1, 3))  # noqa: PLR2004 (most are formulas)
+            rule["exclusive"] = draw(st.integers(0, 4)) == 0
+        rules.append({"kind": "rule", "name": f"r{index}", "programme": "club", **rule})
+    return [programme, *rules]
+
+
 @st.composite
 def changes(draw: st.DrawFn) -> list[Data]:
     """Return what may be published later: new versions of some journeys, of the messages, of a segment."""
@@ -460,7 +539,7 @@ def _first_segment(draw: st.DrawFn) -> Data:
 class Comes(msgspec.Struct, frozen=True):
     """Somebody does something, or tells of themselves."""
 
-    what: Happened | Learned
+    what: Happened | Learned | Asked
     identities: Identities
     age: int
     """How long ago it occurred, in milliseconds; less than 0 is in the future."""
@@ -596,11 +675,28 @@ _moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Reacts, st.integers(0, 20), st.sampled_from(REACTIONS), st.sampled_from([{}, {"channel": "email"}])),
     st.builds(Repeats, st.integers(0, 20)),
 )
+_asked = st.one_of(
+    st.just(Asked(action="enrol", programme="club")),
+    st.just(Asked(action="enrol", programme="club", card="c1")),
+    st.integers(1, 4).map(lambda points: Asked(action="spend", programme="club", points=points)),
+    st.integers(1, 4).map(lambda points: Asked(action="spend", programme="club", points=points)),
+    st.sampled_from([-2, 3]).map(
+        lambda points: Asked(
+            action="adjust", programme="club", points=points, qualifying=points > 0, reason="sorry", author="eve"
+        )
+    ),
+    st.sampled_from(ORDERS).map(lambda order: Asked(action="refund", programme="club", reference=order)),
+    st.just(Asked(action="leave", programme="club")),
+    st.just(Asked(action="leave", programme="club")),
+)
+_asks: st.SearchStrategy[Move] = st.builds(Comes, _asked, _identities, st.just(0))
 _erases: st.SearchStrategy[Move] = st.builds(Erases, st.integers(0, 5), st.booleans())
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, *, longest: int = 30, publishing: bool = True, erasing: bool = True) -> Scenario:
+def scenarios(
+    draw: st.DrawFn, *, longest: int = 30, publishing: bool = True, erasing: bool = True, loyalty: bool = False
+) -> Scenario:
     """Return a workspace and what happens in it.
 
     Args:
@@ -608,14 +704,48 @@ def scenarios(draw: st.DrawFn, *, longest: int = 30, publishing: bool = True, er
         longest: How many moves there may be.
         publishing: Whether definitions may be published later, too.
         erasing: Whether contacts may be erased.
+        loyalty: Whether there may be a programme with its rules, and members of it.
     """
     known = [Comes(_reachable, (("user_id", name),), 0) for name in PEOPLE if draw(st.integers(0, 3))]
     moves = _moves | st.builds(Publishes, changes()) if publishing and draw(st.booleans()) else _moves
     if erasing and draw(st.booleans()):
         moves |= _erases
+    found = draw(definitions())
+    if loyalty and draw(st.integers(0, 3)):
+        found += draw(programmes())
+        moves = moves | _asks | _asks
+        if publishing and draw(st.booleans()):
+            moves |= st.builds(Publishes, programmes())
     # A length that is drawn by itself is often large; that of a plain list hardly ever is.
     length = draw(st.integers(3, longest))
-    return Scenario(draw(definitions()), known, draw(st.lists(moves, min_size=length, max_size=length)))
+    return Scenario(found, known, draw(st.lists(moves, min_size=length, max_size=length)))
+
+
+_buys: st.SearchStrategy[Move] = st.builds(
+    Comes,
+    st.builds(
+        Happened,
+        st.sampled_from(["Go", "Paid", "Paid", "Seen"]),
+        st.fixed_dictionaries({}, optional={"total": st.integers(1, 4), "order": st.sampled_from(ORDERS)}),
+    ),
+    _identities,
+    st.sampled_from([0, 0, 0, _HOUR, 48 * _HOUR]),
+)
+
+
+@st.composite
+def loyal_scenarios(draw: st.DrawFn, *, longest: int = 40) -> Scenario:
+    """Return a programme with its rules, and what its members do: hardly anything else happens."""
+    everybody = [("user_id", name) for name in PEOPLE] + [("anonymous_id", name) for name in DEVICES]
+    known = [Comes(Asked(action="enrol", programme="club"), (identity,), 0) for identity in everybody]
+    passes = st.builds(Passes, st.sampled_from(PAUSES).map(parse_duration))
+    moves: st.SearchStrategy[Move] = _buys | _buys | _buys | _asks | _asks | passes | passes
+    moves |= _identifies | st.builds(Repeats, st.integers(0, 20))
+    if draw(st.booleans()):
+        moves |= _erases
+    length = draw(st.integers(3, longest))
+    drawn = draw(st.lists(moves, min_size=length, max_size=length))
+    return Scenario([*messages(), *draw(programmes())], [], [*known, *drawn])
 
 
 _MANY = 1_000_000

@@ -1,0 +1,163 @@
+"""Rules looked at for an interaction, as of when it occurred.
+
+| order | rule                                                                                                        |
+|-------|-------------------------------------------------------------------------------------------------------------|
+| 1     | rules are looked at by priority, the highest first; at one priority by name                                  |
+| 2     | a rule is met when the member was one by then, the rule was live, and its condition is true                  |
+| 3     | an exclusive rule gives alone: it is passed over when another gave before it, and others are after it        |
+| 4     | with `every: n`, only each n-th time that it is met gives                                                     |
+| 5     | what it gives is cut down to what its limits leave, in the period in which the interaction occurred           |
+| 6     | a formula is multiplied by the tier and by every `multiply` of the rules that were met                        |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from parcours.core import dates
+from parcours.core.contact import Contact
+from parcours.core.effects import Effects, What
+from parcours.core.inputs import Interaction, cause_of
+from parcours.core.loyalty.account import Account, Says
+from parcours.core.loyalty.announce import announce
+from parcours.core.loyalty.clock import settle
+from parcours.core.loyalty.compiled import CompiledLimit, CompiledRule
+from parcours.core.loyalty.refund import take_back_early
+from parcours.core.loyalty.tiers import promote, qualify
+from parcours.core.member import Lot, Member
+
+KEPT_PERIODS = 64
+"""Periods of a limit that a member remembers, the latest."""
+
+_ONE = Fraction(1)
+
+
+def earn(contact: Contact, item: Interaction, rules: Iterable[CompiledRule], effects: Effects) -> None:
+    """Let a contact have what rules give for an interaction. The contact is changed."""
+    met: dict[str, list[CompiledRule]] = {}
+    for rule in rules:
+        programme = rule.programme.name
+        member = contact.loyalty.get(programme)
+        if member is None or member.left or item.occurred_at < member.since:
+            continue
+        before = met.get(programme)
+        if before and (rule.exclusive or before[0].exclusive):
+            continue
+        if _is_met(rule, contact, member, item):
+            met.setdefault(programme, []).append(rule)
+    for programme, found in met.items():
+        member = contact.loyalty[programme]
+        account = Account(contact, found[0].programme, member, item.received_at, item.position, cause_of(item), effects)
+        factor = _ONE
+        for rule in found:
+            factor *= rule.multiply or _ONE
+        for rule in found:
+            _give(account, rule, item, factor)
+        promote(account)
+        settle(account)
+
+
+def _is_met(rule: CompiledRule, contact: Contact, member: Member, item: Interaction) -> bool:
+    at = item.occurred_at
+    if not rule.start <= at < rule.end or (rule.tiers and member.standing.tier not in rule.tiers):
+        return False
+    if rule.where is not None and not rule.where.ask(contact, item.attributes, at):
+        return False
+    if rule.every > 1:
+        count = member.counts.get(rule.name, 0) + 1
+        member.counts[rule.name] = count
+        return count % rule.every == 0
+    return True
+
+
+def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fraction) -> None:
+    member, at = account.member, item.occurred_at
+    amounts: list[int] = []
+    points = rule.fixed
+    formula = rule.formula
+    if formula is not None:
+        factor *= _of_tier(account, rule)
+        amounts = formula.amounts(account.contact, item.attributes, at)
+        points = formula.points(amounts, factor)
+        if not points:
+            _count_towards_tiers(account, rule, None, at, amounts)
+            return
+    allowed = _allowed(account, rule, points, at)
+    if allowed is None:
+        account.note(What.WITHHELD, "limit", rule=rule.name, points=points)
+        return
+    lot = None
+    if allowed:
+        reference = reference_of(item.attributes, rule.reference)
+        says = Says(kind="earned", rule=rule.name, occurred_at=at, reference=reference)
+        lot = account.earn(allowed, says, rule.holding, rule.expires)
+        _count_towards_tiers(account, rule, lot, at, amounts)
+        if reference:
+            lot.basis = sum(amounts)
+            if formula is not None:
+                rate = formula.rate * factor
+                lot.numerator, lot.denominator, lot.rounding = rate.numerator, rate.denominator, formula.rounding
+    account.note(What.AWARDED, rule.name, points=allowed)
+    if lot is not None and lot.reference in member.returns:
+        take_back_early(account, lot)
+    if rule.tier:
+        promote(account, rule.tier, "given")
+    if rule.record is not None:
+        name, attributes = rule.record
+        announce(account, name, rule.name, **{"rule": rule.name, **attributes})
+
+
+def _count_towards_tiers(account: Account, rule: CompiledRule, lot: Lot | None, at: int, amounts: list[int]) -> None:
+    tiers = account.programme.tiers
+    if tiers is None or not rule.qualifying:
+        return
+    # Money counts also where it comes to no point.
+    amount = max(0, sum(amounts)) if tiers.by_spend else lot.points if lot is not None else 0
+    if lot is not None:
+        lot.qualifying = amount
+    qualify(account, at, amount)
+
+
+def _of_tier(account: Account, rule: CompiledRule) -> Fraction:
+    tier = account.member.standing.tier
+    assert rule.formula is not None  # noqa: S101 (asked with a formula only)
+    own = rule.formula.by_tier.get(tier)
+    tiers = account.programme.tiers
+    if own is not None or tiers is None:
+        return own or _ONE
+    rank = tiers.ranks.get(tier, -1)
+    return tiers.levels[rank].multiplier if rank >= 0 else _ONE
+
+
+def reference_of(attributes: Mapping[str, Any], name: str) -> str:
+    """Return the order that attributes name, empty for none. A whole number is written alike as `1` and `1.0`."""
+    value = attributes.get(name) if name else None
+    if value is None or isinstance(value, dict | list):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _allowed(account: Account, rule: CompiledRule, points: int, at: int) -> int | None:
+    """Return how many of the points the limits leave, and count them; None when a limit leaves nothing at all."""
+    given: list[tuple[CompiledLimit, int, int, int]] = []
+    for limit in rule.limits:
+        known = account.member.limits.get(limit.key, {})
+        start = 0 if limit.unit == "ever" else dates.start_of(limit.unit, at, account.programme.zone)
+        if start not in known and len(known) >= KEPT_PERIODS and start < min(known):
+            return None  # so long ago that it is not known any more
+        times, sum_ = known.get(start, (0, 0))
+        if limit.times and times >= limit.times:
+            return None
+        if limit.points:
+            if sum_ >= limit.points:
+                return None
+            points = min(points, limit.points - sum_)
+        given.append((limit, start, times, sum_))
+    for limit, start, times, sum_ in given:
+        known = account.member.limits.setdefault(limit.key, {})
+        known[start] = (times + 1, sum_ + points)
+        if len(known) > KEPT_PERIODS:
+            del known[min(known)]
+    return points

@@ -1,0 +1,140 @@
+"""Enrolling, leaving, returning; spending, adjusting and refunding: what is asked of a member by name.
+
+| asked   | done                                                        | declined (in the trace, with the reason)               |
+|---------|-------------------------------------------------------------|--------------------------------------------------------|
+| enrol   | a member from when it occurred; whoever had left is back    | `no_programme`                                         |
+| leave   | nothing is earned or spent; points are kept, or forfeited   | `no_programme`, `no_member`                            |
+| spend   | all of it, the oldest first                                 | the same, `not_enough_points`                          |
+| adjust  | given, or taken of what is there                            | the same                                               |
+| refund  | what the order earned, as a whole or in part                | the same, `unknown_order`                              |
+"""
+
+from __future__ import annotations
+
+from parcours.core.contact import Contact
+from parcours.core.effects import Effects, Trace, What
+from parcours.core.inputs import Adjust, Enrol, Interaction, Leave, Refund, Spend, cause_of
+from parcours.core.loyalty.account import Account, Says
+from parcours.core.loyalty.announce import JOINED, LEFT, announce
+from parcours.core.loyalty.clock import settle
+from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty, LoyaltyRoute
+from parcours.core.loyalty.earn import earn, reference_of
+from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
+from parcours.core.loyalty.tiers import begin, promote, qualify
+from parcours.core.member import Member
+
+LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund
+
+
+def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects) -> None:
+    """Do what is asked of a member. The contact is changed."""
+    programme = loyalty.programmes.get(item.programme)
+    if programme is None:
+        _decline(effects, item, "no_programme")
+        return
+    if isinstance(item, Enrol):
+        enrol(contact, programme, item, effects, card=item.card)
+        return
+    member = contact.loyalty.get(item.programme)
+    if member is None or (member.left and not isinstance(item, Refund)):
+        _decline(effects, item, "no_member")
+        return
+    account = Account(contact, programme, member, item.received_at, item.position, cause_of(item), effects)
+    match item:
+        case Leave():
+            _leave(account, item)
+        case Spend():
+            if item.points > member.balance:
+                _decline(effects, item, "not_enough_points", balance=member.balance, points=item.points)
+                return
+            said = Says(kind="spent", reference=item.reference, reason=item.reason, author=item.author)
+            account.spend(item.points, said)
+        case Adjust():
+            _adjust(account, item)
+        case Refund():
+            parts = (
+                {WHOLE: 1}
+                if item.whole
+                else parts_of(contact, loyalty.formulas.get(programme.name, {}), item.attributes, item.occurred_at)
+            )
+            take_back(account, item.reference, parts)
+    settle(account)
+
+
+def happen(loyalty: Loyalty, contact: Contact, item: Interaction, route: LoyaltyRoute, effects: Effects) -> None:
+    """Let an interaction make members, take orders back, and earn. The contact is changed."""
+    at, attributes = item.occurred_at, item.attributes
+    for enrolment in route.enrolments:
+        if enrolment.where is None or enrolment.where.ask(contact, attributes, at):
+            card = attributes.get(enrolment.card) if enrolment.card else None
+            enrol(contact, enrolment.programme, item, effects, card=str(card) if card is not None else "")
+    for refund in route.refunds:
+        member = contact.loyalty.get(refund.programme.name)
+        reference = reference_of(attributes, refund.reference)
+        if member is None or not reference:
+            continue
+        if refund.where is None or refund.where.ask(contact, attributes, at):
+            account = Account(
+                contact, refund.programme, member, item.received_at, item.position, cause_of(item), effects
+            )
+            formulas = loyalty.formulas.get(refund.programme.name, {})
+            parts = {WHOLE: 1} if refund.whole else parts_of(contact, formulas, attributes, at)
+            take_back(account, reference, parts)
+            settle(account)
+    if route.rules and contact.loyalty:
+        earn(contact, item, route.rules, effects)
+
+
+def enrol(
+    contact: Contact, programme: CompiledProgramme, item: Enrol | Interaction, effects: Effects, *, card: str = ""
+) -> None:
+    """Make a contact a member of a programme, unless it is one. The contact is changed."""
+    at = item.occurred_at
+    member = contact.loyalty.get(programme.name)
+    again = member is not None
+    if member is None:
+        member = contact.loyalty[programme.name] = Member(at, active=at)
+    elif member.left:
+        member.since, member.left = at, 0
+        member.active = max(member.active, at)
+    else:
+        member.card = card or member.card
+        return
+    member.card = card or member.card
+    account = Account(contact, programme, member, item.received_at, item.position, cause_of(item), effects)
+    account.note(What.ENROLLED, programme.name)
+    announce(account, JOINED, again=again)
+    if not again:
+        begin(account)
+    promote(account)
+    settle(account)
+
+
+def _leave(account: Account, item: Leave) -> None:
+    account.member.left = item.received_at
+    if account.programme.forfeit:
+        account.book().empty("forfeited", item.reason)
+    account.note(What.RESIGNED, account.programme.name)
+    announce(account, LEFT)
+
+
+def _adjust(account: Account, item: Adjust) -> None:
+    says = Says(kind="adjusted", reason=item.reason, author=item.author)
+    if item.points < 0:
+        if -item.points > account.member.balance:
+            _decline(account.effects, item, "not_enough_points", balance=account.member.balance, points=item.points)
+            return
+        account.spend(-item.points, says)
+        return
+    if not item.points:
+        _decline(account.effects, item, "no_points")
+        return
+    account.earn(item.points, says, 0, account.programme.expires)
+    if item.qualifying:
+        qualify(account, item.received_at, item.points)
+        promote(account)
+
+
+def _decline(effects: Effects, item: LoyaltyInput, reason: str, **detail: object) -> None:
+    said = {"programme": item.programme, **detail}
+    effects.trace.append(Trace(item.received_at, What.DECLINED, reason=reason, detail=said))

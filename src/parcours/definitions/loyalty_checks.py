@@ -1,0 +1,157 @@
+"""What is wrong with a programme or a rule, beside the names it refers to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from parcours.conditions.durations import parse_duration
+from parcours.conditions.parse import escape
+from parcours.definitions.loyalty import (
+    Expiry,
+    FixedExpiry,
+    Formula,
+    InactivityExpiry,
+    ProgrammeDefinition,
+    RollingExpiry,
+    RuleDefinition,
+)
+from parcours.errors import did_you_mean
+
+LARGEST_RATE = 1_000_000
+LARGEST_MULTIPLIER = 1_000
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a definition; the pointer is within it."""
+
+    code: str
+    message: str
+    pointer: str
+    hint: str = ""
+
+
+def programme_mistakes(programme: ProgrammeDefinition) -> Iterator[Mistake]:
+    """Yield what is wrong with a programme."""
+    try:
+        ZoneInfo(programme.timezone)
+    except (KeyError, OSError, ValueError):
+        message = f"there is no time zone {programme.timezone!r}"
+        yield Mistake("unknown_zone", message, "/timezone", "for example Europe/Berlin")
+    if programme.expiry is not None:
+        yield from _expiry(programme.expiry, "/expiry")
+    if programme.tiers is None:
+        return
+    seen: set[str] = set()
+    before = -1
+    for index, level in enumerate(programme.tiers.levels):
+        pointer = f"/tiers/levels/{index}"
+        if level.name in seen:
+            yield Mistake("defined_twice", f"the tier {level.name!r} is there twice", f"{pointer}/name")
+        seen.add(level.name)
+        if level.at <= before:
+            message = f"{level.at} is not more than what the tier before it asks for"
+            yield Mistake("invalid_value", message, f"{pointer}/at", "write the lowest tier first")
+        before = level.at
+        yield from _multiplier(level.multiplier, f"{pointer}/multiplier")
+
+
+def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -> Iterator[Mistake]:
+    """Yield what is wrong with a rule, also as one of its programme, if that is there."""
+    if rule.points is None and rule.multiply is None and rule.tier is None and rule.record is None:
+        hint = "write 'points', 'multiply', 'tier' or 'record'"
+        yield Mistake("missing_key", "the rule gives nothing", "", hint)
+    if rule.points is not None and rule.multiply is not None:
+        message = "a rule gives points, or multiplies those of others"
+        yield Mistake("invalid_value", message, "/multiply", "make two rules of it")
+    if rule.multiply is not None:
+        yield from _multiplier(rule.multiply, "/multiply")
+        if rule.exclusive:
+            hint = "leave one of the two out"
+            yield Mistake("invalid_value", "what gives alone has nothing to multiply", "/exclusive", hint)
+    if isinstance(rule.points, Formula):
+        yield from _formula(rule.points)
+    if rule.expiry is not None:
+        yield from _expiry(rule.expiry, "/expiry")
+    if rule.holding not in {None, "none"}:
+        try:
+            parse_duration(str(rule.holding))
+        except ValueError as error:
+            yield Mistake("invalid_value", str(error), "/holding")
+    yield from _limits(rule)
+    for name, text in (("starts", rule.starts), ("ends", rule.ends)):
+        if text is not None and not _is_instant(text):
+            yield Mistake("invalid_value", f"there is no such day or time: {text}", f"/{name}")
+    if programme is not None:
+        yield from _tiers_named(rule, programme)
+
+
+def _tiers_named(rule: RuleDefinition, programme: ProgrammeDefinition) -> Iterator[Mistake]:
+    names = [level.name for level in programme.tiers.levels] if programme.tiers is not None else []
+    asked = [(f"/tiers/{index}", name) for index, name in enumerate(rule.tiers)]
+    asked += [("/tier", rule.tier)] if rule.tier is not None else []
+    if isinstance(rule.points, Formula):
+        asked += [(f"/points/by_tier/{escape(name)}", name) for name in rule.points.by_tier]
+    for pointer, name in asked:
+        if name not in names:
+            message = f"the programme {programme.name!r} has no tier {name!r}"
+            hint = did_you_mean(name, names) or f"its tiers are {', '.join(names) or 'none'}"
+            yield Mistake("unknown_reference", message, pointer, hint)
+
+
+def _limits(rule: RuleDefinition) -> Iterator[Mistake]:
+    for index, limit in enumerate(rule.limits):
+        if limit.times is None and limit.points is None:
+            yield Mistake("missing_key", "the limit limits nothing", f"/limits/{index}", "write 'times' or 'points'")
+        if limit.per in {other.per for other in rule.limits[:index]}:
+            message = f"there is a limit per {limit.per} already"
+            yield Mistake("defined_twice", message, f"/limits/{index}/per", "write both into one")
+
+
+def _formula(formula: Formula) -> Iterator[Mistake]:
+    for name, number in (("points", formula.points), ("per", formula.per)):
+        if not 0 < number <= LARGEST_RATE:
+            message = f"takes a number of more than 0 and at most {LARGEST_RATE:,}"
+            yield Mistake("invalid_value", message, f"/points/{name}")
+        elif math.isfinite(number) and Fraction(str(number)).denominator > LARGEST_RATE:
+            yield Mistake("invalid_value", "has more than six decimals", f"/points/{name}")
+    for tier, number in formula.by_tier.items():
+        yield from _multiplier(number, f"/points/by_tier/{escape(tier)}")
+    if not formula.lines:
+        for name, value in (("times", formula.times), ("where", formula.where)):
+            if value:
+                hint = "say with 'lines' where the lines are"
+                yield Mistake("missing_key", f"{name!r} looks at the lines of an order", f"/points/{name}", hint)
+        if formula.round_each == "line":
+            hint = "say with 'lines' where the lines are"
+            yield Mistake("missing_key", "there are no lines to round", "/points/round_each", hint)
+
+
+def _multiplier(number: float, pointer: str) -> Iterator[Mistake]:
+    if not 0 <= number <= LARGEST_MULTIPLIER:
+        yield Mistake("invalid_value", f"a multiplier is 0 to {LARGEST_MULTIPLIER:,}", pointer)
+    elif Fraction(str(number)).denominator > LARGEST_RATE:
+        yield Mistake("invalid_value", "has more than six decimals", pointer)
+
+
+def _expiry(expiry: Expiry, pointer: str) -> Iterator[Mistake]:
+    match expiry:
+        case RollingExpiry() | InactivityExpiry() if not expiry.months and not expiry.days:
+            yield Mistake("missing_key", "points would expire at once", pointer, "write 'months' or 'days'")
+        case FixedExpiry() if not _is_instant(expiry.at):
+            yield Mistake("invalid_value", f"there is no such day or time: {expiry.at}", f"{pointer}/at")
+        case _:
+            pass
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
