@@ -50,7 +50,7 @@ def under_way(runs: dict[str, Run], key: str) -> bool:
     return False
 
 
-OF_PROGRAMME = -1
+OF_PROGRAMME = -2
 """What the timer of a member of a programme has as its token."""
 
 
