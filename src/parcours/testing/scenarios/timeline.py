@@ -57,8 +57,13 @@ def _input(item: Input) -> Line | None:
         case Interaction():
             line = Line("", item.spelling or item.name, why=_written(item.attributes))
         case Update():
-            said = {**item.attributes, **({"consent": item.consent} if item.consent else {})}
-            line = Line("", "identify", why=_written({**said, **({"lists": item.lists} if item.lists else {})}))
+            consent = {
+                f"consent {channel} {topic}".rstrip(): state
+                for channel, topics in item.consent.items()
+                for topic, state in topics.items()
+            }
+            lists = {f"list {name}": "on" if member else "off" for name, member in item.lists.items()}
+            line = Line("", "identify", why=_written({**item.attributes, **consent, **lists}))
         case Reaction():
             line = Line("", item.reaction, why=item.message)
         case Enter():
