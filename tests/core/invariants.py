@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from zoneinfo import ZoneInfo
 
-from parcours.core.contact import OF_PROGRAMME, Contact, Run
+import msgspec
+
+from parcours.conditions.durations import parse_duration
+from parcours.core.contact import DELAYED, OF_PROGRAMME, Contact, Run
 from parcours.core.effects import Message, What
-from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Update
+from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Publish, Update
 from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
+from parcours.core.quiet import midnight
 from parcours.core.tally import MOST_KEYS
 from parcours.core.walk import CLOCK, ask_in_run
+from parcours.definitions.message import MessageDefinition
+from parcours.definitions.policy import Cap, Policy
 from parcours.definitions.steps import Wait, WaitFor
+from parcours.definitions.zones import zone_of
 from parcours.ports import LedgerDay, Statistic, Total
+from parcours.testing import strategies
 from parcours.testing.snapshot import Snapshot
 
 
@@ -31,8 +40,9 @@ def a_token_stands_where_one_can_wait(contact: Contact, plan: Plan) -> None:
 
 
 def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
+    others = {DELAYED, OF_PROGRAMME}
     timers = sorted(
-        (timer.run, timer.due) for timer in contact.timers if not timer.journey and timer.token != OF_PROGRAMME
+        (timer.run, timer.due) for timer in contact.timers if not timer.journey and timer.token not in others
     )
     said = sorted((name, known.due) for name, known in contact.segments.items() if known.due is not None)
     assert timers == said
@@ -139,6 +149,20 @@ def a_run_that_is_kept_after_its_end_has_a_goal_to_reach(contact: Contact, plan:
             assert any(goal.within and not run.reached.get(goal.name) for goal in goals)
 
 
+def a_message_that_is_held_has_one_timer(contact: Contact, _plan: Plan) -> None:
+    timers = sorted(timer.run for timer in contact.timers if timer.token == DELAYED)
+    assert timers == sorted(one.id for one in contact.delayed)
+    assert len(set(timers)) == len(timers)
+
+
+def what_caps_count_is_bounded_and_sorted(contact: Contact, plan: Plan) -> None:
+    for of, times in contact.capped.items():
+        assert times == sorted(times)
+        assert not times or times[-1] <= contact.time
+        if of in plan.counted:
+            assert len(times) <= plan.counted[of].keep
+
+
 OF_A_CONTACT = (
     a_run_that_is_kept_after_its_end_has_a_goal_to_reach,
     no_more_runs_than_a_journey_allows,
@@ -154,6 +178,8 @@ OF_A_CONTACT = (
     timers_are_sorted_and_ahead,
     one_run_a_key_unless_it_may_always_be_entered,
     memory_of_history_is_bounded_and_sorted,
+    a_message_that_is_held_has_one_timer,
+    what_caps_count_is_bounded_and_sorted,
 )
 
 
@@ -219,6 +245,64 @@ def every_message_has_its_entry_in_the_trace_and_the_other_way_round(found: Snap
         if entry.what == What.SENT and entry.detail
     )
     assert traced == sorted((message.contact, message.message, message.id) for message in all_messages(found))
+
+
+def caps_are_never_exceeded(found: Snapshot) -> None:
+    """Of a person, counted anew from what was sent, under the caps that were in force when each was decided."""
+    publications = [(0, 0, Policy(), "")]
+    for record in found.records:
+        item = record.input()
+        if isinstance(item, Publish):
+            for data in item.definitions:
+                if data["kind"] == "workspace":
+                    policy = msgspec.convert(data.get("policy", {}), Policy)
+                    publications.append((record.position, item.received_at, policy, data.get("zone", "")))
+    definitions = {data["name"]: msgspec.convert(data, MessageDefinition) for data in strategies.messages()}
+    everything = all_messages(found)
+    for message in everything:
+        at = decided_at(message)
+        policy, workspace_zone = next(
+            (policy, zone)
+            for position, published, policy, zone in reversed(publications)
+            if (position < message.position if message.position else published < at)
+        )
+        people = together(found, message.contact, at)
+        for cap in policy.caps:
+            if not held_to(cap, definitions[message.message]):
+                continue
+            if cap.per is not None:
+                start = at - parse_duration(cap.per)
+            else:
+                own = zone_of(str(message.attributes.get("timezone", "")))
+                start = midnight(own or zone_of(workspace_zone or "UTC") or ZoneInfo("UTC"), at) - 1
+            taken = [
+                other.id
+                for other in everything
+                if start < decided_at(other) <= at
+                and other.contact in people
+                and held_to(cap, definitions[other.message])
+                and (other.position or 0) <= (message.position or other.position)
+            ]
+            assert len(taken) <= cap.limit, (cap, taken)
+
+
+def decided_at(message: Message) -> int:
+    return message.held_since or message.decided_at
+
+
+def held_to(cap: Cap, message: MessageDefinition) -> bool:
+    purpose = cap.transactional or message.purpose == "marketing"
+    fits = cap.channel in {"", message.channel} and cap.topic in {"", message.topic}
+    return purpose and fits and not message.exempt
+
+
+def together(found: Snapshot, contact: str, at: int) -> set[str]:
+    """A contact and all that had become part of it before an instant."""
+    people = {contact}
+    for _, entry in found.traces.get(contact, []):
+        if entry.what == What.MERGED and entry.reason == "with" and entry.detail and entry.at < at:
+            people |= together(found, entry.detail["contact"], entry.at + 1)
+    return people
 
 
 def nothing_is_sent_without_an_address(found: Snapshot) -> None:
@@ -385,6 +469,7 @@ def days_are_the_entries_counted(found: Snapshot) -> None:
 OF_A_STORE = (
     message_ids_are_unique,
     every_message_has_its_entry_in_the_trace_and_the_other_way_round,
+    caps_are_never_exceeded,
     nothing_is_sent_without_an_address,
     what_was_entered_has_ended_or_is_under_way,
     who_became_part_of_another_is_empty,

@@ -58,7 +58,7 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     """Something that comes due. Timers fire in the order of due time, then of creation.
 
     A timer of a watched segment has no journey, and the segment's name in place of the run; one of a loyalty programme
-    has its name there, and `OF_PROGRAMME` as the token.
+    has its name there, and `OF_PROGRAMME` as the token; one of a delayed message has its id there, and `DELAYED`.
     """
 
     due: int
@@ -66,7 +66,8 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     journey: str
     run: str
     token: int
-    """The token that waits; 0 stands for the whole run, whose time is up, `walk.CLOCK` for its exits and goals."""
+    """The token that waits; 0 stands for the whole run, whose time is up, `walk.CLOCK` for its exits and goals, `DELAYED`
+    for a message."""
 
 
 class Membership(msgspec.Struct, array_like=True, gc=False):
@@ -87,6 +88,21 @@ class Sent(msgspec.Struct, array_like=True):
     at: int
     reactions: dict[str, int] = msgspec.field(default_factory=dict)
     """Kind of reaction to when it first occurred."""
+
+
+class Delayed(msgspec.Struct, array_like=True, gc=False):
+    """A message that was decided in quiet hours and leaves when they are over: there is a timer for it."""
+
+    id: str
+    version: int
+    """Of the journey."""
+    step: str
+    body: bytes
+    """The message as the outbox keeps it."""
+
+
+DELAYED = -9
+"""What the timer of a delayed message has in place of a token; it has the id of the message in place of the run."""
 
 
 class Contact(msgspec.Struct, array_like=True):
@@ -139,6 +155,11 @@ class Contact(msgspec.Struct, array_like=True):
     """Journey, then run id, to runs that have ended and can still reach a goal; they have no token."""
     loyalty: dict[str, Member] = msgspec.field(default_factory=dict)
     """Programme to what the contact has in it, also when they left it."""
+
+    capped: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """What a cap counts to the latest instants at which a message took a place in it, sorted."""
+    delayed: list[Delayed] = msgspec.field(default_factory=list)
+    """Messages that wait for the end of quiet hours, in the order of decision."""
 
     @property
     def next_due(self) -> int | None:

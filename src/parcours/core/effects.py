@@ -26,7 +26,11 @@ class What:
     BRANCHED = "branched"
     """A step was left; the reason names the way that was taken."""
     SENT = "sent"
+    """A message left; the reason names it."""
     SUPPRESSED = "suppressed"
+    """A message is not sent; the reason says why."""
+    HELD = "held"
+    """A message was decided and leaves when quiet hours are over; the reason names it."""
     ENDED = "ended"
     GOAL = "goal"
     """A goal was reached; the reason names it."""
@@ -87,6 +91,12 @@ class Message(msgspec.Struct, array_like=True, kw_only=True):
     """The log position of what started the run: its attributes are fetched when the text is made."""
     attributes: dict[str, Any]
     """The contact's attributes at the moment of the decision."""
+    priority: int = 0
+    """What of a channel leaves first: the higher."""
+    position: int = 0
+    """The log position of the input at which it was decided, 0 for a timer."""
+    held_since: int = 0
+    """When it was decided, if quiet hours held it and `decided_at` is when they were over; else 0."""
 
 
 class Entry(msgspec.Struct, array_like=True, kw_only=True):
@@ -153,3 +163,5 @@ class Effects(msgspec.Struct):
     one, writes them down and folds them, in this order, before anything else happens to the contact. A log that is
     folded anew has them already."""
     ledger: list[Entry] = msgspec.field(default_factory=list)
+    position: int = 0
+    """The log position of the input from which this follows, 0 for a timer."""

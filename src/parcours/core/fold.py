@@ -27,7 +27,7 @@ from collections.abc import Callable
 from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
-from parcours.core.contact import OF_PROGRAMME, Contact, Run, Token
+from parcours.core.contact import DELAYED, OF_PROGRAMME, Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
 from parcours.core.inputs import (
@@ -55,6 +55,7 @@ from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import Plan
+from parcours.core.policy import leave
 from parcours.core.runs import enter, resume, time_is_up
 from parcours.core.tally import count, count_history, enough, start_again
 from parcours.core.walk import CLOCK, Walk, ask_in_run
@@ -69,6 +70,7 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     timers = contact.timers
     while timers and timers[0].due <= now:
         wake(plan, contact, now, effects)
+    effects.position = item.position
     fresh = not contact.time
     contact.time = now
     if fresh:
@@ -171,13 +173,17 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
     while timers and timers[0].due <= now and len(effects.follows) == before:
         timer = timers.pop(0)
         contact.time = timer.due
+        sent = len(effects.messages)
+        if timer.token == DELAYED:
+            leave(plan, contact, timer, effects)
+            _look_at_messages(plan, contact, timer.due, effects, sent)
+            continue
         if timer.token == OF_PROGRAMME:
             loyalty_clock.come_due(plan.loyalty.programmes.get(timer.run), contact, timer, effects)
             continue
         if not timer.journey:
             come_due(plan, contact, timer, effects)
             continue
-        sent = len(effects.messages)
         run = contact.runs.get(timer.journey, _NO_RUNS).get(timer.run) or contact.over[timer.journey][timer.run]
         walk = _walk(plan, contact, run, timer.due, effects)
         if timer.token == CLOCK:
@@ -187,11 +193,16 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             end_run(walk, "max_duration")
             continue
         time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
-        if len(effects.messages) > sent:
-            if plan.aims.by_message:
-                look_at_aims(plan, contact, plan.aims.by_message, timer.due, effects)
-            if plan.watch.by_message:
-                look(plan, contact, plan.watch.by_message.values(), timer.due, 0, effects, "")
+        _look_at_messages(plan, contact, timer.due, effects, sent)
+
+
+def _look_at_messages(plan: Plan, contact: Contact, now: int, effects: Effects, sent: int) -> None:
+    """Look at what asks for messages, if a timer made more than were sent before."""
+    if len(effects.messages) > sent:
+        if plan.aims.by_message:
+            look_at_aims(plan, contact, plan.aims.by_message, now, effects)
+        if plan.watch.by_message:
+            look(plan, contact, plan.watch.by_message.values(), now, 0, effects, "")
 
 
 _NO_RUNS: dict[str, Run] = {}

@@ -17,10 +17,13 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from operator import attrgetter, itemgetter
 
 from parcours.conditions.needs import Keeps
 from parcours.core.aims import look_at_aims
+from parcours.core.caps import CAPS, caps_for, count_again
+from parcours.core.codec import decode_message
 from parcours.core.contact import Contact, Membership, Sent, Timer
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
@@ -44,8 +47,12 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
     if contact.merged_into or contact.erased_at:
         return
     since, contact.revision = contact.revision, plan.revision
-    if plan.lacks_history(since):
-        _remember_again(plan, contact, past, sent, since)
+    effects.position = plan.revised_position
+    if plan.lacks_history(since) or plan.lacks_sent(since):
+        sent = list(sent)
+        if plan.lacks_history(since):
+            _remember_again(plan, contact, past, sent, since)
+        _count_again(plan, contact, sent, since)
     watched = plan.watch.segments
     for name in [name for name in contact.segments if name not in watched]:
         _set_timer(contact, name, None)
@@ -68,6 +75,22 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
         # Asked as of then: time alone may have changed the answer since.
         if asked.ask(contact, {}, announced.at):
             _start(plan, contact, (name,), announced.at, announced.position, effects, watches)
+
+
+def _count_again(plan: Plan, contact: Contact, sent: Iterable[Message], since: int) -> None:
+    """Count what caps newly count. What was decided after the publication is counted by what follows in the log."""
+    lacking = [of for of in plan.counted if plan.needed[CAPS + of] > since]
+    if not lacking:
+        return
+    taken: dict[str, list[int]] = {}
+    delayed = (decode_message(one.body) for one in contact.delayed)
+    for message in {message.id: message for message in chain(delayed, sent)}.values():
+        at, position = message.held_since or message.decided_at, message.position
+        if position >= plan.revised_position or at > plan.revised_at:
+            continue
+        for of in {cap.of for cap in caps_for(plan.caps, plan.texts[message.message, message.version])}:
+            taken.setdefault(of, []).append(at)
+    count_again(contact, lacking, taken, plan.counted, plan.revised_at)
 
 
 def _remember_again(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable[Message], since: int) -> None:

@@ -6,7 +6,8 @@
 | attributes, consent, lists | the one that occurred later counts; at the same instant, the one that stays has its way         |
 | what is remembered   | interactions of both in the order they occurred, at one instant in that of the log; as many of |
 |                      | the latest as are kept; sums are added                                                         |
-| messages             | of both, with what became of them                                                              |
+| messages             | of both, with what became of them; those that quiet hours hold leave for the one that stays     |
+| places in caps       | those of both are taken                                                                        |
 | watched segments     | who was a member as either is one, until it is asked again                                     |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
 | entries              | of both, as far as a journey asks how often or how long ago somebody entered                   |
@@ -19,8 +20,8 @@ The other is left empty, with nothing but where it went.
 
 from __future__ import annotations
 
-from parcours.core import admission, memory, tally
-from parcours.core.contact import Contact, Membership, Timer, under_way
+from parcours.core import admission, caps, memory, tally
+from parcours.core.contact import DELAYED, Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
 from parcours.core.loyalty import join
@@ -96,6 +97,8 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
     memory.merge(plan.needs, contact, other, now)
     admission.absorb(contact, other)
     tally.absorb(contact, other)
+    caps.join(contact, other, plan.counted, now)
+    contact.delayed += other.delayed
     moved: set[str] = set()
     for journey, runs in other.runs.items():
         parallel = plan.newest[journey].parallel
@@ -131,7 +134,7 @@ def _absorb_knowledge(contact: Contact, other: Contact) -> None:
 
 def _absorb_timers(contact: Contact, other: Contact, moved: set[str]) -> None:
     for timer in sorted(other.timers, key=lambda timer: timer.created):
-        if timer.run in moved:
+        if timer.run in moved or timer.token == DELAYED:
             contact.created += 1
             contact.timers.append(Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
     contact.timers.sort()

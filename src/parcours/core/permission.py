@@ -1,4 +1,4 @@
-"""May this message be sent to this contact now? The first refusal, in the order the semantics give, is the reason.
+"""May this message be sent to this contact at all? The first refusal, in the order the semantics give, is the reason.
 
 | order | question                                       | refusal                          |
 |-------|------------------------------------------------|----------------------------------|

@@ -10,6 +10,8 @@
 | what did that version say?                   | `texts[name, version]`                        |
 | what does a contact remember?                | `needs[id]`, a `Need`                         |
 | are messages remembered?                     | `remembers_messages`                          |
+| which caps is a message held to?             | `caps_of[name]`                               |
+| when is nobody disturbed?                    | `quiet`                                       |
 | which segments are kept exact?               | `watch`, a `Watch`                            |
 | what do members of programmes get?           | `loyalty`, a `Loyalty`                        |
 | must a contact be brought up to this plan?   | `revision`                                    |
@@ -20,16 +22,18 @@ publications makes the same plans again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from parcours.conditions import ast
 from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs, walk
+from parcours.core.caps import CAPS, Counted, caps_for, compile_caps, counted_by
 from parcours.core.checks import Checks, checks_of
 from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
 from parcours.core.loyalty.compile import compile_loyalty
 from parcours.core.loyalty.compiled import Loyalty
 from parcours.core.memory import memories_of
+from parcours.core.quiet import compile_quiet
 from parcours.core.watch import Watch, watch
 from parcours.definitions.entries import SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
@@ -69,6 +73,16 @@ class Plan:
         """What a contact remembers, by id."""
         self.remembers_messages = False
         """Whether some condition asks for the messages sent to a contact."""
+        policy = workspace.settings.policy
+        self.caps = compile_caps(policy.caps)
+        self.counted = counted_by(self.caps)
+        """What caps count, to what has to be kept of it."""
+        self.caps_of = {
+            name: held_to for name, known in messages.items() if (held_to := caps_for(self.caps, known.definition))
+        }
+        """Message to the caps it is held to, where there are any."""
+        self._ranked_messages = any(known.definition.priority is not None for known in messages.values())
+        self.quiet = compile_quiet(policy.quiet_hours) if policy.quiet_hours is not None else None
         self.contact_checks = Checks(workspace.settings.contacts, "the workspace", "/traits")
         self.revision = self.revised_at = self.revised_position = 0
         self.needed: dict[str, int] = {}
@@ -88,6 +102,10 @@ class Plan:
         """Return whether a contact that was brought up to a revision lacks memories that its history would give."""
         return revision < self._remembering
 
+    def lacks_sent(self, revision: int) -> bool:
+        """Return whether a contact that was brought up to a revision lacks what the messages sent to it would give."""
+        return revision < self._counting
+
     def _revise(self, before: Plan | None, at: int, position: int) -> None:
         """Say from when on what is remembered and watched is, and whether contacts have to be brought up."""
         known = before if before is not None else _Nothing
@@ -103,10 +121,21 @@ class Plan:
                 self.activated[tally.id] = known.activated.get(tally.id, at)
         if self.remembers_messages:
             self.needed[MESSAGES] = known.needed.get(MESSAGES, revision)
+        self._remembering = max(self.needed.values(), default=0)
+        for of, counted in self.counted.items():
+            counted_before = known.counted.get(of)
+            kept = (
+                counted_before is not None
+                and counted_before.keep >= counted.keep
+                and counted_before.span >= counted.span
+            )
+            self.needed[CAPS + of] = known.needed[CAPS + of] if kept else revision
+        sent = [at for id_, at in self.needed.items() if id_ == MESSAGES or id_.startswith(CAPS)]
+        self._counting = max(sent, default=0)
         wanted: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             name: ((), ()) for name in self.segments if self.workspace.segments[base_of(name)].live
         }
-        for journey in self.newest.values():
+        for journey in sorted(self.newest.values(), key=lambda journey: -journey.definition.priority):
             if journey.watches and journey.definition.state == "live":
                 entered, left = wanted.get(journey.watches, ((), ()))
                 if journey.on_leaving:
@@ -129,7 +158,6 @@ class Plan:
             or any(watched.revision == revision for watched in self.watch.segments.values())
             or not known.watch.segments.keys() <= self.watch.segments.keys()
         )
-        self._remembering = max(self.needed.values(), default=0)
         if changed:
             self.revision, self.revised_at, self.revised_position = revision, at, position
         else:
@@ -220,9 +248,32 @@ class Plan:
                     self.route(name).entries.append(compiled)
                 if compiled.tally is not None and compiled.tally.history:
                     self.route(name).tallies.append(compiled)
+        self._rank()
         for need in self.needs.values():
             for name, memory in memories_of(need).items():
                 self.route(name).memories.append(memory)
+
+    def in_order(self, messages: Sequence[str], journey: CompiledJourney) -> Sequence[str]:
+        """Return the messages of one step, those of a higher priority first."""
+        if len(messages) == 1 or not self._ranked_messages:
+            return messages
+        return sorted(messages, key=lambda name: -self.priority(self.messages[name].definition, journey))
+
+    @staticmethod
+    def priority(message: MessageDefinition, journey: CompiledJourney) -> int:
+        """Return the priority of a message that a journey sends: its own, else the journey's."""
+        return journey.definition.priority if message.priority is None else message.priority
+
+    def _rank(self) -> None:
+        """Let journeys of a higher priority come first at one input; of the same, the oldest does."""
+        ranks = {name: -compiled.definition.priority for name, compiled in self.newest.items()}
+        if not any(ranks.values()):
+            return
+        for route in self.routes.values():
+            route.entries.sort(key=lambda compiled: ranks[compiled.name])
+            route.listeners.sort(key=ranks.__getitem__)
+        for journeys in self.reactions.values():
+            journeys.sort(key=ranks.__getitem__)
 
     def _index_condition(self, node: ast.Node) -> None:
         for need in needs(node).values():
@@ -303,6 +354,7 @@ class _Nothing:
     needs: dict[str, Need] = {}  # noqa: RUF012 (it is never changed)
     needed: dict[str, int] = {}  # noqa: RUF012
     activated: dict[str, int] = {}  # noqa: RUF012
+    counted: dict[str, Counted] = {}  # noqa: RUF012
     announced: dict[tuple[str, str], Announced] = {}  # noqa: RUF012
     watch = Watch()
 

@@ -4,7 +4,8 @@ The rules this file keeps:
 
 | step       | on arrival                                            | later                                              |
 |------------|-------------------------------------------------------|----------------------------------------------------|
-| send       | each message: permitted → SENT, else SUPPRESSED;      |                                                    |
+| send       | each message: permitted → SENT or HELD, else          | quiet hours are over → SENT, or SUPPRESSED         |
+|            | SUPPRESSED;                                           |                                                    |
 |            | none sent → `suppressed` if drawn, else `next`        |                                                    |
 | wait       | parks with a timer; `until` what is over → `next`     | timer → `next`                                     |
 | wait_for   | parks, with a timer if it has a timeout; one `until`  | first matching event → its branch; timer → timeout |
@@ -29,7 +30,8 @@ from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
 from parcours.core.effects import Message, What
 from parcours.core.memory import remember_message
-from parcours.core.permission import address, refusal
+from parcours.core.permission import address
+from parcours.core.policy import hold, rule
 from parcours.core.waiting import wait, wait_for
 from parcours.core.walk import Outcome, Walk
 from parcours.definitions.steps import Decision, End, Experiment, Send, Split, Step, Wait, WaitFor
@@ -42,35 +44,40 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     visit = run.visits.get(name, 0)
     run.visits[name] = visit + 1
     sent = 0
-    for message in step.messages:
+    for message in walk.plan.in_order(step.messages, walk.journey):
         known = walk.plan.messages[message]
         definition = known.definition
-        reason = refusal(contact, definition)
-        if reason is not None:
-            walk.note(What.SUPPRESSED, name, reason, {"message": message})
+        ruling = rule(walk, known)
+        if ruling.refused:
+            detail = {"message": message, "cap": ruling.cap} if ruling.cap else {"message": message}
+            walk.note(What.SUPPRESSED, name, ruling.refused, detail)
             continue
         sent += 1
         identity = ids.message_id(contact.id, run.id, name, visit, message)
         if walk.journey.reacts:
             run.messages.setdefault(message, []).append(identity)
+        decided = Message(
+            id=identity,
+            contact=contact.id,
+            channel=definition.channel,
+            address=address(contact, definition.channel) or "",
+            message=message,
+            version=known.version,
+            journey=run.journey,
+            run=run.id,
+            decided_at=walk.now,
+            trigger=run.trigger,
+            attributes=dict(contact.attributes),
+            priority=walk.plan.priority(definition, walk.journey),
+            position=walk.effects.position,
+        )
+        if ruling.until:
+            hold(walk, decided, name, ruling.until)
+            continue
         if walk.plan.remembers_messages:
             remember_message(contact, identity, Sent(message, definition.channel, walk.now))
         walk.note(What.SENT, name, message, {"message_id": identity})
-        walk.effects.messages.append(
-            Message(
-                id=identity,
-                contact=contact.id,
-                channel=definition.channel,
-                address=address(contact, definition.channel) or "",
-                message=message,
-                version=known.version,
-                journey=run.journey,
-                run=run.id,
-                decided_at=walk.now,
-                trigger=run.trigger,
-                attributes=dict(contact.attributes),
-            )
-        )
+        walk.effects.messages.append(decided)
     return step.suppressed if not sent and step.suppressed is not None else step.next
 
 

@@ -46,8 +46,13 @@ Outcome = str | Park | None
 
 def set_timer(contact: Contact, run: Run, token: int, due: int) -> None:
     """Make a timer for a token."""
+    add_timer(contact, Timer(due, 0, run.journey, run.id, token))
+
+
+def add_timer(contact: Contact, timer: Timer) -> None:
+    """Let a contact have a timer like one that is given, as the last that was made."""
     contact.created += 1
-    insort(contact.timers, Timer(due, contact.created, run.journey, run.id, token))
+    insort(contact.timers, Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
 
 
 def drop_timers(contact: Contact, run: str, token: int | None) -> None:

@@ -45,6 +45,14 @@ _ZONE = "an IANA time zone, such as Europe/Berlin"
 Zone = Annotated[str, msgspec.Meta(description=_ZONE, extra={"written": _ZONE})]
 """A time zone; empty where none is meant."""
 
+HIGHEST_PRIORITY = 9
+
+Priority = Annotated[
+    int,
+    msgspec.Meta(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY),
+]
+"""What goes first: -9 to 9, the higher the earlier."""
+
 CONDITION_REF = "#/$defs/Condition"
 """Where a JSON Schema keeps the schema of a condition; the mark by which a field is known to hold one."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Archivable, Duration, Name, Zone
+from parcours.definitions.common import Archivable, Duration, Name, Priority, Zone
 from parcours.definitions.entries import AfterPause, Entry, MostEntries
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.steps import Step, StepName
@@ -51,5 +51,9 @@ class JourneyDefinition(Archivable, frozen=True, kw_only=True, tag="journey"):
         list[Goal],
         msgspec.Meta(max_length=MOST_AIMS, description="What contacts are to do or to become after they entered."),
     ] = msgspec.field(default_factory=list)
+    priority: Annotated[
+        Priority,
+        msgspec.Meta(description="Its messages leave before, and take places in caps before, those of a lower one."),
+    ] = 0
     start: Annotated[StepName, msgspec.Meta(description="The first step.")]
     steps: Annotated[dict[StepName, Step], msgspec.Meta(min_length=1, description="The steps, by name.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Archivable, Name
+from parcours.definitions.common import Archivable, Name, Priority
 
 
 class ChannelFields(msgspec.Struct, frozen=True):
@@ -70,6 +70,12 @@ class MessageDefinition(Archivable, frozen=True, kw_only=True, tag="message"):
         Literal["marketing", "transactional"], msgspec.Meta(description="Marketing needs consent, transactional not.")
     ] = "marketing"
     topic: Annotated[str, msgspec.Meta(description="What it is about; consent may be given for a topic.")] = ""
+    exempt: Annotated[
+        bool, msgspec.Meta(description="Neither caps nor quiet hours are for it, and it is not counted.")
+    ] = False
+    priority: Annotated[
+        Priority | None, msgspec.Meta(description="Its own, in place of that of the journey that sends it.")
+    ] = None
     content: Annotated[
         dict[str, str],
         msgspec.Meta(description="Liquid templates by field; each channel has fields of its own."),

@@ -24,6 +24,7 @@ from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.loyalty import Formula, ProgrammeDefinition, RuleDefinition
 from parcours.definitions.loyalty_checks import programme_mistakes, rule_mistakes
 from parcours.definitions.message import CHANNELS, MessageDefinition
+from parcours.definitions.policy import policy_problems
 from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.steps import Experiment, InteractionBranch, ReactionBranch, Send, Split, Wait, WaitFor
 from parcours.definitions.validate import conditions_in
@@ -315,12 +316,26 @@ class _Checker:
                 if name in usual:
                     message = f"{shown(name)} is one of the usual {field.replace('_', ' ')}s"
                     self.error("already_there", message, f"/{field}s/{escape(name)}", "leave it out")
+        policy = settings.policy
+        for problem in policy_problems(policy):
+            self.error(problem.code, problem.message, f"/policy{problem.pointer}", problem.hint)
+        for index, cap in enumerate(policy.caps):
+            if cap.channel:
+                self.channel(cap.channel, f"/policy/caps/{index}/channel")
+        quiet = policy.quiet_hours
+        for index, channel in enumerate(quiet.channels if quiet is not None else ()):
+            self.channel(channel, f"/policy/quiet_hours/channels/{index}")
+
+    def channel(self, name: str, pointer: str) -> None:
+        """Require that messages can be written for a channel."""
+        if name not in CHANNELS:
+            hint = self.guess(name, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
+            self.error("unknown_channel", f"there is no channel {shown(name)}", pointer, hint)
 
     def message(self, message: MessageDefinition) -> None:
+        self.channel(message.channel, "/channel")
         fields = CHANNELS.get(message.channel)
         if fields is None:
-            hint = did_you_mean(message.channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
-            self.error("unknown_channel", f"there is no channel {shown(message.channel)}", "/channel", hint)
             return
         filled = {field for field, text in message.content.items() if text.strip()}
         for field in fields.required:

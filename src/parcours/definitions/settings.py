@@ -8,6 +8,7 @@ import msgspec
 
 from parcours.definitions.common import Definition, Name, Zone
 from parcours.definitions.interaction import AttributeDefinition
+from parcours.definitions.policy import Policy
 
 CHANNELS: dict[str, str] = {
     "web": "Web",
@@ -80,6 +81,9 @@ class WorkspaceDefinition(Definition, frozen=True, kw_only=True, tag="workspace"
     zone: Annotated[
         Zone, msgspec.Meta(description="The time zone of contacts of whom none is known; UTC when there is none.")
     ] = ""
+    policy: Annotated[
+        Policy, msgspec.Meta(description="What keeps messages from becoming too many, or coming at the wrong time.")
+    ] = msgspec.field(default_factory=Policy)
     channels: Annotated[
         dict[Name, str], msgspec.Meta(description="Channels beside the usual ones, with the titles shown.")
     ] = msgspec.field(default_factory=dict)

@@ -461,11 +461,12 @@ class Engine:
             return None
         past: list[Input] = []
         sent: list[Message] = []
-        if plan.lacks_history(contact.revision):
-            parts = self._parts(contact)
-            if plan.remembers_messages:
-                posted = [item for id_ in parts for item in self.store.posted(id_, _EVERYTHING)]
-                sent = [item.message for item in sorted(posted, key=lambda item: item.sequence)]
+        lacks_history, lacks_sent = plan.lacks_history(contact.revision), plan.lacks_sent(contact.revision)
+        parts = self._parts(contact) if lacks_history or lacks_sent else []
+        if parts and (plan.remembers_messages or lacks_sent):
+            posted = [item for id_ in parts for item in self.store.posted(id_, _EVERYTHING)]
+            sent = [item.message for item in sorted(posted, key=lambda item: item.sequence)]
+        if lacks_history:
             records = [record for id_ in parts for record in self.store.history(id_, _EVERYTHING)]
             records.sort(key=lambda record: record.position)
             past = [record.input() for record in records if record.position <= plan.revised_position]  # type: ignore[misc]  # they concern a contact

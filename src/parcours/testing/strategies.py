@@ -223,6 +223,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
         **draw(_limits),
         **_aims(draw, keyed="key" in entry, conditional=conditional),
         "max_duration": draw(st.sampled_from(DURATIONS)),
+        "priority": draw(st.sampled_from([0, 0, 1, -1])),
         "zone": draw(st.sampled_from(["", "", *ZONES])),
         "start": names[0],
         "steps": steps,
@@ -387,12 +388,12 @@ def messages(revision: int = 1) -> list[Data]:
     mail = {"kind": "message", "channel": "email", "content": {"subject": title, "text": "t"}}
     push = {"kind": "message", "channel": "push", "content": {"title": title, "body": "b"}}
     return [
-        mail | {"name": "news", "topic": "news"},
+        mail | {"name": "news", "topic": "news", "priority": 1},
         mail | {"name": "offer"},
         mail | {"name": "receipt", "purpose": "transactional"},
         push | {"name": "ping", "purpose": "transactional"},
         push | {"name": "nudge"},
-        {"kind": "message", "name": "text", "channel": "sms", "content": {"text": title}},
+        {"kind": "message", "name": "text", "channel": "sms", "exempt": True, "content": {"text": title}},
         {
             "kind": "message",
             "name": "card",
@@ -414,6 +415,43 @@ _rules: st.SearchStrategy[Data] = st.sampled_from(
 )
 
 
+_caps = st.builds(
+    lambda window, limit, more: window | {"limit": limit} | more,
+    st.sampled_from([{"per": "6h"}, {"per": "48h"}, {"per": "48h"}, {"per_day": True}]),
+    st.sampled_from([1, 1, 2]),
+    st.sampled_from(
+        [
+            {},
+            {"transactional": True},
+            {"transactional": True},
+            {"channel": "email"},
+            {"channel": "push", "transactional": True},
+            {"topic": "news"},
+        ]
+    ),
+)
+_quiet_hours = st.fixed_dictionaries(
+    {
+        "from": st.sampled_from(["09:00", "18:00"]),
+        "to": st.sampled_from(["08:00", "15:00", "21:30"]),
+        "mode": st.sampled_from(["hold", "drop"]),
+        "transactional": st.booleans(),
+    },
+    optional={"days": st.sampled_from([["mon", "thu"], ["tue", "wed", "sat"]]), "channels": st.just(["email"])},
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> list[Data]:
+    """Return the settings of the workspace with caps and quiet hours; often none."""
+    if draw(st.integers(0, 2)) == 0:
+        return []
+    policy: Data = {"caps": draw(st.lists(_caps, min_size=1, max_size=3))}
+    if draw(st.booleans()):
+        policy["quiet_hours"] = draw(_quiet_hours)
+    return [{"kind": "workspace", "zone": draw(st.sampled_from(["", *ZONES])), "policy": policy}]
+
+
 @st.composite
 def definitions(draw: st.DrawFn) -> list[Data]:
     """Return a whole workspace: interactions (some with rules), lists, segments, messages and up to three journeys."""
@@ -424,6 +462,7 @@ def definitions(draw: st.DrawFn) -> list[Data]:
             if draw(st.integers(0, 2)) == 0
         ),
         *({"kind": "list", "name": name} for name in LISTS),
+        *draw(policies()),
         _first_segment(draw),
         {
             "kind": "segment",
@@ -523,6 +562,8 @@ def changes(draw: st.DrawFn) -> list[Data]:
         found += messages(draw(st.integers(1, 2)))
     if draw(st.booleans()):
         found.append(_first_segment(draw))
+    if draw(st.booleans()):
+        found += draw(policies())
     return found
 
 
