@@ -25,7 +25,7 @@ from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.core.memory import KEPT_MESSAGES
-from parcours.definitions import entries, goals, interaction, journey, lists, message, segment, steps, waits
+from parcours.definitions import entries, goals, interaction, journey, lists, message, policy, segment, steps, waits
 from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
 from parcours.definitions.packs import Pack
@@ -47,6 +47,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "catalogue": lists.CatalogueDefinition,
     "segment": segment.SegmentDefinition,
     "control-group": segment.ControlGroup,
+    "policy": policy.Policy,
+    "cap": policy.Cap,
+    "quiet-hours": policy.QuietHours,
     "message": message.MessageDefinition,
     "journey": journey.JourneyDefinition,
     "entry-interaction": entries.InteractionEntry,
@@ -176,6 +179,9 @@ PARTS = {
     "AttributeDefinition": "attribute",
     "ContactSettings": "settings of contacts",
     "ControlGroup": "control group",
+    "Policy": "policy",
+    "Cap": "cap",
+    "QuietHours": "quiet hours",
 }
 
 

@@ -315,8 +315,11 @@ class Store(Protocol):
         """Yield `(instant of the first timer, contact)` of every contact that has a timer."""
         ...
 
-    def pending(self, channel: str, after: int = 0, limit: int = 1_000) -> list[Pending]:
-        """Return up to `limit` unsent messages of a channel whose sequence is behind `after`, in that order."""
+    def pending(self, channel: str, after: int = 0, limit: int = 1_000, *, urgent: bool = False) -> list[Pending]:
+        """Return up to `limit` unsent messages of a channel whose sequence is behind `after`, in that order.
+
+        With `urgent`, only those whose priority is more than 0.
+        """
         ...
 
     def outbox_counts(self) -> Mapping[tuple[str, str, str], int]:

@@ -252,7 +252,7 @@ def test_scenarios_come_to_something():
         suppressed.update(stone.suppressed for stone in simulation.store.tombstones().values())
 
     look()
-    assert reasons >= {"erased", "frequency_cap", "quiet_hours"}
+    assert "erased" in reasons
     assert suppressed == {True, False}
     # What loyalty decides is reached in scenarios of its own: `test_loyalty_properties`.
     assert met == {value for name, value in vars(What).items() if name.isupper()} - OF_LOYALTY

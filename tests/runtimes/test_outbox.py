@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from parcours.core.effects import What
+from parcours.core.effects import Message, What
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.core.inputs import Reaction
 from parcours.errors import ParcoursError, PermanentFailureError, StoreError, TemporaryFailureError
@@ -24,6 +24,7 @@ from parcours.runtimes.engine import Engine
 from parcours.runtimes.outbox import LONGEST_PAUSE, MOST_ATTEMPTS, SENDERS, pause
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
+from parcours.testing import conformance
 from parcours.testing.faults import FaultyStore
 from tests.core.world import email, journey, push, send, to_reaction, wait_for
 from tests.runtimes.waiting import Unwritable, until
@@ -598,3 +599,42 @@ async def test_messages_of_a_channel_without_a_provider_wait_for_one(start: Star
     again = await start(store, email=mail, push=ping)
     await until(lambda: states(store, "push") == {"sent": 2})
     assert again.unprovided == {}
+
+
+# --- priorities -------------------------------------------------------------------------------------------------------
+
+
+def ranked(number: int, priority: int) -> Message:
+    return conformance.message(number, name="mail", priority=priority)
+
+
+async def test_of_what_is_ready_the_higher_priority_leaves_first(start: Start, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(outbox_module, "SENDERS", 1)
+    store, mail = MemoryStore(), Provider()
+    Engine(store, SystemClock()).publish([MAIL])
+    messages = [ranked(number, priority) for number, priority in enumerate([0, -2, 5, 0, 9, 1])]
+    store.commit(Changes(messages=messages))
+    await start(store, email=mail)
+    await until(lambda: len(mail.tried) == 6)
+    # Those of one priority stay in the order of decision.
+    assert mail.tried == [messages[number].id for number in (4, 2, 5, 0, 3, 1)]
+
+
+async def test_what_is_urgent_overtakes_all_that_waits_in_line(start: Start, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(outbox_module, "SENDERS", 1)
+    monkeypatch.setattr(outbox_module, "LOOK_AHEAD", 4)
+    store, mail = MemoryStore(), Provider()
+    mail.gate.clear()
+    Engine(store, SystemClock()).publish([MAIL])
+    line = [ranked(number, 0) for number in range(40)]
+    store.commit(Changes(messages=line))
+    host = await start(store, email=mail)
+    await until(lambda: len(mail.tried) == 1)
+    urgent = [ranked(100, 1), ranked(101, 7)]
+    store.commit(Changes(messages=[*urgent, ranked(102, 0)]))
+    host.outbox.notify()
+    await until(lambda: host.outbox.busy >= 6)
+    mail.gate.set()
+    await until(lambda: len(mail.tried) == 43)
+    assert mail.tried[:4] == [line[0].id, urgent[1].id, urgent[0].id, line[1].id]
+    assert len(set(mail.tried)) == 43

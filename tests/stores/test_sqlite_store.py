@@ -12,7 +12,7 @@ from parcours.errors import StoreError
 from parcours.ports import Changes, Store
 from parcours.stores import sqlite
 from parcours.stores.sqlite import SqliteStore
-from parcours.testing.conformance import ANN, StoreConformance, interaction, key, person
+from parcours.testing.conformance import ANN, StoreConformance, interaction, key, message, person
 from parcours.testing.snapshot import snapshot
 
 
@@ -175,6 +175,23 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path):
         db.execute(f"pragma user_version = {sqlite.FORMAT}")
     db.close()
     SqliteStore(path).close()
+
+
+def test_a_store_from_before_messages_had_priorities_gets_the_column(tmp_path: Path):
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    store.commit(Changes(messages=[message(1)]))
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("drop index outbox_urgent")
+        db.execute("alter table outbox drop column priority")
+        db.execute(f"pragma user_version = {sqlite.BEFORE_PRIORITIES}")
+    db.close()
+    store = SqliteStore(path)
+    store.commit(Changes(messages=[message(2, priority=1)]))
+    assert [item.message for item in store.pending("email")] == [message(1), message(2, priority=1)]
+    assert [item.message for item in store.pending("email", urgent=True)] == [message(2, priority=1)]
+    store.close()
 
 
 def test_a_folder_that_is_not_there_or_not_ours_is_said(tmp_path: Path):

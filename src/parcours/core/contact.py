@@ -101,7 +101,7 @@ class Delayed(msgspec.Struct, array_like=True, gc=False):
     """The message as the outbox keeps it."""
 
 
-DELAYED = -9
+DELAYED = -3
 """What the timer of a delayed message has in place of a token; it has the id of the message in place of the run."""
 
 

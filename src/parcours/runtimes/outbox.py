@@ -19,7 +19,7 @@ import heapq
 import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -153,17 +153,33 @@ class Outbox:
         return Delivery(id=message.id, channel=message.channel, address=message.address, content=content)
 
 
+class _Ready(NamedTuple):
+    """A message that may be sent now, in the order in which it is: the higher priority first, then as decided."""
+
+    rank: int
+    sequence: int
+    pending: Pending
+
+    @classmethod
+    def of(cls, item: Pending) -> _Ready:
+        return cls(-item.message.priority, item.sequence, item)
+
+
 class _Line:
-    """The messages of one channel, in order, and those who send them."""
+    """The messages of one channel, those of a higher priority first, and those who send them."""
 
     def __init__(self, outbox: Outbox, name: str) -> None:
         self.wake = asyncio.Event()
         self._outbox = outbox
         self._name = name
         self._channel = outbox.channels[name]
-        self._ready: asyncio.Queue[Pending] = asyncio.Queue()
+        self._ready: asyncio.PriorityQueue[_Ready] = asyncio.PriorityQueue()
         self._waiting: list[tuple[int, int, Pending]] = []
         self._read = 0
+        self._urgent = 0
+        """Up to which sequence those of a high priority were read ahead of the others."""
+        self._overtaken: set[int] = set()
+        """Those that were, behind `_read`: they are not read again."""
         self._sending: list[Pending] = []
         """What the channel has in hand."""
         self._dropped: set[int] = set()
@@ -190,7 +206,7 @@ class _Line:
     def drop(self, contacts: Collection[str]) -> None:
         ready = [self._ready.get_nowait() for _ in range(self._ready.qsize())]
         for item in ready:
-            if item.message.contact not in contacts:
+            if item.pending.message.contact not in contacts:
                 self._ready.put_nowait(item)
         self._waiting = [one for one in self._waiting if one[2].message.contact not in contacts]
         heapq.heapify(self._waiting)
@@ -210,12 +226,14 @@ class _Line:
         self.wake.clear()
         now = wall_time()
         while self._waiting and self._waiting[0][0] <= now:
-            self._ready.put_nowait(heapq.heappop(self._waiting)[2])
+            self._ready.put_nowait(_Ready.of(heapq.heappop(self._waiting)[2]))
         # Those that are not due must not hold up those behind them.
         more = True
         while more and self._ready.qsize() < LOOK_AHEAD and len(self._waiting) < MOST_WAITING:
             more = self._load(now)
             await asyncio.sleep(0)
+        if more:
+            self._overtake(now)
         timeout = (self._waiting[0][0] - wall_time()) / 1000 if self._waiting else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout if timeout is None else max(0.001, timeout)):
@@ -232,15 +250,31 @@ class _Line:
         found = self._outbox.store.pending(self._name, self._read, LOOK_AHEAD)
         for item in found:
             self._read = item.sequence
-            if item.due > now:
-                heapq.heappush(self._waiting, (item.due, item.sequence, item))
-            else:
-                self._ready.put_nowait(item)
+            if item.sequence not in self._overtaken:
+                self._take(item, now)
+        if self._overtaken:
+            self._overtaken = {sequence for sequence in self._overtaken if sequence > self._read}
         return len(found) == LOOK_AHEAD
+
+    def _overtake(self, now: int) -> None:
+        """Read those of a high priority ahead of all that wait in line: more than is looked ahead does."""
+        if len(self._overtaken) + self._ready.qsize() > MOST_WAITING:
+            return
+        after = max(self._read, self._urgent)
+        for item in self._outbox.store.pending(self._name, after, LOOK_AHEAD, urgent=True):
+            self._urgent = item.sequence
+            self._overtaken.add(item.sequence)
+            self._take(item, now)
+
+    def _take(self, item: Pending, now: int) -> None:
+        if item.due > now:
+            heapq.heappush(self._waiting, (item.due, item.sequence, item))
+        else:
+            self._ready.put_nowait(_Ready.of(item))
 
     async def _send_all(self) -> None:
         while True:
-            item = await self._ready.get()
+            item = (await self._ready.get()).pending
             self._sending.append(item)
             try:
                 await self._send(item)

@@ -240,12 +240,13 @@ class MemoryStore:
     def due_times(self) -> Iterator[tuple[int, str]]:
         return iter([(due, contact) for contact, due in self._due.items()])
 
-    def pending(self, channel: str, after: int = 0, limit: int = 1_000) -> list[Pending]:
+    def pending(self, channel: str, after: int = 0, limit: int = 1_000, *, urgent: bool = False) -> list[Pending]:
         found = []
         for item in self._outbox[after:]:
             settled = self._settled.get(item.sequence)
             if (
                 item.message.channel != channel
+                or (urgent and item.message.priority <= 0)
                 or item.sequence in self._blank
                 or (settled is not None and settled.state != "pending")
             ):

@@ -60,11 +60,14 @@ from parcours.ports import (
     redacted_record,
 )
 
-FORMAT = 3
-"""The version of the tables below; a file of another version is refused."""
+FORMAT = 4
+"""The version of the tables below; a file of a version that is not known is refused."""
 
 BEFORE_LEDGER = 2
 """The version before there was a ledger: such a file is brought up to this one."""
+
+BEFORE_PRIORITIES = 3
+"""The version before messages had priorities."""
 
 SLICE = 65_536
 """Message keys that wait in memory before they are indexed."""
@@ -102,8 +105,10 @@ create table if not exists trace (
 create table if not exists outbox (
     sequence integer primary key, contact integer not null, previous integer not null, channel text not null,
     message text not null, state text not null,
-    attempts integer not null, due integer not null, error text not null, body blob not null);
+    attempts integer not null, due integer not null, error text not null, body blob not null,
+    priority integer not null default 0);
 create index if not exists outbox_pending on outbox (channel, sequence) where state = 'pending';
+create index if not exists outbox_urgent on outbox (channel, sequence) where state = 'pending' and priority > 0;
 create table if not exists outbox_count (
     channel text not null, message text not null, state text not null, count integer not null,
     primary key (channel, message, state)) without rowid;
@@ -184,7 +189,7 @@ class SqliteStore:
     def _prepare(self) -> None:
         db = self._db
         found = db.execute("pragma user_version").fetchone()[0]
-        if found not in {0, BEFORE_LEDGER, FORMAT}:
+        if found not in {0, BEFORE_LEDGER, BEFORE_PRIORITIES, FORMAT}:
             raise StoreError(
                 f"the store {self._path.name} has format {found}, this parcours reads {FORMAT}",
                 hint="use the parcours that wrote it, or start with an empty data folder",
@@ -192,6 +197,8 @@ class SqliteStore:
         db.execute("begin immediate")
         if found == BEFORE_LEDGER:
             db.execute("alter table contact add column ledger integer not null default 0")
+        if found in {BEFORE_LEDGER, BEFORE_PRIORITIES}:
+            db.execute("alter table outbox add column priority integer not null default 0")
         for statement in _TABLES.split(";"):
             db.execute(statement)
         db.execute(f"pragma user_version = {FORMAT}")
@@ -386,10 +393,11 @@ class SqliteStore:
         for due, number in self._reader.execute("select due, id from contact where due is not null"):
             yield due, contact_from_number(number)
 
-    def pending(self, channel: str, after: int = 0, limit: int = 1_000) -> list[Pending]:
+    def pending(self, channel: str, after: int = 0, limit: int = 1_000, *, urgent: bool = False) -> list[Pending]:
+        only = " and priority > 0" if urgent else ""
         rows = self._reader.execute(
             "select sequence, body, attempts, due, error from outbox"
-            " where state = 'pending' and channel = ? and sequence > ? order by sequence limit ?",
+            f" where state = 'pending' and channel = ? and sequence > ?{only} order by sequence limit ?",
             (channel, after, limit),
         )
         return [Pending(row[0], decode_message(row[1]), row[2], row[3], row[4]) for row in rows]
@@ -624,11 +632,11 @@ class SqliteStore:
         for sequence, message in enumerate(messages, self._sequence + 1):
             owner = self._held.get(message.contact)
             number, before = contact_number(message.contact), owner.outbox if owner is not None else 0
-            rows.append((sequence, number, before, message.channel, message.message, encode(message)))
+            rows.append((sequence, number, before, message.channel, message.message, encode(message), message.priority))
             if owner is not None:
                 owner.outbox = sequence
         if rows:
-            self._db.executemany("insert into outbox values (?, ?, ?, ?, ?, 'pending', 0, 0, '', ?)", rows)
+            self._db.executemany("insert into outbox values (?, ?, ?, ?, ?, 'pending', 0, 0, '', ?, ?)", rows)
 
     def _write_ledger(self, entries: list[Entry]) -> None:
         rows: list[tuple[Any, ...]] = []

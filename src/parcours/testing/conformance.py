@@ -90,7 +90,9 @@ def person(id_: str = ANN, *, due: int | None = None, **attributes: Any) -> Cont
     return contact
 
 
-def message(number: int, *, contact: str = ANN, channel: str = "email", name: str = "hello") -> Message:
+def message(
+    number: int, *, contact: str = ANN, channel: str = "email", name: str = "hello", priority: int = 0
+) -> Message:
     """Return a message."""
     return Message(
         id=ids.message_id(contact, "r", "s", number, name),
@@ -104,6 +106,7 @@ def message(number: int, *, contact: str = ANN, channel: str = "email", name: st
         decided_at=number,
         trigger=1,
         attributes={"n": number, "é": ["\U0001f600"]},
+        priority=priority,
     )
 
 
@@ -441,6 +444,18 @@ class StoreConformance:
         assert first.message == message(1)
         store.commit(Changes(settlements=[Settlement(one, "sent", 3)]))
         assert [item.sequence for item in store.pending("email")] == [two]
+
+    def test_those_of_a_high_priority_are_found_ahead_of_the_line(self, store: Store) -> None:
+        ranks = (0, 3, -1, 1, 2)
+        store.commit(Changes(messages=[message(number, priority=rank) for number, rank in enumerate(ranks)]))
+        store.commit(Changes(messages=[message(9, priority=1, channel="push")]))
+        everything = store.pending("email")
+        assert [item.message.priority for item in everything] == list(ranks)
+        urgent = store.pending("email", urgent=True)
+        assert [item.message.priority for item in urgent] == [3, 1, 2]
+        assert store.pending("email", urgent[0].sequence, 1, urgent=True) == urgent[1:2]
+        store.commit(Changes(settlements=[Settlement(urgent[1].sequence, "sent", 1)]))
+        assert store.pending("email", urgent=True) == [urgent[0], urgent[2]]
 
     def test_messages_are_counted_by_channel_definition_and_state(self, store: Store) -> None:
         store.commit(Changes(messages=[message(1), message(2), message(3), message(4, channel="push", name="ping")]))
