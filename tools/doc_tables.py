@@ -81,6 +81,8 @@ SCENARIOS: dict[str, type[msgspec.Struct]] = {
     "scenario-expect": scenarios.Expect,
     "scenario-sending": scenarios.Sending,
     "scenario-entry": scenarios.Entry,
+    "scenario-member": scenarios.Member,
+    "scenario-posted": scenarios.Posted,
 }
 """What is written in scenario files; of these a field's description says what it takes."""
 

@@ -18,6 +18,8 @@ definitions:
   - {kind: message, name: news, channel: email, content: {subject: News, text: News.}}
   - {kind: list, name: vip}
   - {kind: catalogue, name: products, attributes: {price: {type: number}}}
+  - {kind: programme, name: club, tiers: {levels: [{name: bronze, at: 0}]}}
+  - {kind: rule, name: seen, programme: club, "on": [Go], points: 5}
   - {kind: segment, name: grown, condition: {contact: age, at_least: 18}}
   - kind: journey
     name: j
@@ -78,6 +80,8 @@ HOLDS = [
     "on_list: vip",
     "trace: {what: suppressed, reason: no_consent, detail: {message: news}}",
     "trace: [{what: entered, detail: {key: a}, version: 1}, {what: ended, times: 0}]",
+    "points: 0, held_points: 0, tier: '', ledger: []",
+    "declined: []",
     "who: bob, nothing: true, not_in_segment: grown, not_on_list: vip, attributes: {age: null}",
 ]
 
@@ -132,6 +136,12 @@ FAILS = [
     ("recorded: Seen", "was to be recorded"),
     ("trace: {what: entered, detail: {key: b}}", "an entry of the trace"),
     ("trace: {what: entered, times: 0}", "an entry of the trace"),
+    ("points: 5", "the balance of ann in 'club' was to be 5, and is 0; ann is no member"),
+    ("points: {other: 5}", "'other'"),
+    ("held_points: 5", "what is held"),
+    ("tier: bronze", "was to be 'bronze', and is ''"),
+    ("declined: no_member", "declined: nothing"),
+    ("ledger: [{kind: earned}]", "it has: none"),
     ("who: bob, in_segment: grown", "bob was to be in the segment"),
     ("who: bob, on_list: vip", "bob was to be on the list"),
 ]
@@ -211,8 +221,12 @@ def test_inputs_of_every_kind(tmp_path: Path, host: str):
         "{who: bob, track: Go, attributes: {order: d}, expect: {sent: [receipt, news]}}",
         "{publish: [{kind: segment, name: young, condition: {contact: age, less_than: 18}}]}",
         "{who: bob, expect: {in_segment: young}}",
-        "{who: ann, merge: bob, expect: {on_list: vip, runs: 2, attributes: {name: Ann, email: ann@example.com}}}",
-        "{who: bob, expect: {runs: 2}}",
+        "{who: bob, loyalty: {action: enrol}, expect: {tier: bronze}}",
+        "{who: bob, track: Go, attributes: {order: e}, expect: {points: 5, ledger: [{kind: earned, amount: 5, rule: seen}]}}",
+        "{who: bob, loyalty: {action: spend, points: 9}, expect: {declined: not_enough_points}}",
+        "{who: bob, loyalty: {action: spend, points: 9, programme: other}, outcome: unknown_programme}",
+        "{who: ann, merge: bob, expect: {on_list: vip, runs: 3, attributes: {name: Ann, email: ann@example.com}}}",
+        "{who: bob, expect: {runs: 3}}",
         "{who: ann, erase: true, expect: {runs: 0, attributes: {name: null}}}",
         "{publish: [{kind: segment, name: s, condition: {list: unknown}}], outcome: unknown_reference}",
         host=host,

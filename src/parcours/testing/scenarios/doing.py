@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from parcours.core.effects import What
-from parcours.core.gate import Happened, Learned, Reacted
+from parcours.core.gate import Asked, Happened, Learned, Reacted
 from parcours.definitions.load import Located, dump
 from parcours.runtimes.engine import Outcome
 from parcours.sources.plain import learned_from
@@ -50,6 +52,16 @@ def _react(world: World, step: Step, who: str, _pointer: str) -> Outcome:
     return world.send((), Reacted(str(step.react), message, attributes), step)
 
 
+def _loyalty(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    asked = step.loyalty
+    assert asked is not None  # noqa: S101 (it is what happens)
+    programmes = list(world.engine.plan.workspace.programmes)
+    if not asked.programme and len(programmes) != 1:
+        raise UnexpectedError(f"say which programme: there are {', '.join(programmes) or 'none'}")
+    given = msgspec.structs.asdict(asked) | {"programme": asked.programme or programmes[0]}
+    return world.send(world.identities(who), Asked(**given, attributes=dict(step.attributes)), step)
+
+
 def _erase(world: World, step: Step, who: str, _pointer: str) -> None:
     try:
         world.engine.erase(world.id_of(who), suppress=bool(step.attributes.get("suppress")))
@@ -87,6 +99,7 @@ DOES: dict[str, Callable[[World, Step, str, str], Outcome | None]] = {
     "lists": _learn,
     "merge": _merge,
     "react": _react,
+    "loyalty": _loyalty,
     "erase": _erase,
     "items": _items,
     "publish": _publish,

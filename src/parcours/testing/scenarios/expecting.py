@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -29,17 +30,21 @@ from parcours.core.contact import Contact, Run, Timer
 from parcours.core.effects import Message, Trace, What
 from parcours.core.gate import Arrival
 from parcours.core.inputs import Interaction
+from parcours.core.member import Member
 from parcours.errors import PermanentFailureError
 from parcours.ports import Delivery
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.outbox import Outbox
-from parcours.testing.scenarios.format import Entry, Expect, Names, Reasons, Recorded, Sending
+from parcours.testing.scenarios.format import Entry, Expect, Names, Posted, Reasons, Recorded, Sending
 from parcours.testing.scenarios.times import length_in
 
 HELD = "held"
 GOAL = "goal"
 
 _EVERYTHING = 1_000_000
+_OURS = frozenset({"", "loyalty"})
+"""The sources of interactions that nobody sent: steps and rules recorded them."""
+
 _RENDERER = Renderer()
 
 
@@ -393,6 +398,56 @@ def _of_lists(view: _View, wanted: Names, *, member: bool) -> Problems:
             yield f"{view.who} was {'' if member else 'not '}to be on the list {name!r}"
 
 
+# --- loyalty ----------------------------------------------------------------------------------------------------------
+
+
+def _of_member(view: _View, wanted: Any, name: str, value: Callable[[Member], Any], none: Any) -> Problems:
+    programmes = view.look.engine.plan.workspace.programmes
+    if not isinstance(wanted, Mapping):
+        if len(programmes) != 1:
+            yield f"{name} is to be given by programme: there are {', '.join(programmes) or 'none'}"
+            return
+        wanted = {next(iter(programmes)): wanted}
+    for programme, one in wanted.items():
+        member = view.look.contact.loyalty.get(programme)
+        found = value(member) if member is not None else none
+        if found != one:
+            is_none = "" if member is not None else f"; {view.who} is no member"
+            yield f"{name} of {view.who} in {programme!r} was to be {one!r}, and is {found!r}{is_none}"
+
+
+def _points(view: _View, wanted: int | dict[str, int]) -> Problems:
+    return _of_member(view, wanted, "the balance", attrgetter("balance"), 0)
+
+
+def _held_points(view: _View, wanted: int | dict[str, int]) -> Problems:
+    return _of_member(view, wanted, "what is held", attrgetter("held"), 0)
+
+
+def _tier(view: _View, wanted: str | dict[str, str]) -> Problems:
+    return _of_member(view, wanted, "the tier", attrgetter("tier"), "")
+
+
+def _declined(view: _View, wanted: Names) -> Problems:
+    found = [entry.reason for entry in view.decided(What.DECLINED)]
+    if found != _listed(wanted):
+        said = ", ".join(found) or "nothing"
+        yield f"something was to be declined for {view.who} as {', '.join(_listed(wanted))}; declined: {said}"
+
+
+def _ledger(view: _View, wanted: list[Posted]) -> Problems:
+    look = view.look
+    postings = [posting.entry for id_ in look.ids for posting in look.engine.store.ledger(id_, _EVERYTHING)]
+    found = [entry for entry in sorted(postings, key=attrgetter("at", "sequence")) if view.at in {None, entry.at}]
+    fits = [
+        all(value is None or getattr(entry, name) == value for name, value in msgspec.structs.asdict(one).items())
+        for entry, one in zip(found, wanted, strict=False)
+    ]
+    if len(found) != len(wanted) or not all(fits):
+        said = ", ".join(f"{entry.kind} {entry.amount:+} (held {entry.held:+}, {entry.rule})" for entry in found)
+        yield f"the ledger of {view.who} was to have other entries; it has: {said or 'none'}"
+
+
 # --- everything else --------------------------------------------------------------------------------------------------
 
 
@@ -402,7 +457,7 @@ def _recorded(view: _View, wanted: str | list[str | Recorded] | Recorded) -> Pro
     found = [
         item
         for item in reversed(records)
-        if isinstance(item, Interaction) and item.source == "" and view.at in {None, item.received_at}
+        if isinstance(item, Interaction) and item.source in _OURS and view.at in {None, item.received_at}
     ]
     said = ", ".join(f"{item.name} {item.attributes}" for item in found) or "nothing"
     for one in _listed(wanted):
@@ -480,6 +535,11 @@ CHECKS: dict[str, Callable[[_View, Any], Problems]] = {
     "not_in_segment": _not_in_segment,
     "on_list": _on_list,
     "not_on_list": _not_on_list,
+    "points": _points,
+    "held_points": _held_points,
+    "tier": _tier,
+    "declined": _declined,
+    "ledger": _ledger,
     "recorded": _recorded,
     "trace": _trace,
 }

@@ -97,6 +97,30 @@ class Recorded(Part, frozen=True, kw_only=True):
     )
 
 
+class Posted(Part, frozen=True, kw_only=True):
+    """An entry of the ledger of points."""
+
+    kind: Annotated[str, Meta(description="earned, pending, spent, expired, reversed, adjusted …")]
+    amount: Annotated[int | None, Meta(description="What it adds to what can be spent.")] = None
+    held: Annotated[int | None, Meta(description="What it adds to what is held.")] = None
+    rule: Annotated[str | None, Meta(description="The rule that gave them.")] = None
+    reference: Annotated[str | None, Meta(description="The order it is about.")] = None
+
+
+class Member(Part, frozen=True, kw_only=True):
+    """Something that is asked of a member of a loyalty programme."""
+
+    action: Annotated[Literal["enrol", "leave", "spend", "adjust", "refund"], Meta(description="What is asked.")]
+    programme: Annotated[str, Meta(description="The programme; the only one when there is none.")] = ""
+    points: Annotated[int, Meta(description="To spend, or to adjust by.")] = 0
+    reference: Annotated[str, Meta(description="The order they are spent for, or that is taken back.")] = ""
+    whole: Annotated[bool, Meta(description="With `refund`: the whole order, not what `attributes` say.")] = True
+    card: Annotated[str, Meta(description="With `enrol`: the code of the card.")] = ""
+    qualifying: Annotated[bool, Meta(description="With `adjust`: they count towards tiers.")] = False
+    reason: Annotated[str, Meta(description="With `adjust`: why.")] = "a scenario"
+    author: Annotated[str, Meta(description="With `adjust`: who.")] = "a scenario"
+
+
 class Expect(Part, frozen=True, kw_only=True):
     """What must be true now of one contact. Of what was decided, that of this very instant counts, unless `at` is set."""
 
@@ -165,6 +189,19 @@ class Expect(Part, frozen=True, kw_only=True):
     not_on_list: Annotated[Names, Meta(description="Lists the contact is not on.")] = msgspec.field(
         default_factory=list
     )
+    points: Annotated[
+        int | dict[str, int] | None, Meta(description="Points that can be spent; by programme when there are several.")
+    ] = None
+    held_points: Annotated[
+        int | dict[str, int] | None, Meta(description="Points that are held; by programme when there are several.")
+    ] = None
+    tier: Annotated[
+        str | dict[str, str] | None, Meta(description="The tier, empty for none; by programme when there are several.")
+    ] = None
+    declined: Annotated[Names | None, Meta(description="What was asked of a member was declined: the reason.")] = None
+    ledger: Annotated[
+        list[Posted] | None, Meta(description="The entries of the ledger of this instant, in order, all of them.")
+    ] = None
     recorded: Annotated[
         str | list[str | Recorded] | Recorded | None,
         Meta(description="Interactions that steps recorded at this instant."),
@@ -202,6 +239,7 @@ class Step(Part, frozen=True, kw_only=True):
     nth: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="Which of that name, from 1; the last one else.")
     ] = None
+    loyalty: Annotated[Member | None, Meta(description="Something is asked of the contact as a member.")] = None
     erase: Annotated[bool, Meta(description="Everything about the contact is erased.")] = False
     items: Annotated[
         dict[str, dict[str, dict[str, Any] | None]] | None,

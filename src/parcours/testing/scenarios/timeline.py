@@ -9,7 +9,20 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from parcours.core.effects import Trace, What
-from parcours.core.inputs import Absorb, Enter, Erase, Input, Interaction, Reaction, Update
+from parcours.core.inputs import (
+    Absorb,
+    Adjust,
+    Enrol,
+    Enter,
+    Erase,
+    Input,
+    Interaction,
+    Leave,
+    Reaction,
+    Refund,
+    Spend,
+    Update,
+)
 from parcours.ports import Store
 from parcours.testing.scenarios.times import shown
 
@@ -70,6 +83,11 @@ def _input(item: Input) -> Line | None:
             line = Line("", "read", item.journey)
         case Absorb():
             line = Line("", "merge")
+        case Enrol() | Leave() | Spend() | Adjust() | Refund():
+            name = str(type(item).__struct_config__.tag)
+            line = Line(
+                "", name, why=_written({"points": getattr(item, "points", 0)} if hasattr(item, "points") else {})
+            )
         case Erase():
             line = Line("", "erase")
         case _:
