@@ -25,7 +25,19 @@ from parcours.conditions.needs import MOST_KEPT, Keeps, needs
 from parcours.conditions.operators import COUNTS, OPERATORS, Takes
 from parcours.conditions.parse import parse_condition
 from parcours.core.memory import KEPT_MESSAGES
-from parcours.definitions import entries, goals, interaction, journey, lists, message, policy, segment, steps, waits
+from parcours.definitions import (
+    entries,
+    goals,
+    interaction,
+    journey,
+    lists,
+    message,
+    policy,
+    segment,
+    steps,
+    values,
+    waits,
+)
 from parcours.definitions import settings as workspace
 from parcours.definitions.common import CONDITION_REF
 from parcours.definitions.packs import Pack
@@ -69,6 +81,12 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "experiment": steps.Experiment,
     "branch-experiment": steps.ExperimentBranch,
     "holdout": steps.Holdout,
+    "update": steps.Update,
+    "computed": values.Computed,
+    "list-step": steps.Enlist,
+    "record": steps.Record,
+    "start": steps.Start,
+    "entry-journey": entries.JourneyEntry,
     "until": waits.Until,
     "hours": waits.Hours,
 }
@@ -169,6 +187,13 @@ PARTS = {
     "Decision": "step",
     "Split": "step",
     "Experiment": "step",
+    "Update": "step",
+    "Enlist": "step",
+    "Record": "step",
+    "Start": "step",
+    "JourneyEntry": "entry",
+    "Computed": "computed value",
+    "Copied": "copy (`from`, `attribute`)",
     "End": "step",
     "SplitBranch": "branch",
     "ExperimentBranch": "branch",

@@ -27,11 +27,25 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.definitions.common import Condition, names_of
-from parcours.definitions.entries import InteractionEntry
+from parcours.definitions.entries import InteractionEntry, JourneyEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import Source, load
 from parcours.definitions.message import CHANNELS
-from parcours.definitions.steps import Decision, Experiment, InteractionBranch, Send, Split, Step, Wait, WaitFor
+from parcours.definitions.steps import (
+    Decision,
+    Enlist,
+    Experiment,
+    InteractionBranch,
+    Record,
+    Send,
+    Split,
+    Start,
+    Step,
+    Update,
+    Wait,
+    WaitFor,
+)
+from parcours.definitions.values import Computed, Copied, Value
 from parcours.definitions.waits import Until
 from parcours.definitions.workspace import Workspace
 
@@ -56,6 +70,10 @@ STYLES = {
     "decision": Style("#8250df", "#fbefff"),
     "split": Style("#8250df", "#fbefff"),
     "experiment": Style("#8250df", "#fbefff"),
+    "update": Style("#1b7c83", "#dbf3f4"),
+    "list": Style("#1b7c83", "#dbf3f4"),
+    "record": Style("#1b7c83", "#dbf3f4"),
+    "start": Style("#1b7c83", "#dbf3f4"),
     "end": Style("#6e7781", "#eaeef2"),
 }
 PILL = Style("#8c959f", "#f6f8fa")
@@ -171,6 +189,9 @@ class Graph:
                 lines.append(f"{entry.times} times" + (f" in {entry.within}" if entry.within else ""))
             lines += [f"one run a value of {entry.key}"] if entry.key else []
             return self.add(Node("card", "entry", " or ".join(map(self.interaction, names)), lines))
+        if isinstance(entry, JourneyEntry):
+            lines = [f"one run a value of {entry.key}"] if entry.key else []
+            return self.add(Node("card", "entry", "another journey", lines))
         segment = self.workspace.segments[entry.segment]
         return self.add(Node("card", "entry", segment.name, wrap(segment.title)))
 
@@ -187,6 +208,14 @@ class Graph:
                 lines = wrap(length_of(step.duration, step.until))
             case WaitFor() if step.timeout is None:
                 lines = [f"at most until the run is {journey.max_duration} old"]
+            case Update():
+                lines = [line for attribute, value in step.set.items() for line in wrap(set_text(attribute, value))]
+            case Enlist():
+                lines = [*(f"+ {one}" for one in step.add), *(f"− {one}" for one in step.remove)]
+            case Record():
+                lines = [self.interaction(step.interaction)]
+            case Start():
+                lines = [step.journey]
             case Decision():
                 lines = wrap(text_of(step.condition))
             case _:
@@ -200,7 +229,7 @@ class Graph:
                 self.arrow(card, step.next)
                 if step.suppressed is not None:
                     self.arrow(card, step.suppressed, "nothing sent")
-            case Wait():
+            case Wait() | Update() | Enlist() | Record() | Start():
                 self.arrow(card, step.next)
             case WaitFor():
                 for branch in step.events:
@@ -255,6 +284,22 @@ def text_of(condition: Condition) -> str:
     """Return a condition as one line of text."""
     node, _ = parse_condition(condition)
     return describe(node).replace("interaction.", "") if node is not None else ""
+
+
+def set_text(attribute: str, value: Value) -> str:
+    """Return what a step makes of an attribute as one line of text."""
+
+    def shown(part: object) -> str:
+        return f"{part.source}.{part.attribute}" if isinstance(part, Copied) else str(part)
+
+    if not isinstance(value, Computed):
+        return f"{attribute} = {value}"
+    if value.add is not None or value.subtract is not None:
+        part = value.add if value.add is not None else value.subtract
+        return f"{attribute} {'+' if value.add is not None else '−'} {shown(part)}"
+    if value.remove:
+        return f"without {attribute}"
+    return f"{attribute} = " + ("now" if value.now else f"{value.source}.{value.attribute}")
 
 
 def length_of(length: str | None, until: Until | None) -> str:

@@ -131,3 +131,41 @@ def test_a_circle_needs_a_wait_that_is_never_over_at_once(until: dict[str, Any],
 def test_dead_ends():
     _, warnings = look({"pause": {"type": "wait", "for": "1d"}})
     assert warnings == {"/steps/pause": "dead_end"}
+
+
+@pytest.mark.parametrize(
+    "step, place, code",
+    [
+        ({"type": "update", "set": {}}, "/set", "too_short"),
+        ({"type": "update", "set": {"email": "a@b.de"}}, "/set/email", "address"),
+        ({"type": "update", "set": {"a": {"from": "contact"}}}, "/set/a", "missing_key"),
+        ({"type": "update", "set": {"a": {}}}, "/set/a", "missing_key"),
+        ({"type": "update", "set": {"a": {"add": 1, "subtract": 1}}}, "/set/a/subtract", "too_many_keys"),
+        ({"type": "list"}, "", "missing_key"),
+        ({"type": "list", "add": ["vipp"]}, "/add/0", "unknown_reference"),
+        ({"type": "list", "add": ["vip"], "remove": ["vip"]}, "/remove/0", "invalid_value"),
+        ({"type": "start", "journey": "k"}, "/journey", "unknown_reference"),
+        ({"type": "start", "journey": "j"}, "/journey", "not_started_so"),
+    ],
+)
+def test_steps_that_make_something_happen(step: dict[str, Any], place: str, code: str):
+    errors, _ = look({"do": step | {"next": "end"}, "end": END})
+    assert errors == {f"/steps/do{place}": code}
+
+
+def test_an_attribute_that_a_strict_workspace_does_not_declare():
+    settings = {"kind": "workspace", "contacts": {"strict": True, "attributes": {"city": {"type": "string"}}}}
+    journey = {"kind": "journey", "name": "j", "entry": {"type": "interaction", "interaction": "Go"}, "start": "set"}
+    steps = {"set": {"type": "update", "set": {"citty": "Rome"}}}
+    _, errors, _ = load_data([settings, journey | {"steps": steps}])
+    assert [(problem.code, problem.hint) for problem in errors] == [("undeclared_attribute", "did you mean 'city'?")]
+
+
+def test_circles_of_steps_that_make_something_happen_need_a_wait():
+    errors, _ = look(
+        {
+            "a": {"type": "record", "interaction": "Paid", "next": "b"},
+            "b": {"type": "list", "add": ["vip"], "next": "a"},
+        }
+    )
+    assert set(errors.values()) == {"endless_cycle"}

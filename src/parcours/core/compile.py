@@ -29,7 +29,7 @@ from parcours.core.compiled import (
 )
 from parcours.core.waits import moment
 from parcours.definitions.common import Condition, names_of
-from parcours.definitions.entries import AfterPause, InteractionEntry, SegmentEntry
+from parcours.definitions.entries import AfterPause, InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.segment import CONTROL, SegmentDefinition
@@ -43,6 +43,7 @@ from parcours.definitions.steps import (
     Wait,
     WaitFor,
 )
+from parcours.definitions.values import copies
 from parcours.errors import InvalidDefinitionError
 
 DEFAULT_MAX_AGE = parse_duration("6h")
@@ -64,6 +65,8 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         where = question(entry.where, segments) if entry.where is not None else None
         max_age, key, names = parse_duration(entry.max_age), entry.key, names_of(entry.interaction)
         tally = _tally(definition.name, entry) if entry.times > 1 else None
+    elif isinstance(entry, JourneyEntry):
+        key = entry.key
     elif isinstance(entry, SegmentEntry):
         node = ast.InSegment(entry.segment)
         segment = Question(compile_condition(node, segments), with_segments(node, segments), describe(node))
@@ -73,8 +76,7 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
     for step in steps.values():
         for asked in _asked_of_run(step):
             facts |= trigger_attributes(asked.node)
-        if step.until is not None and step.until.interaction:
-            facts.add(step.until.interaction)
+        facts |= _facts_of(step)
     for aim in (*aims.exits, *aims.goals):
         if aim.question is not None:
             facts |= trigger_attributes(aim.question.node)
@@ -193,6 +195,17 @@ def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> Compil
         timeout.next if timeout is not None and timeout.next is not None else step.next,
         until=moment(timeout.until) if timeout is not None and timeout.until is not None else None,
     )
+
+
+def _facts_of(step: CompiledStep) -> set[str]:
+    """Return the attributes of what started a run that a step copies or waits for."""
+    found = {step.until.interaction} if step.until is not None and step.until.interaction else set()
+    values = getattr(step.definition, "set", None) or getattr(step.definition, "attributes", None) or {}
+    for _, copied in copies(values):
+        if copied.source == "interaction":
+            # What is nested may be meant, or a name with a dot in it.
+            found |= {copied.attribute, copied.attribute.partition(".")[0]}
+    return found
 
 
 def _asked_of_run(step: CompiledStep) -> list[Question]:

@@ -35,11 +35,13 @@ class Run(msgspec.Struct, array_like=True):
     """Those attributes of the trigger that conditions of the journey look at later."""
     tokens: list[Token]
     visits: dict[str, int] = msgspec.field(default_factory=dict)
-    """How often the run has come to each step that sends."""
+    """How often the run has come to each step that does something."""
     messages: dict[str, list[str]] = msgspec.field(default_factory=dict)
     """Message definition to the ids of what this run sent from it, where the journey waits for reactions."""
     reached: dict[str, int] = msgspec.field(default_factory=dict)
     """Goal to when it was reached; 0 for one that was true when the run started, and has not been false since."""
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What its steps saved, by the names they gave it."""
 
 
 def under_way(runs: dict[str, Run], key: str) -> bool:
@@ -155,6 +157,8 @@ class Contact(msgspec.Struct, array_like=True):
     """Journey, then run id, to runs that have ended and can still reach a goal; they have no token."""
     loyalty: dict[str, Member] = msgspec.field(default_factory=dict)
     """Programme to what the contact has in it, also when they left it."""
+    awaits: dict[str, tuple[str, str, int]] = msgspec.field(default_factory=dict)
+    """Message id of what a step made happen, to the token that goes on when it has: journey, run, token."""
 
     capped: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """What a cap counts to the latest instants at which a message took a place in it, sorted."""

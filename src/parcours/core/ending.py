@@ -22,6 +22,8 @@ def end_run(walk: Walk, reason: str, detail: dict[str, Any] | None = None) -> No
     runs = contact.runs.get(run.journey)
     if runs is not None and runs.pop(run.id, None) is not None:
         drop_timers(contact, run.id, None)
+        if contact.awaits:
+            contact.awaits = {id_: awaited for id_, awaited in contact.awaits.items() if awaited[1] != run.id}
         if not runs:
             del contact.runs[run.journey]
     run.tokens.clear()

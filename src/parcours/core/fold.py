@@ -13,7 +13,8 @@ The rules this file keeps, in the order they are applied to an input received at
 | 4     | rules of loyalty are looked at, also when the interaction came late; points, tiers and the ledger follow     |
 | 5     | runs under way are offered the input; each token that waits for it takes the first branch that fits          |
 | 6     | journeys are entered, so that a run never sees the input that started it                                     |
-| 7     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
+| 7     | a token whose step made the input happen goes on                                                             |
+| 8     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
 
 An interaction that its definition does not count goes no further than the trace. One that is late (older than the
 journey's `max_age`) is counted and neither moves nor starts a run. An input that concerns nothing leaves no trace but
@@ -56,14 +57,15 @@ from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import Plan
 from parcours.core.policy import leave
-from parcours.core.runs import enter, resume, time_is_up
+from parcours.core.runs import enter, go_on, resume, time_is_up
 from parcours.core.tally import count, count_history, enough, start_again
 from parcours.core.walk import CLOCK, Walk, ask_in_run
 from parcours.core.watch import Taken, Watched
+from parcours.definitions.entries import JourneyEntry
 from parcours.definitions.message import ADDRESSES
 
 
-def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
+def fold(plan: Plan, contact: Contact, item: Input) -> Effects:  # noqa: C901 (a case a kind of input)
     """Fold one input into its contact and return what follows. The contact is changed."""
     effects = Effects()
     now = item.received_at
@@ -98,6 +100,8 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         case Enrol() | Leave() | Spend() | Adjust() | Refund():
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
+    if contact.awaits and not item.source:
+        go_on(plan, contact, item.message_id, now, effects)
     if effects.messages and plan.aims.by_message:
         look_at_aims(plan, contact, plan.aims.by_message, now, effects)
     if plan.watch.segments and not isinstance(item, Erased):
@@ -382,6 +386,12 @@ def _erase(plan: Plan, contact: Contact, item: Erase, effects: Effects) -> None:
 
 def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
     journey = plan.journeys.get(item.journey, {}).get(item.version)
+    if journey is not None and isinstance(journey.definition.entry, JourneyEntry):
+        if plan.newest[journey.name].definition.state == "live":
+            enter(plan, contact, journey, item.attributes, item.position, item.received_at, effects, cause_of(item))
+        else:
+            effects.trace.append(Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_live"))
+        return
     if journey is None or journey.segment is None or not journey.segment.ask(contact, {}, item.received_at):
         effects.trace.append(Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment"))
         return

@@ -69,7 +69,7 @@ class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
 
 
 class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
-    """The contact was found in the segment a journey reads."""
+    """The contact enters a journey: it was found in the segment that is read, or another journey starts this one."""
 
     position: int
     received_at: int
@@ -78,6 +78,8 @@ class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
     version: int
     source: str = ""
     message_id: str = ""
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What is handed over to the journey."""
 
 
 class Absorb(msgspec.Struct, array_like=True, tag="absorb", kw_only=True):

@@ -112,6 +112,7 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
         contact.over.setdefault(journey, {}).update(runs)
         moved.update(runs)
     _absorb_timers(contact, other, moved)
+    contact.awaits |= {id_: awaited for id_, awaited in other.awaits.items() if awaited[1] in moved}
     join.absorb(plan.loyalty, contact, item, effects)
 
 

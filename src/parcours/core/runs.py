@@ -17,7 +17,7 @@ from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
 from parcours.core.walk import Park, Walk, drop_timers
-from parcours.definitions.steps import Wait
+from parcours.definitions.steps import Enlist, Record, Start, Update, Wait
 
 LONGEST_WALK = 1_000
 """Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
@@ -115,6 +115,22 @@ def time_is_up(walk: Walk, token: Token) -> None:
         resume(walk, token, "waited", step.definition.next)
     else:
         resume(walk, token, "timeout", step.after_timeout)
+
+
+def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects) -> None:
+    """Let the token go on that waits for what its step made happen, if one does. The contact is changed."""
+    awaited = contact.awaits.pop(message, None)
+    if awaited is None:
+        return
+    journey, run_id, token_id = awaited
+    run = contact.runs.get(journey, {}).get(run_id)
+    token = next((token for token in run.tokens if token.id == token_id), None) if run is not None else None
+    if run is None or token is None:
+        return
+    walk = Walk(plan, contact, plan.journeys[journey][run.version], run, now, effects)
+    step = walk.journey.steps[token.step].definition
+    assert isinstance(step, Update | Enlist | Record | Start)  # noqa: S101 (no other waits so)
+    go(walk, token, step.next)
 
 
 def _end_token(walk: Walk, token: Token) -> None:

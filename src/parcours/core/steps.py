@@ -13,6 +13,10 @@ The rules this file keeps:
 | decision   | condition true → `then`, else → `else`                |                                                    |
 | split      | first branch whose condition is true, else → `else`   |                                                    |
 | experiment | the branch that the contact drew                      |                                                    |
+| update,    | an input of the contact follows at once; parks until  | → `next`, at the same instant                      |
+| list,      | it has happened; what is not as declared is SKIPPED   |                                                    |
+| record,    |                                                       |                                                    |
+| start      |                                                       |                                                    |
 | end        | the token ends                                        |                                                    |
 
 A token that is led nowhere ends; a run whose last token ended has ended, and so has one whose time is up. A token that
@@ -25,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parcours.core import ids
+from parcours.core.acting import enlist, record, start, update
 from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
@@ -34,7 +39,20 @@ from parcours.core.permission import address
 from parcours.core.policy import hold, rule
 from parcours.core.waiting import wait, wait_for
 from parcours.core.walk import Outcome, Walk
-from parcours.definitions.steps import Decision, End, Experiment, Send, Split, Step, Wait, WaitFor
+from parcours.definitions.steps import (
+    Decision,
+    End,
+    Enlist,
+    Experiment,
+    Record,
+    Send,
+    Split,
+    Start,
+    Step,
+    Update,
+    Wait,
+    WaitFor,
+)
 
 
 def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
@@ -92,6 +110,10 @@ STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
     Decision: decide,
     Split: split,
     Experiment: draw,
+    Update: update,
+    Enlist: enlist,
+    Record: record,
+    Start: start,
     End: _end,
 }
 """What each type of step does when a token arrives."""

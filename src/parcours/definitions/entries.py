@@ -80,4 +80,13 @@ class MostEntries(Part, frozen=True, kw_only=True):
     within: Annotated[Duration | None, msgspec.Meta(description="In which time; ever when it is left out.")] = None
 
 
-Entry = InteractionEntry | SegmentEntry
+class JourneyEntry(Part, frozen=True, kw_only=True, tag="journey"):
+    """A contact enters by a step `start` of another journey, and in no other way."""
+
+    key: Annotated[
+        str,
+        msgspec.Meta(description="An attribute that is handed over, whose value tells runs of one contact apart."),
+    ] = ""
+
+
+Entry = InteractionEntry | SegmentEntry | JourneyEntry

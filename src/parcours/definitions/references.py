@@ -16,18 +16,32 @@ from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
-from parcours.definitions.entries import InteractionEntry, SegmentEntry
+from parcours.definitions.entries import InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.loyalty import Formula, ProgrammeDefinition, RuleDefinition
 from parcours.definitions.loyalty_checks import programme_mistakes, rule_mistakes
-from parcours.definitions.message import CHANNELS, MessageDefinition
+from parcours.definitions.message import ADDRESSES, CHANNELS, MessageDefinition
 from parcours.definitions.policy import policy_problems
 from parcours.definitions.segment import SegmentDefinition, base_of
-from parcours.definitions.steps import Experiment, InteractionBranch, ReactionBranch, Send, Split, Wait, WaitFor
+from parcours.definitions.steps import (
+    Enlist,
+    Experiment,
+    InteractionBranch,
+    ReactionBranch,
+    Record,
+    Send,
+    Split,
+    Start,
+    Step,
+    Update,
+    Wait,
+    WaitFor,
+)
 from parcours.definitions.validate import conditions_in
+from parcours.definitions.values import Computed, Value, copies
 from parcours.definitions.waits import Until, problems_of_until
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
 from parcours.definitions.zones import zone_hint, zone_of
@@ -422,12 +436,27 @@ class _Checker:
                         self.span(timeout.after, timeout.until, journey, longest, f"{pointer}/timeout", "after")
                     for index, branch in enumerate(step.events):
                         self.branch(branch, journey, sent, f"{pointer}/events/{index}")
-                case Split() | Experiment():
-                    self.branches(step, pointer)
                 case _:
-                    pass
+                    self.step(step, journey, pointer)
         for flaw in flaws_of_graph(journey):
             self.findings.append(Finding(key=self.key, problem=flaw.problem, warning=flaw.warning))
+
+    def step(self, step: Step, journey: JourneyDefinition, pointer: str) -> None:
+        match step:
+            case Split() | Experiment():
+                self.branches(step, pointer)
+            case Update():
+                self.update(step, journey, pointer)
+            case Enlist():
+                self.enlist(step, pointer)
+            case Record():
+                self.interaction(step.interaction, f"{pointer}/interaction")
+                self.values(step.attributes, journey, f"{pointer}/attributes")
+            case Start():
+                self.start(step, pointer)
+                self.values(step.attributes, journey, f"{pointer}/attributes")
+            case _:
+                pass
 
     def several(self, names: str | list[str], pointer: str) -> None:
         """Look at one kind of interaction, or at each of several."""
@@ -511,6 +540,52 @@ class _Checker:
             self.error("invalid_value", str(error), pointer)
             return None
 
+    def update(self, step: Update, journey: JourneyDefinition, pointer: str) -> None:
+        place = f"{pointer}/set"
+        declared = self.workspace.settings.contacts
+        for name, value in step.set.items():
+            of_value = f"{place}/{escape(name)}"
+            removed = isinstance(value, Computed) and value.remove
+            if name in ADDRESSES and not removed:
+                hint = "send it over the API, where it is checked; a step may only remove it"
+                self.error("address", f"{name!r} is where messages are sent to", of_value, hint)
+            if declared.strict and name not in declared.attributes:
+                hint = self.guess(name, declared.attributes) or "declare it in the workspace"
+                self.error("undeclared_attribute", f"the workspace does not declare {shown(name)}", of_value, hint)
+        self.values(step.set, journey, place)
+
+    def enlist(self, step: Enlist, pointer: str) -> None:
+        if not step.add and not step.remove:
+            self.error("missing_key", "names no list", pointer, "write 'add: [NAME]' or 'remove: [NAME]'")
+        for field in ("add", "remove"):
+            for index, name in enumerate(getattr(step, field)):
+                place = f"{pointer}/{field}/{index}"
+                self.named("list", name, self.workspace.lists, place)
+                if field == "remove" and name in step.add:
+                    self.error("invalid_value", f"{shown(name)} is in 'add', too", place, "leave one of them out")
+
+    def start(self, step: Start, pointer: str) -> None:
+        place = f"{pointer}/journey"
+        self.named("journey", step.journey, self.workspace.journeys, place)
+        known = self.workspace.journeys.get(step.journey)
+        if known is None:
+            return
+        if not isinstance(known.entry, JourneyEntry):
+            hint = "write 'entry: {type: journey}' there"
+            self.error("not_started_so", f"the journey {shown(step.journey)} has another entry", place, hint)
+        elif known.state != "live" and self.active:
+            self.warn("not_live", f"the journey {shown(step.journey)} is not live, so nobody enters it", place)
+
+    def values(self, values: Mapping[str, Value], journey: JourneyDefinition, pointer: str) -> None:
+        """Look at what is copied by the values of a step."""
+        for name, value in values.items():
+            if isinstance(value, Computed) and value.source is not None and not value.attribute:
+                self.error("missing_key", "missing key 'attribute'", f"{pointer}/{escape(name)}", "what is copied")
+        for place, copied in copies(values):
+            if copied.source == "interaction" and isinstance(journey.entry, SegmentEntry):
+                hint = "copy from the contact, or from the run"
+                self.error("no_interaction", "no interaction starts this journey", pointer + place, hint)
+
     def zone(self, name: str, pointer: str) -> None:
         if name and zone_of(name) is None:
             self.error("unknown_zone", f"there is no time zone {shown(name)}", pointer, zone_hint(name))
@@ -533,7 +608,7 @@ class _Checker:
         self.zone(until.zone, f"{place}/zone")
         for problem in problems_of_until(until, place):
             self.error(problem.code, problem.message, problem.pointer, problem.hint)
-        if until.interaction is not None and not isinstance(journey.entry, InteractionEntry):
+        if until.interaction is not None and isinstance(journey.entry, SegmentEntry):
             hint = "use an attribute of the contact"
             self.error("no_interaction", "no interaction starts this journey", f"{place}/interaction", hint)
 
@@ -610,7 +685,7 @@ def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct, point
         case JourneyDefinition():
             # A filter looks at the interaction it filters; any other condition at the one that started the run.
             filters = isinstance(owner, InteractionEntry | InteractionBranch) or pointer.endswith("/where")
-            return filters or isinstance(definition.entry, InteractionEntry)
+            return filters or isinstance(definition.entry, InteractionEntry | JourneyEntry)
         case _:
             return False
 

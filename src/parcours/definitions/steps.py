@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from parcours.definitions.common import Condition, Duration, Interactions, Name, Part
+from parcours.definitions.values import Value
 from parcours.definitions.waits import Until
 
 _STEP_NAME = "1 to 64 of letters, digits, - and _, beginning with a letter or digit"
@@ -149,11 +150,55 @@ class Experiment(Part, frozen=True, kw_only=True, tag="experiment"):
     holdout: Annotated[Holdout | None, msgspec.Meta(description="Those who get none of them.")] = None
 
 
+class Update(Part, frozen=True, kw_only=True, tag="update"):
+    """Set attributes of the contact."""
+
+    set: Annotated[
+        dict[str, Value], msgspec.Meta(min_length=1, description="Attributes, each with the value it is given.")
+    ]
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Enlist(Part, frozen=True, kw_only=True, tag="list"):
+    """Put the contact on lists, or take it off."""
+
+    add: Annotated[list[Name], msgspec.Meta(description="The lists it is put on.")] = msgspec.field(
+        default_factory=list
+    )
+    remove: Annotated[list[Name], msgspec.Meta(description="The lists it is taken off.")] = msgspec.field(
+        default_factory=list
+    )
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Record(Part, frozen=True, kw_only=True, tag="record"):
+    """Record an interaction of the contact: it counts, and moves and starts journeys, like one that arrives."""
+
+    interaction: Annotated[
+        str, msgspec.Meta(min_length=1, description="The name of the interaction; matches without regard to case.")
+    ]
+    attributes: Annotated[dict[str, Value], msgspec.Meta(description="Its attributes, each with its value.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Start(Part, frozen=True, kw_only=True, tag="start"):
+    """Let the contact enter another journey, one whose entry is of the type `journey`."""
+
+    journey: Annotated[Name, msgspec.Meta(description="The journey.")]
+    attributes: Annotated[
+        dict[str, Value],
+        msgspec.Meta(description="What the journey finds where others have the interaction that started them."),
+    ] = msgspec.field(default_factory=dict)
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
 class End(Part, frozen=True, kw_only=True, tag="end"):
     """The token ends here."""
 
 
-Step = Send | Wait | WaitFor | Decision | Split | Experiment | End
+Step = Send | Wait | WaitFor | Decision | Split | Experiment | Update | Enlist | Record | Start | End
 
 
 def following(step: Step) -> Iterator[tuple[str, str]]:
@@ -162,7 +207,7 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
     match step:
         case Send():
             arrows = [("/next", step.next), ("/suppressed", step.suppressed)]
-        case Wait():
+        case Wait() | Update() | Enlist() | Record() | Start():
             arrows = [("/next", step.next)]
         case WaitFor():
             arrows = [(f"/events/{index}/next", branch.next) for index, branch in enumerate(step.events)]

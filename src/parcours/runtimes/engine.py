@@ -50,7 +50,7 @@ LONGEST_TURN = 0.05
 """Seconds after which bringing contacts up to a plan lets others have their turn."""
 
 MOST_FOLLOWING = 100
-"""Inputs of our own that may follow from one another at one instant: more than any chain that makes sense."""
+"""Inputs of our own that may follow from one input, or from timers: more than any chain that makes sense."""
 
 LEARNED_BEHIND = 20_000
 """Inputs after which what was learned of attributes is stored at the latest: what a start has to learn from again."""
@@ -94,8 +94,8 @@ class _Batch:
         """What is learned from once the batch is kept."""
         self.spelled: set[str] = set()
         """Names that nobody defined and of which a spelling is kept already."""
-        self.following = 0
-        """How many inputs have followed from one another to come to where it is."""
+        self.following: int | None = None
+        """How many inputs have followed so far from the one that is being folded; None between them."""
         self.prepared = False
         """Whether interactions that were made ready are among them."""
         self.received_at = 0
@@ -445,14 +445,20 @@ class Engine:
 
     def _follow(self, batch: _Batch, contact: Contact, effects: Effects) -> None:
         """Write down and fold the inputs that follow from what was decided, each before the next."""
+        if not effects.follows:
+            return
+        outermost = batch.following is None
+        if batch.following is None:
+            batch.following = 0
         for item in effects.follows:
             if batch.following >= MOST_FOLLOWING:
                 _log.error("too_much_follows", contact=contact.id, input=item.message_id)
-                return
+                break
             batch.following += 1
             self._append(batch, contact, item, ids.message_key("", item.message_id))
             batch.inputs.append(item)
-            batch.following -= 1
+        if outermost:
+            batch.following = None
 
     def _ready(self, contact: Contact) -> Effects | None:
         """Bring a contact up to the plan and return what follows; None when it is, or is new."""

@@ -25,7 +25,7 @@ import structlog
 
 from parcours.core.effects import Message
 from parcours.core.gate import Arrival, Reacted
-from parcours.core.inputs import Interaction
+from parcours.core.inputs import Enter, Interaction
 from parcours.core.plan import Plan
 from parcours.definitions.message import MessageDefinition
 from parcours.errors import PermanentFailureError, TemporaryFailureError
@@ -145,7 +145,7 @@ class Outbox:
         trigger = record.input() if record is not None else None
         data = {
             "contact": message.attributes,
-            "interaction": trigger.attributes if isinstance(trigger, Interaction) else {},
+            "interaction": trigger.attributes if isinstance(trigger, Interaction | Enter) else {},
             "journey": message.journey,
             "message_id": message.id,
         }

@@ -91,7 +91,7 @@ class MemoryStore:
         for record in changes.records:
             self._log.append(record)
             self._keys.add(record.key)
-            self._received_at = record.input().received_at
+            self._received_at = max(self._received_at, record.input().received_at)
         self._identities.update(changes.identities)
         self._contacts.update(encoded)
         for contact in changes.contacts.values():

@@ -215,8 +215,9 @@ class SqliteStore:
         indexed = int(self._marks.get("seen", "0"))
         self._recent = dict(db.execute("select key, position from log where position > ?", (indexed,)))
         self._lost = True
-        last = self.record(self._position)
-        self._received_at = last.input().received_at if last is not None else 0
+        # The last record need not be the newest: what timers let follow is as old as they are.
+        latest = self.log(max(0, self._position - _LATEST), _LATEST)
+        self._received_at = max((record.input().received_at for record in latest), default=0)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -758,7 +759,7 @@ class SqliteStore:
         if changes.records:
             last = changes.records[-1]
             self._position = last.position
-            self._received_at = decode_input(last.body).received_at
+            self._received_at = max(self._received_at, decode_input(last.body).received_at)
         if written.flushed:
             self._recent = {}
         else:
@@ -808,6 +809,7 @@ class _Written(NamedTuple):
 _NUMBER = itemgetter(6)
 _FIRST = itemgetter(0)
 
+_LATEST = 100
 _CHAINS = (("log", "position"), ("trace", "id"), ("outbox", "sequence"), ("ledger", "id"))
 """The tables whose rows are chained by contact, with their keys."""
 

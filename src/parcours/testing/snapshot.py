@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from parcours.core.codec import encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Entry, Message, Trace
 from parcours.core.fold import fold, wake
@@ -87,6 +88,56 @@ def flat_ledger(store: Store, contact: str) -> list[Entry]:
 
 def _pending(store: Store, channels: Iterable[str]) -> list[Pending]:
     return [item for channel in channels for item in store.pending(channel, 0, EVERYTHING)]
+
+
+def by_contact(found: Snapshot) -> Snapshot:
+    """Return a snapshot in which places in the log are places among the records of their contact.
+
+    What timers let follow is written down when they fire, and so at another place of the log when they fire late. The
+    order of what concerns one contact is the same nevertheless, and so is everything that refers to it.
+    """
+    places: dict[int, str] = {0: ""}
+    seen: dict[str, int] = {}
+    for record in found.records:
+        seen[record.contact] = seen.get(record.contact, 0) + 1
+        places[record.position] = f"{record.contact}#{seen[record.contact]}"
+    records = []
+    for record in found.records:
+        item = _placed(record.input(), places)
+        records.append(Record(item.position, record.contact, record.key, encode(item)))
+    return msgspec.structs.replace(
+        found,
+        # Only the order within a contact says something.
+        records=sorted(records, key=lambda record: record.contact),
+        contacts={id_: _placed(contact, places) for id_, contact in found.contacts.items()},
+        traces={
+            id_: [(places[position], entry) for position, entry in entries] for id_, entries in found.traces.items()
+        },
+        messages={id_: [_placed(message, places) for message in sent] for id_, sent in found.messages.items()},
+        ledger={id_: [_placed(entry, places) for entry in entries] for id_, entries in found.ledger.items()},
+    )
+
+
+def _placed(value: Any, places: Mapping[int, str]) -> Any:
+    """Return a copy of a value in which places in the log are replaced."""
+    match value:
+        case msgspec.Struct():
+            fields = {name: _placed(getattr(value, name), places) for name in value.__struct_fields__}
+            for name in ("position", "trigger"):
+                if isinstance(number := fields.get(name), int):
+                    fields[name] = places[number]
+            if isinstance(value, Contact):
+                fields["figures"] = {
+                    id_: [(at, places[place], known) for at, place, known in entries]
+                    for id_, entries in value.figures.items()
+                }
+            return type(value)(**fields)
+        case dict():
+            return {name: _placed(one, places) for name, one in value.items()}
+        case list():
+            return [_placed(one, places) for one in value]
+        case _:
+            return value
 
 
 def _sequence(item: Pending) -> int:

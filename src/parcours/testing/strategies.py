@@ -31,6 +31,10 @@ START = 1_772_442_000_000
 """2026-03-02T09:00:00Z: the instant at which scenarios begin."""
 
 PEOPLE = ("ann", "bob", "cyd")
+STARTED = "started"
+"""The journey that others start."""
+
+ATTRIBUTES = ("city", "age", "birthday")
 DEVICES = ("x", "y")
 INTERACTIONS = ("Go", "Paid", "Seen")
 MESSAGES = ("news", "offer", "receipt", "ping", "nudge", "text", "card")
@@ -144,7 +148,8 @@ def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[s
 
 # --- definitions ------------------------------------------------------------------------------------------------------
 
-_KINDS = ("send", "send", "wait", "pause", "wait_for", "wait_for", "decision", "split", "experiment", "end")
+_ACTS = ("update", "list", "record", "start")
+_KINDS = ("send", "send", "wait", "pause", "wait_for", "wait_for", "decision", "split", "experiment", *_ACTS, "end")
 _ARROWS = {
     "send": ("next", "suppressed"),
     "wait": ("next",),
@@ -152,6 +157,7 @@ _ARROWS = {
     "decision": ("then", "else"),
     "split": ("else",),
     "experiment": (),
+    **dict.fromkeys(_ACTS, ("next",)),
     "end": (),
 }
 _SEVERAL = {"wait_for": "events", "split": "branches", "experiment": "branches"}
@@ -185,8 +191,12 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     """
     by_segment = bool(segments) and draw(st.integers(0, 4)) == 0
     entry = _segment_entry(draw, segments) if by_segment else _interaction_entry(draw)
+    if name == STARTED:
+        by_segment, entry = False, draw(st.sampled_from([{"type": "journey"}, {"type": "journey", "key": "order"}]))
     length = draw(st.integers(1, 7))
     kinds = draw(st.lists(st.sampled_from(_KINDS), min_size=length, max_size=length))
+    if name == STARTED:
+        kinds = ["wait" if kind == "start" else kind for kind in kinds]
     names = [f"{kind}{index}" for index, kind in enumerate(kinds)]
 
     def target(index: int) -> str | None:
@@ -310,6 +320,8 @@ def _step(
     draw: st.DrawFn, plan: Data, messages: list[str], sent: list[str], entry: Data, conditional: st.SearchStrategy[Data]
 ) -> Data:
     arrows = {name: to for name, to in plan["arrows"].items() if isinstance(to, str)}
+    if plan["type"] in _ACTS:
+        return {"type": plan["type"], **draw(_act(plan["type"], entry)), **arrows}
     match plan["type"]:
         case "send":
             return {"type": "send", "messages": messages, **arrows}
@@ -336,6 +348,40 @@ def _step(
     if to is not False:
         step["timeout"] = draw(_length("after")) | ({"next": to} if to else {})
     return step
+
+
+@st.composite
+def _act(draw: st.DrawFn, kind: str, entry: Data) -> Data:
+    """Return what a step does that makes something happen."""
+    handed: st.SearchStrategy[Data] = st.just({}) | _sets(entry, ("total", "order"))
+    match kind:
+        case "update":
+            return {"set": draw(_sets(entry, ATTRIBUTES))}
+        case "list":
+            return {"add": [LISTS[0]], "remove": draw(st.sampled_from([[], [LISTS[1]]]))}
+        case "record":
+            return {"interaction": draw(_recorded), "attributes": draw(handed)}
+        case _:
+            return {"journey": STARTED, "attributes": draw(handed)}
+
+
+_recorded = st.sampled_from(INTERACTIONS) | st.just("Noted")
+
+
+@st.composite
+def _sets(draw: st.DrawFn, entry: Data, names: Sequence[str]) -> Data:
+    """Return values for some attributes."""
+    copied = [{"from": "contact", "attribute": "age"}, {"from": "run", "attribute": "key"}]
+    if entry["type"] != "segment":
+        copied += [{"from": "interaction", "attribute": "total"}, {"from": "interaction", "attribute": "order"}]
+    plain = st.sampled_from([1, 2.5, "Atlanta", "a", ["a"]])
+    value = st.one_of(
+        plain,
+        st.sampled_from(copied),
+        st.sampled_from([1, ["b"], *copied]).flatmap(lambda part: st.sampled_from([{"add": part}, {"subtract": part}])),
+        st.sampled_from([{"now": True}, {"remove": True}]),
+    )
+    return draw(st.dictionaries(st.sampled_from(names), value, min_size=1, max_size=2))
 
 
 def _length(name: str) -> st.SearchStrategy[Data]:
@@ -471,6 +517,7 @@ def definitions(draw: st.DrawFn) -> list[Data]:
             "live": draw(st.booleans()),
         },
         *messages(),
+        draw(journeys(STARTED)),
         *(draw(journeys(f"j{index}")) for index in range(draw(st.sampled_from([1, 2, 2, 3])))),
     ]
 

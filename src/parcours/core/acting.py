@@ -1,0 +1,126 @@
+"""Steps that make something happen to the contact: update, list, record, start.
+
+What they do is an input of its own that follows at once (`Effects.follows`), so that conditions, segments and other
+journeys see it like anything else that happens. The token waits until it has happened, and goes on at the same instant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parcours.conditions.names import match_name
+from parcours.core.compiled import CompiledStep
+from parcours.core.contact import Token
+from parcours.core.effects import What
+from parcours.core.inputs import Enter, Input, Interaction
+from parcours.core.inputs import Update as Updated
+from parcours.core.values import attributes_of, worked_out
+from parcours.core.walk import PARK, Outcome, Walk
+from parcours.definitions.message import ADDRESSES
+from parcours.definitions.steps import Enlist, Record, Start, Update
+from parcours.errors import Problem
+
+
+def update(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Set attributes of the contact."""
+    step, contact = compiled.definition, walk.contact
+    assert isinstance(step, Update)  # noqa: S101 (the table of steps pairs types and functions)
+    changes = worked_out(walk, step.set, contact.attributes)
+    settings = walk.plan.workspace.settings.contacts
+    # Declared attributes that are there already are not missing because nothing is said of them.
+    checked = attributes_of(contact, settings.attributes) | changes
+    problem = walk.plan.contact_checks.problem(checked)
+    if problem is not None:
+        return _skip(walk, token, problem, step.next)
+    if not changes:
+        return step.next
+    item = Updated(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        attributes={name: checked[name] for name in changes},
+        addresses={ADDRESSES[name]: None for name in changes if name in ADDRESSES},
+        consent={},
+        identities=[],
+        message_id=_cause(walk, token, "update"),
+    )
+    return _happen(walk, token, item)
+
+
+def enlist(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Put the contact on lists and take it off others."""
+    step = compiled.definition
+    assert isinstance(step, Enlist)  # noqa: S101 (the table of steps pairs types and functions)
+    item = Updated(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        attributes={},
+        addresses={},
+        consent={},
+        identities=[],
+        message_id=_cause(walk, token, "list"),
+        lists={name: name in step.add for name in (*step.remove, *step.add)},
+    )
+    return _happen(walk, token, item)
+
+
+def record(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Record an interaction of the contact."""
+    step = compiled.definition
+    assert isinstance(step, Record)  # noqa: S101 (the table of steps pairs types and functions)
+    attributes = _set(worked_out(walk, step.attributes, {}))
+    name = match_name(step.interaction)
+    route = walk.plan.routes.get(name)
+    if route is not None and route.checks is not None and (problem := route.checks.problem(attributes)) is not None:
+        return _skip(walk, token, problem, step.next)
+    defined = route is not None and route.definition is not None
+    item = Interaction(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        name=name,
+        attributes=attributes,
+        message_id=_cause(walk, token, "record"),
+        spelling="" if defined else step.interaction.strip(),
+    )
+    return _happen(walk, token, item)
+
+
+def start(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Let the contact enter another journey."""
+    step = compiled.definition
+    assert isinstance(step, Start)  # noqa: S101 (the table of steps pairs types and functions)
+    item = Enter(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        journey=step.journey,
+        version=walk.plan.newest[step.journey].version,
+        message_id=_cause(walk, token, "start"),
+        attributes=_set(worked_out(walk, step.attributes, {})),
+    )
+    return _happen(walk, token, item)
+
+
+def _set(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _cause(walk: Walk, token: Token, kind: str) -> str:
+    """Return the message id of what a step does at this visit."""
+    visits = walk.run.visits
+    visit = visits.get(token.step, 0)
+    visits[token.step] = visit + 1
+    return f"{kind}:{walk.run.id}:{token.step}:{visit}"
+
+
+def _happen(walk: Walk, token: Token, item: Input) -> Outcome:
+    walk.contact.awaits[item.message_id] = (walk.run.journey, walk.run.id, token.id)
+    walk.effects.follows.append(item)
+    return PARK
+
+
+def _skip(walk: Walk, token: Token, problem: Problem, follows: str | None) -> Outcome:
+    walk.note(What.SKIPPED, token.step, problem.code, {"problem": problem.message})
+    return follows
