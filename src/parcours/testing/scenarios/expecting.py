@@ -38,9 +38,6 @@ from parcours.runtimes.outbox import Outbox
 from parcours.testing.scenarios.format import Entry, Expect, Names, Posted, Reasons, Recorded, Sending
 from parcours.testing.scenarios.times import length_in
 
-HELD = "held"
-GOAL = "goal"
-
 _EVERYTHING = 1_000_000
 _OURS = frozenset({"", "loyalty"})
 """The sources of interactions that nobody sent: steps and rules recorded them."""
@@ -171,7 +168,7 @@ def _sent(view: _View, wanted: str | list[str | Sending] | Sending) -> Problems:
         times = max(item.times, counts[item.message, item.at])
         if len(found) != times:
             often = "" if times == 1 else f" {times} times"
-            instead = view.when(view.since(What.SENT, What.SUPPRESSED, HELD), _of_message)
+            instead = view.when(view.since(What.SENT, What.SUPPRESSED, What.HELD), _of_message)
             when = "" if at is None else f" at {view.look.shown(at)}"
             yield f"{item.message!r} was to be sent to {view.who}{often}{when}; since the last look: {instead}"
             continue
@@ -239,7 +236,18 @@ def _suppressed(view: _View, wanted: Reasons) -> Problems:
 
 
 def _held(view: _View, wanted: Reasons) -> Problems:
-    return _reasons(view, wanted, HELD, "held", by=_message_in)
+    found = view.decided(What.HELD)
+    until = {entry.reason: int((entry.detail or {}).get("until", 0)) for entry in found}
+    instead = view.when(view.since(What.HELD), lambda entry: entry.reason)
+    if isinstance(wanted, bool):
+        if bool(found if wanted else view.since(What.HELD)) != wanted:
+            yield f"{'a message' if wanted else 'nothing'} was to be held for {view.who}; held: {instead}"
+        return
+    for name in wanted if isinstance(wanted, Mapping) else _listed(wanted):
+        if name not in until:
+            yield f"{name!r} was to be held for {view.who}; held: {instead}"
+        elif isinstance(wanted, Mapping) and until[name] != view.look.instant(wanted[name]):
+            yield f"{name!r} was to be held until {wanted[name]}, and is until {view.look.shown(until[name])}"
 
 
 def _nothing_else(view: _View, _wanted: object) -> Problems:
@@ -248,7 +256,7 @@ def _nothing_else(view: _View, _wanted: object) -> Problems:
     sent = [entry for entry in view.since(What.SENT) if entry.reason not in expected]
     if sent:
         yield f"nothing else was to be sent to {view.who}; sent: {view.when(sent, _of_message)}"
-    for what, wanted in ((What.SUPPRESSED, expect.suppressed), (HELD, expect.held)):
+    for what, wanted in ((What.SUPPRESSED, expect.suppressed), (What.HELD, expect.held)):
         found = view.since(what)
         if found and not wanted:
             yield f"nothing was to be {what} for {view.who}; {what}: {view.when(found, _of_message)}"
@@ -291,10 +299,10 @@ def _ended(view: _View, wanted: Reasons) -> Problems:
 
 
 def _goal(view: _View, wanted: Names) -> Problems:
-    found = view.decided(GOAL)
+    found = view.decided(What.GOAL)
     for name in _listed(wanted):
         if not any(entry.reason == name for entry in found):
-            reached = view.when(view.since(GOAL), lambda entry: entry.reason)
+            reached = view.when(view.since(What.GOAL), lambda entry: entry.reason)
             yield f"{view.who} was to reach the goal {name!r}; reached: {reached}"
 
 
@@ -502,7 +510,9 @@ def _message_in(entry: Trace) -> str:
 
 
 def _of_message(entry: Trace) -> str:
-    return entry.reason if entry.what == What.SENT else f"{_message_in(entry)} {entry.what} ({entry.reason})"
+    return (
+        entry.reason if entry.what in {What.SENT, What.HELD} else f"{_message_in(entry)} {entry.what} ({entry.reason})"
+    )
 
 
 def _of_journey(entry: Trace) -> str:

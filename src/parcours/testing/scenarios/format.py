@@ -139,7 +139,10 @@ class Expect(Part, frozen=True, kw_only=True):
     suppressed: Annotated[
         Reasons | None, Meta(description="A message was not sent: the reason, or message to reason.")
     ] = None
-    held: Annotated[Reasons | None, Meta(description="A message is held: the reason, or message to reason.")] = None
+    held: Annotated[
+        Reasons | None,
+        Meta(description="Messages that quiet hours hold: names, or message to when it leaves; `false` for none."),
+    ] = None
     nothing_else: Annotated[
         bool, Meta(description="Since the last look no message was sent, suppressed or held but those written here.")
     ] = False
