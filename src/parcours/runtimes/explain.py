@@ -181,7 +181,7 @@ class Retelling:
             return
         past: list[Input] = []
         sent: list[Message] = []
-        if self.plan.lacks_history(contact.revision):
+        if self.plan.lacks_history(contact.revision) or self.plan.lacks_sent(contact.revision):
             parts = [self.people[id_] for id_ in self._parts(contact)]
             past = sorted((item for part in parts for item in part.past), key=lambda item: item.position)
             past = [item for item in past if item.position <= self.plan.revised_position]
