@@ -27,7 +27,7 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.definitions.common import Condition, names_of
-from parcours.definitions.entries import InteractionEntry, JourneyEntry
+from parcours.definitions.entries import ApiEntry, ContactEntry, InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import Source, load
 from parcours.definitions.message import CHANNELS
@@ -189,9 +189,11 @@ class Graph:
                 lines.append(f"{entry.times} times" + (f" in {entry.within}" if entry.within else ""))
             lines += [f"one run a value of {entry.key}"] if entry.key else []
             return self.add(Node("card", "entry", " or ".join(map(self.interaction, names)), lines))
-        if isinstance(entry, JourneyEntry):
-            lines = [f"one run a value of {entry.key}"] if entry.key else []
-            return self.add(Node("card", "entry", "another journey", lines))
+        if not isinstance(entry, SegmentEntry):
+            title = {ContactEntry: "contact created", ApiEntry: "API", JourneyEntry: "another journey"}[type(entry)]
+            where, key = getattr(entry, "where", None), getattr(entry, "key", "")
+            lines = wrap(text_of(where)) if where else []
+            return self.add(Node("card", "entry", title, [*lines, *([f"one run a value of {key}"] if key else [])]))
         segment = self.workspace.segments[entry.segment]
         return self.add(Node("card", "entry", segment.name, wrap(segment.title)))
 

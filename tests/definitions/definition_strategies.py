@@ -79,6 +79,11 @@ entries = st.fixed_dictionaries(
         "with_history": st.booleans(),
     },
 ) | st.fixed_dictionaries({"type": st.just("segment"), "segment": names}, optional={"on": st.just("read")})
+entries |= st.one_of(
+    st.fixed_dictionaries({"type": st.just("contact_created")}, optional={"where": conditions | st.none()}),
+    st.fixed_dictionaries({"type": st.just("api")}, optional={"where": conditions | st.none(), "key": texts}),
+    st.fixed_dictionaries({"type": st.just("journey")}, optional={"key": texts}),
+)
 branches = st.fixed_dictionaries(
     {"type": st.just("interaction"), "interaction": texts},
     optional={"where": conditions | st.none(), "key": texts, "next": maybe},

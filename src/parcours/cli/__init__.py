@@ -17,6 +17,7 @@ from parcours.cli import (
     explain,
     imports,
     interactions,
+    journeys,
     keys,
     lists,
     packs,
@@ -60,6 +61,7 @@ app.add_typer(contacts.app, name="contacts")
 app.add_typer(lists.app, name="lists")
 app.add_typer(segments.app, name="segments")
 app.add_typer(rebuild.app, name="rebuild")
+app.add_typer(journeys.app, name="journeys")
 app.add_typer(catalogues.app, name="catalogues")
 app.add_typer(interactions.app, name="interactions")
 

@@ -58,12 +58,13 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
     """
     entry = definition.entry
     steps = {name: _compile_step(step, segments) for name, step in definition.steps.items()}
-    where = segment = tally = None
-    max_age, key = DEFAULT_MAX_AGE, ""
+    segment = tally = None
+    written = getattr(entry, "where", None)
+    where = question(written, segments) if written is not None else None
+    max_age, key = DEFAULT_MAX_AGE, getattr(entry, "key", "")
     names: tuple[str, ...] = ()
     if isinstance(entry, InteractionEntry):
-        where = question(entry.where, segments) if entry.where is not None else None
-        max_age, key, names = parse_duration(entry.max_age), entry.key, names_of(entry.interaction)
+        max_age, names = parse_duration(entry.max_age), names_of(entry.interaction)
         tally = _tally(definition.name, entry) if entry.times > 1 else None
     elif isinstance(entry, JourneyEntry):
         key = entry.key

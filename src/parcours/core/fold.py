@@ -65,7 +65,7 @@ from parcours.definitions.entries import JourneyEntry
 from parcours.definitions.message import ADDRESSES
 
 
-def fold(plan: Plan, contact: Contact, item: Input) -> Effects:  # noqa: C901 (a case a kind of input)
+def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     """Fold one input into its contact and return what follows. The contact is changed."""
     effects = Effects()
     now = item.received_at
@@ -77,6 +77,20 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:  # noqa: C901 (a
     contact.time = now
     if fresh:
         contact.revision = plan.revision
+    taken = _take(plan, contact, item, effects)
+    if contact.awaits and not item.source:
+        go_on(plan, contact, item.message_id, now, effects)
+    if fresh and plan.created:
+        _created(plan, contact, item, effects)
+    if effects.messages and plan.aims.by_message:
+        look_at_aims(plan, contact, plan.aims.by_message, now, effects)
+    if plan.watch.segments and not isinstance(item, Erased):
+        _watch(plan, contact, item, effects, taken, fresh=fresh)
+    return effects
+
+
+def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[Taken]:
+    """Let an input become part of its contact, and move and start runs; return the memories that took something."""
     taken: list[Taken] = []
     match item:
         case Interaction():
@@ -100,13 +114,7 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:  # noqa: C901 (a
         case Enrol() | Leave() | Spend() | Adjust() | Refund():
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
-    if contact.awaits and not item.source:
-        go_on(plan, contact, item.message_id, now, effects)
-    if effects.messages and plan.aims.by_message:
-        look_at_aims(plan, contact, plan.aims.by_message, now, effects)
-    if plan.watch.segments and not isinstance(item, Erased):
-        _watch(plan, contact, item, effects, taken, fresh=fresh)
-    return effects
+    return taken
 
 
 def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb, effects: Effects) -> None:
@@ -225,7 +233,7 @@ def unheard(plan: Plan, name: str, *, backfill: bool) -> bool:
     route = plan.routes.get(name)
     if route is None:
         return True
-    if route.counts_when is not None or route.memories or route.tallies:
+    if route.counts_when is not None or route.memories or route.tallies or route.aims:
         return False
     return backfill or not (route.entries or route.listeners or name in plan.loyalty.routes)
 
@@ -385,14 +393,28 @@ def _erase(plan: Plan, contact: Contact, item: Erase, effects: Effects) -> None:
 
 
 def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
+    """Let a contact in that a segment was read for, or somebody asked for."""
+    contact.identities += item.identities
+    now, attributes = item.received_at, item.attributes
     journey = plan.journeys.get(item.journey, {}).get(item.version)
-    if journey is not None and isinstance(journey.definition.entry, JourneyEntry):
-        if plan.newest[journey.name].definition.state == "live":
-            enter(plan, contact, journey, item.attributes, item.position, item.received_at, effects, cause_of(item))
-        else:
-            effects.trace.append(Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_live"))
+    reason, detail = "", None
+    if journey is None:
+        reason = "unknown_version"
+    elif journey.segment is not None:
+        reason = "" if journey.segment.ask(contact, {}, now) else "not_in_segment"
+    elif isinstance(journey.definition.entry, JourneyEntry):
+        reason = "" if plan.newest[journey.name].definition.state == "live" else "not_live"
+    elif journey.where is not None and not journey.where.ask(contact, attributes, now):
+        reason, detail = "not_matching", {"where": journey.where.text}
+    if journey is None or reason:
+        effects.trace.append(Trace(now, What.REFUSED, item.journey, item.version, reason=reason, detail=detail))
         return
-    if journey is None or journey.segment is None or not journey.segment.ask(contact, {}, item.received_at):
-        effects.trace.append(Trace(item.received_at, What.REFUSED, item.journey, item.version, reason="not_in_segment"))
-        return
-    enter(plan, contact, journey, {}, item.position, item.received_at, effects, cause_of(item))
+    enter(plan, contact, journey, attributes, item.position, now, effects, cause_of(item))
+
+
+def _created(plan: Plan, contact: Contact, item: Input, effects: Effects) -> None:
+    """Let somebody in who was never met before. History triggers nothing."""
+    told = not getattr(item, "backfill", False) and not isinstance(item, Absorb | Dissolve | Erase | Erased)
+    for journey in plan.created if told else ():
+        if journey.where is None or journey.where.ask(contact, {}, item.received_at):
+            enter(plan, contact, journey, {}, item.position, item.received_at, effects, cause_of(item))

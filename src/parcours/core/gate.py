@@ -9,6 +9,7 @@
 | is there the list somebody is put on?                 | `unknown_list`            |
 | does a reaction name a message and a kind we know?    | `unknown_message`, `unknown_reaction` |
 | do declared attributes have their types?              | `wrong_type`              |
+| may somebody be told to enter the journey?            | `unknown_journey`, `no_api_entry`, `not_live` |
 | are required attributes there?                        | `missing_attribute`       |
 | strict: are all attributes declared?                  | `undeclared_attribute`    |
 """
@@ -23,8 +24,10 @@ import msgspec
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape
 from parcours.core.checks import Checks, nesting_problem
-from parcours.core.inputs import Adjust, Enrol, Input, Interaction, Leave, Reaction, Refund, Spend, Update
+from parcours.core.compiled import CompiledJourney
+from parcours.core.inputs import Adjust, Enrol, Enter, Input, Interaction, Leave, Reaction, Refund, Spend, Update
 from parcours.core.plan import Plan
+from parcours.definitions.entries import ApiEntry
 from parcours.errors import Problem, did_you_mean
 
 DAY = 86_400_000
@@ -66,6 +69,13 @@ class Reacted(msgspec.Struct):
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Called(msgspec.Struct):
+    """Somebody is to enter a journey."""
+
+    journey: str
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 class Asked(msgspec.Struct, kw_only=True):
     """Something is asked of a member of a programme."""
 
@@ -92,7 +102,7 @@ class Arrival(msgspec.Struct):
     message_id: str
     identities: tuple[tuple[str, str], ...]
     """The strongest first. Empty only for a reaction, whose message tells the contact."""
-    what: Happened | Learned | Reacted | Asked
+    what: Happened | Learned | Reacted | Asked | Called
     occurred_at: int | None = None
     """The sender's time, corrected for the sender's clock; None means now."""
     backfill: bool = False
@@ -179,6 +189,36 @@ def admit(
             evidence=what.evidence,
             backfill=arrival.backfill,
         )
+    tell = _call if isinstance(what, Called) else _react
+    return tell(plan, arrival, identities, received_at, occurred_at, position)
+
+
+def _call(
+    plan: Plan, arrival: Arrival, identities: list[tuple[str, str]], received_at: int, occurred_at: int, position: int
+) -> Input | Problem:
+    what = arrival.what
+    assert isinstance(what, Called)  # noqa: S101 (told to the type checker)
+    journey = _called(plan, what)
+    if isinstance(journey, Problem):
+        return journey
+    return Enter(
+        position=position,
+        received_at=received_at,
+        occurred_at=occurred_at,
+        journey=journey.name,
+        version=journey.version,
+        source=arrival.source,
+        message_id=arrival.message_id,
+        attributes=what.attributes,
+        identities=identities,
+    )
+
+
+def _react(
+    _plan: Plan, arrival: Arrival, _identities: list[tuple[str, str]], received_at: int, occurred_at: int, position: int
+) -> Input | Problem:
+    what = arrival.what
+    assert isinstance(what, Reacted)  # noqa: S101 (told to the type checker)
     if what.reaction not in REACTIONS:
         return Problem(code="unknown_reaction", message=f"unknown reaction {what.reaction!r}")
     return Reaction(
@@ -266,6 +306,20 @@ def _check_learned(plan: Plan, what: Learned) -> Problem | None:
                 hint=did_you_mean(name, plan.workspace.lists) or "define a list of this name",
             )
     return None
+
+
+def _called(plan: Plan, what: Called) -> CompiledJourney | Problem:
+    """Return the journey that somebody is to enter, or why nobody can be told to."""
+    journey = plan.newest.get(what.journey)
+    if journey is None:
+        hint = did_you_mean(what.journey, plan.newest)
+        return Problem(code="unknown_journey", message=f"there is no journey {what.journey!r}", hint=hint)
+    if not isinstance(journey.definition.entry, ApiEntry):
+        message = f"the journey {what.journey!r} is not entered over the API"
+        return Problem(code="no_api_entry", message=message, hint="give it the entry '{type: api}'")
+    if journey.definition.state != "live":
+        return Problem(code="not_live", message=f"the journey {what.journey!r} is not live")
+    return journey
 
 
 def _unknown_interaction(plan: Plan, name: str) -> Problem:

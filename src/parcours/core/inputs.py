@@ -69,7 +69,7 @@ class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
 
 
 class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
-    """The contact enters a journey: it was found in the segment that is read, or another journey starts this one."""
+    """The contact is to enter a journey: it is in the segment that is read, a step starts it, or somebody asked."""
 
     position: int
     received_at: int
@@ -79,7 +79,9 @@ class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
     source: str = ""
     message_id: str = ""
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
-    """What is handed over to the journey."""
+    """What conditions and templates of the journey may look at, as they do at attributes of an interaction."""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Those that were nobody's and are the contact's from now on."""
 
 
 class Absorb(msgspec.Struct, array_like=True, tag="absorb", kw_only=True):

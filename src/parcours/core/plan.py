@@ -35,7 +35,7 @@ from parcours.core.loyalty.compiled import Loyalty
 from parcours.core.memory import memories_of
 from parcours.core.quiet import compile_quiet
 from parcours.core.watch import Watch, watch
-from parcours.definitions.entries import SegmentEntry
+from parcours.definitions.entries import ContactEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
@@ -89,6 +89,8 @@ class Plan:
         """Need to the revision from which it is kept as it is now."""
         self.activated: dict[str, int] = {}
         """Tally of a live entry to the instant from which it counts."""
+        self.created: list[CompiledJourney] = []
+        """Newest live versions that whoever is met for the first time enters."""
         self.aims = AimIndex()
         self.turned: dict[str, Announced] = {}
         """Journeys with exits or goals whose conditions mean something else than before, for they name a segment."""
@@ -242,16 +244,21 @@ class Plan:
         for versions in self.journeys.values():
             for compiled in versions.values():
                 self._index_journey(compiled)
+        self._index_entries()
+        for need in self.needs.values():
+            for name, memory in memories_of(need).items():
+                self.route(name).memories.append(memory)
+
+    def _index_entries(self) -> None:
         for compiled in self.newest.values():
+            if isinstance(compiled.definition.entry, ContactEntry) and compiled.definition.state == "live":
+                self.created.append(compiled)
             for name in compiled.names:
                 if compiled.definition.state == "live":
                     self.route(name).entries.append(compiled)
                 if compiled.tally is not None and compiled.tally.history:
                     self.route(name).tallies.append(compiled)
         self._rank()
-        for need in self.needs.values():
-            for name, memory in memories_of(need).items():
-                self.route(name).memories.append(memory)
 
     def in_order(self, messages: Sequence[str], journey: CompiledJourney) -> Sequence[str]:
         """Return the messages of one step, those of a higher priority first."""

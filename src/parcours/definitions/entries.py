@@ -67,6 +67,33 @@ class SegmentEntry(Part, frozen=True, kw_only=True, tag="segment"):
     ] = False
 
 
+class ContactEntry(Part, frozen=True, kw_only=True, tag="contact_created"):
+    """Whoever is met for the first time enters."""
+
+    where: Annotated[Condition | None, msgspec.Meta(description="What must also be true of the contact.")] = None
+
+
+_KEY = "An attribute given with it whose value tells runs of one contact apart, such as an order number."
+
+
+class ApiEntry(Part, frozen=True, kw_only=True, tag="api"):
+    """Contacts enter when somebody asks for it over the API or on the command line."""
+
+    where: Annotated[
+        Condition | None,
+        msgspec.Meta(
+            description="What must be true; it may look at the attributes given as at those of an interaction."
+        ),
+    ] = None
+    key: Annotated[str, msgspec.Meta(description=_KEY)] = ""
+
+
+class JourneyEntry(Part, frozen=True, kw_only=True, tag="journey"):
+    """Only another journey lets contacts in, by its step `start`."""
+
+    key: Annotated[str, msgspec.Meta(description=_KEY)] = ""
+
+
 class AfterPause(Part, frozen=True, kw_only=True):
     """A contact may enter again when so much time has passed since its last run ended."""
 
@@ -80,13 +107,4 @@ class MostEntries(Part, frozen=True, kw_only=True):
     within: Annotated[Duration | None, msgspec.Meta(description="In which time; ever when it is left out.")] = None
 
 
-class JourneyEntry(Part, frozen=True, kw_only=True, tag="journey"):
-    """A contact enters by a step `start` of another journey, and in no other way."""
-
-    key: Annotated[
-        str,
-        msgspec.Meta(description="An attribute that is handed over, whose value tells runs of one contact apart."),
-    ] = ""
-
-
-Entry = InteractionEntry | SegmentEntry | JourneyEntry
+Entry = InteractionEntry | SegmentEntry | ContactEntry | ApiEntry | JourneyEntry

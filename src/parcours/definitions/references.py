@@ -16,7 +16,7 @@ from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
-from parcours.definitions.entries import InteractionEntry, JourneyEntry, SegmentEntry
+from parcours.definitions.entries import ApiEntry, ContactEntry, Entry, InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
@@ -684,8 +684,10 @@ def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct, point
             return True
         case JourneyDefinition():
             # A filter looks at the interaction it filters; any other condition at the one that started the run.
+            if isinstance(owner, ContactEntry):
+                return False
             filters = isinstance(owner, InteractionEntry | InteractionBranch) or pointer.endswith("/where")
-            return filters or isinstance(definition.entry, InteractionEntry | JourneyEntry)
+            return filters or isinstance(definition.entry, InteractionEntry | ApiEntry | JourneyEntry)
         case _:
             return False
 
@@ -707,7 +709,7 @@ def _several(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _sees_a_run(definition: AnyDefinition, owner: msgspec.Struct) -> bool:
-    return isinstance(definition, JourneyDefinition) and not isinstance(owner, InteractionEntry)
+    return isinstance(definition, JourneyDefinition) and not isinstance(owner, Entry)
 
 
 def _names(written: Mapping[str, Any], key: str, pointer: str) -> Iterator[tuple[str, str]]:

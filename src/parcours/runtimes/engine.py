@@ -29,7 +29,7 @@ from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, unheard, wake
-from parcours.core.gate import DAY, Arrival, Asked, Happened, Learned, Reacted, admit, admit_item
+from parcours.core.gate import DAY, Arrival, Asked, Called, Happened, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
 from parcours.core.learned import Learner
 from parcours.core.membership import bring_up
@@ -987,7 +987,9 @@ class _People:
             return known
         return identities[0] if identities else None
 
-    def _shared(self, identities: Sequence[Identity], contact: str, what: Happened | Learned | Reacted | Asked) -> bool:
+    def _shared(
+        self, identities: Sequence[Identity], contact: str, what: Happened | Learned | Reacted | Asked | Called
+    ) -> bool:
         """Return whether a new user only uses the device of somebody who is known: they stay two.
 
         It is one person's when the sender says so (an alias).

@@ -15,6 +15,8 @@ A contact has `id`, `contact`, `occurred_at`, `attributes` (null removes one) an
 of `parcours.sources.segment.read_consent`, the `evidence` of it, and `lists`, such as `{"vip": true}`. An attribute
 that a channel knows as an address (`email`, `push_token`) becomes one, as with Segment's `identify`.
 
+Somebody who is to enter a journey has `id`, `contact` and `attributes`.
+
 The protocol is ours: docs/doors.md describes it. This module also has what the other doors share: `Item`, `split`,
 `identity_of`, `instant_of` and `refuse_unstorable`.
 """
@@ -32,7 +34,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from parcours.conditions.parse import escape
-from parcours.core.gate import Arrival, Happened, Learned
+from parcours.core.gate import Arrival, Called, Happened, Learned
 from parcours.definitions.message import ADDRESSES
 from parcours.errors import Problem, did_you_mean
 from parcours.sources.addresses import address_of
@@ -49,6 +51,7 @@ from parcours.sources.words import not_json, told_of
 
 INTERACTIONS = "api.interactions"
 CONTACTS = "api.contacts"
+ENTRIES = "api.entries"
 """The sources ids are told apart by: an interaction and a contact may have the same id."""
 
 NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -97,6 +100,18 @@ class ContactItem(msgspec.Struct, forbid_unknown_fields=True):
     evidence: Any = None
     lists: dict[str, bool] | None = None
     backfill: bool = False
+
+
+class EntryItem(msgspec.Struct, forbid_unknown_fields=True):
+    """Somebody who is to enter a journey, as it is sent."""
+
+    id: str | None = None
+    contact: dict[str, str | int | None] | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class _EntryBody(EntryItem, forbid_unknown_fields=True):
+    items: list[EntryItem] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _InteractionBody(InteractionItem, forbid_unknown_fields=True):
@@ -219,6 +234,28 @@ def read_contacts(body: bytes) -> list[Item]:
         MalformedError: The body as a whole cannot be read.
     """
     return _contacts.read(body)
+
+
+def _entry(item: EntryItem, id_: str) -> Arrival:
+    called = Called("", item.attributes if item.attributes is not None else {})
+    return Arrival(ENTRIES, checked_id(id_), identities_in(item.contact), called)
+
+
+_entries = _Reader(_EntryBody, EntryItem, _entry)
+
+
+def read_entries(body: bytes, journey: str) -> list[Item]:
+    """Read the body of `POST /v1/journeys/NAME/entries`: UTF-8 JSON. An id is accepted once for a journey.
+
+    Raises:
+        MalformedError: The body as a whole cannot be read.
+    """
+    items = _entries.read(body)
+    for item in items:
+        if item.arrival is not None and isinstance(item.arrival.what, Called):
+            item.arrival.what.journey = journey
+            item.arrival.source = f"{ENTRIES}:{journey}"
+    return items
 
 
 # --- shared by the doors ----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from parcours.conditions.durations import parse_duration
-from parcours.core.gate import Arrival, Asked, Happened, Learned, Reacted
+from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
 from parcours.runtimes.simulation import Simulation
 
 Data = dict[str, Any]
@@ -189,10 +189,12 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     Arrows lead forward, and from waits also back, so that there are loops and none is without a wait. What the start
     does not reach is left out.
     """
-    by_segment = bool(segments) and draw(st.integers(0, 4)) == 0
-    entry = _segment_entry(draw, segments) if by_segment else _interaction_entry(draw)
+    kind = draw(st.sampled_from(["interaction"] * 5 + ["segment"] * bool(segments) + ["other"]))
+    entry = {"segment": _segment_entry, "interaction": _interaction_entry, "other": _other_entry}[kind](draw, segments)
+    trigger = entry["type"] in {"interaction", "api", "journey"}
     if name == STARTED:
-        by_segment, entry = False, draw(st.sampled_from([{"type": "journey"}, {"type": "journey", "key": "order"}]))
+        entry = draw(st.sampled_from([{"type": "journey"}, {"type": "journey", "key": "order"}]))
+        trigger = True
     length = draw(st.integers(1, 7))
     kinds = draw(st.lists(st.sampled_from(_KINDS), min_size=length, max_size=length))
     if name == STARTED:
@@ -222,7 +224,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     reached = _reached(plans, names[0])
     sends = {name: draw(_some_messages) for name in reached if plans[name]["type"] == "send"}
     sent = sorted({message for messages in sends.values() for message in messages})
-    conditional = conditions(trigger=not by_segment, run=True, segments=segments)
+    conditional = conditions(trigger=trigger, run=True, segments=segments)
     steps = {name: _step(draw, plans[name], sends.get(name, []), sent, entry, conditional) for name in reached}
     return {
         "kind": "journey",
@@ -287,7 +289,17 @@ def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
     return entry
 
 
-def _interaction_entry(draw: st.DrawFn) -> Data:
+def _other_entry(draw: st.DrawFn, _segments: Sequence[str]) -> Data:
+    kind = draw(st.sampled_from(["api", "contact_created", "journey"]))
+    entry: Data = {"type": kind}
+    if kind != "journey" and draw(st.integers(0, 3)) == 0:
+        entry["where"] = draw(conditions(trigger=kind == "api"))
+    if kind != "contact_created" and draw(st.integers(0, 2)) == 0:
+        entry["key"] = "order"
+    return entry
+
+
+def _interaction_entry(draw: st.DrawFn, _segments: Sequence[str]) -> Data:
     names = st.sampled_from(INTERACTIONS) | _some_interactions
     entry: Data = {"type": "interaction", "interaction": draw(names)}
     if draw(st.integers(0, 2)) == 0:
@@ -627,7 +639,7 @@ def _first_segment(draw: st.DrawFn) -> Data:
 class Comes(msgspec.Struct, frozen=True):
     """Somebody does something, or tells of themselves."""
 
-    what: Happened | Learned | Asked
+    what: Happened | Learned | Asked | Called
     identities: Identities
     age: int
     """How long ago it occurred, in milliseconds; less than 0 is in the future."""
@@ -731,7 +743,9 @@ def _learned(draw: st.DrawFn) -> Learned:
 
 _comes: st.SearchStrategy[Comes] = st.builds(
     Comes,
-    st.builds(Happened, st.sampled_from([*INTERACTIONS, " go "]), _attributes) | _learned(),
+    st.builds(Happened, st.sampled_from([*INTERACTIONS, " go "]), _attributes)
+    | _learned()
+    | st.builds(Called, st.sampled_from(["j0", "j1", "j2"]), _attributes),
     _identities,
     _ages,
     st.sampled_from([False, False, True]),

@@ -67,7 +67,7 @@ _log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 _READERS: dict[str, Callable[[bytes], list[Item]]] = {INTERACTIONS: read_interactions, CONTACTS: read_contacts}
-_PLACES = {"/timestamp": "/occurred_at", "/properties": "/attributes", "/traits": "/attributes", "/event": "/name"}
+PLACES = {"/timestamp": "/occurred_at", "/properties": "/attributes", "/traits": "/attributes", "/event": "/name"}
 _EVENT_PLACES = {"/timestamp": "/time", "/properties": "/data", "/event": "/type"}
 
 
@@ -188,7 +188,7 @@ class Doors:
             raise
         self._keys.charge(holder, len(items))
         _restrict(items, path, holder)
-        answer = await self._submit(items, _EVENT_PLACES if path == CLOUDEVENTS else _PLACES)
+        answer = await submit_items(self._host, items, _EVENT_PLACES if path == CLOUDEVENTS else PLACES)
         return (400 if answer.rejected else 200), answer
 
     def _sender(self, headers: Mapping[bytes, bytes], path: str) -> Holder:
@@ -214,33 +214,6 @@ class Doors:
         except cloudevents.UnsupportedMediaError:
             hint = f"send {cloudevents.STRUCTURED}, {cloudevents.BATCHED}, or headers that begin with ce-"
             raise StatusError(415, "unknown_media_type", "this is no CloudEvent in JSON", hint) from None
-
-    async def _submit(self, items: list[Item], places: Mapping[str, str]) -> Answer:
-        """Hand on what could be read, and return what became of each item.
-
-        Raises:
-            OverloadedError: Too much is waiting.
-            StoreError: Nothing was kept.
-        """
-        outcomes = iter(await self._host.submit([item.arrival for item in items if item.arrival is not None]))
-        answer = Answer(0, 0, 0, [])
-        for index, item in enumerate(items):
-            problem = item.problem
-            if item.arrival is not None:
-                outcome = next(outcomes)
-                if isinstance(outcome, Refused):
-                    problem = _placed(outcome.problem, places)
-                elif isinstance(outcome, Accepted):
-                    answer.accepted += 1
-                    answer.results.append(Result(index, item.id, "accepted"))
-                    continue
-                else:
-                    answer.duplicates += 1
-                    answer.results.append(Result(index, item.id, "duplicate"))
-                    continue
-            answer.rejected += 1
-            answer.results.append(Result(index, item.id, "rejected", problem))
-        return answer
 
     # --- webhooks -----------------------------------------------------------------------------------------------------
 
@@ -271,7 +244,7 @@ class Doors:
             items = webhook.items(texts, read_json(plain), plain)
         except MalformedError as error:
             items = [Item("", problem=error.problem)]
-        answer = await self._submit(items, _PLACES)
+        answer = await submit_items(self._host, items, PLACES)
         rejected = [result for result in answer.results if result.error is not None]
         for result in rejected:
             _log.warning("webhook_item_rejected", webhook=name, id=result.id, problem=str(result.error))
@@ -311,8 +284,36 @@ class Doors:
             return Preview(item.id, error=item.problem)
         now = wall_time()
         admitted = admit(self._host.engine.plan, arrival, [], received_at=now, horizon=now, position=0)
-        problem = _placed(admitted, _PLACES) if isinstance(admitted, Problem) else None
+        problem = _placed(admitted, PLACES) if isinstance(admitted, Problem) else None
         return _shown(arrival, problem)
+
+
+async def submit_items(host: Embedded, items: list[Item], places: Mapping[str, str]) -> Answer:
+    """Hand on what could be read, and return what became of each item.
+
+    Raises:
+        OverloadedError: Too much is waiting.
+        StoreError: Nothing was kept.
+    """
+    outcomes = iter(await host.submit([item.arrival for item in items if item.arrival is not None]))
+    answer = Answer(0, 0, 0, [])
+    for index, item in enumerate(items):
+        problem = item.problem
+        if item.arrival is not None:
+            outcome = next(outcomes)
+            if isinstance(outcome, Refused):
+                problem = _placed(outcome.problem, places)
+            elif isinstance(outcome, Accepted):
+                answer.accepted += 1
+                answer.results.append(Result(index, item.id, "accepted"))
+                continue
+            else:
+                answer.duplicates += 1
+                answer.results.append(Result(index, item.id, "duplicate"))
+                continue
+        answer.rejected += 1
+        answer.results.append(Result(index, item.id, "rejected", problem))
+    return answer
 
 
 def _restrict(items: list[Item], path: str, holder: Holder) -> None:

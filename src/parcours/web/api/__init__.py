@@ -14,6 +14,7 @@ from parcours.web.api.dump import DumpApi
 from parcours.web.api.explain import ExplainApi
 from parcours.web.api.imports import ImportsApi
 from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
+from parcours.web.api.journeys import JourneysApi
 from parcours.web.api.keys import KeysApi
 from parcours.web.api.lists import ListsApi
 from parcours.web.api.packs import PacksApi
@@ -35,6 +36,7 @@ CONTROLLERS: list[type[Controller]] = [
     ExplainApi,
     CataloguesApi,
     InteractionsApi,
+    JourneysApi,
     KeysApi,
     ImportsApi,
     DumpApi,
