@@ -761,7 +761,7 @@ _does = st.builds(
     Comes,
     st.builds(Happened, st.sampled_from(INTERACTIONS), _attributes),
     _identities,
-    st.sampled_from([0, 0, 0, 1_000]),
+    st.sampled_from([0, 0, 0, 0, 1_000, 7 * _HOUR]),
 )
 _identifies = st.builds(Comes, st.just(_reachable), _both, st.just(0))
 """Somebody anonymous turns out to be somebody known."""
