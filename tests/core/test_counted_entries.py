@@ -150,6 +150,13 @@ def test_one_that_is_too_old_counts_and_starts_nothing():
     assert len(entered(world)) == 1
 
 
+def test_one_that_can_never_be_among_enough_leaves_nothing():
+    world = World(counting(2, "1h", entry={"with_history": True}))
+    world.after("2d")
+    world.did("ann", "Go", ago="8h")
+    assert world.contact("ann").tallies == {}
+
+
 def test_it_does_not_matter_in_which_order_they_arrive():
     world = World(counting(3, "2h", entry={"with_history": True}))
     world.after("12h")

@@ -46,7 +46,7 @@ def count(contact: Contact, journey: CompiledJourney, item: Interaction, since: 
     # Without a limit of time the latest are as good as any; the largest number may not be written in a definition.
     del times[: -(tally.times if tally.within is None else MOST_COUNTED)]
     if not times:
-        del keys[key]
+        _forget(contact, tally, key)
     elif len(keys) > MOST_KEYS:
         del keys[min(keys, key=lambda other: (keys[other][-1], other))]
 
@@ -75,8 +75,13 @@ def start_again(contact: Contact, journey: CompiledJourney, item: Interaction) -
     """Forget what was counted up to an interaction. The contact is changed."""
     tally, key = journey.tally, _key(journey, item)
     assert tally is not None  # noqa: S101 (asked of entries that count)
+    if key is not None:
+        _forget(contact, tally, key)
+
+
+def _forget(contact: Contact, tally: Tally, key: str) -> None:
     keys = contact.tallies.get(tally.id)
-    if keys is None or key is None:
+    if keys is None:
         return
     keys.pop(key, None)
     if not keys:
