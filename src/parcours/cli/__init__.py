@@ -20,6 +20,7 @@ from parcours.cli import (
     journeys,
     keys,
     lists,
+    loyalty,
     packs,
     rebuild,
     scenarios,
@@ -59,6 +60,7 @@ app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(lists.app, name="lists")
+app.add_typer(loyalty.app, name="loyalty")
 app.add_typer(segments.app, name="segments")
 app.add_typer(rebuild.app, name="rebuild")
 app.add_typer(journeys.app, name="journeys")

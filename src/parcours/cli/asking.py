@@ -21,6 +21,7 @@ Contact = Annotated[
 ]
 
 _WRONG_KEY = (401, 403)
+_DECLINED = 409
 
 
 def ask(
@@ -31,7 +32,7 @@ def ask(
     body: dict[str, Any] | None = None,
     pairs: Iterable[tuple[str, object]] = (),
 ) -> dict[str, Any]:
-    """Return what a service answered; a body that was accepted in part is an answer, too.
+    """Return what a service answered; a body that was accepted in part, or declined with a reason, is one, too.
 
     Args:
         method: Of HTTP.
@@ -47,7 +48,7 @@ def ask(
     place = "/".join(quote(part, safe="") for part in path)
     query = urlencode([(name, value) for name, value in pairs if value not in {"", None}])
     status, answer = call(method, f"{url}/v1/{place}{'?' if query else ''}{query}", secret_key, body)
-    if status < 400 or "results" in answer:  # noqa: PLR2004 (HTTP)
+    if status < 400 or "results" in answer or (status == _DECLINED and "reason" in answer):  # noqa: PLR2004 (HTTP)
         return answer
     if status in _WRONG_KEY:
         raise refused(status, answer)

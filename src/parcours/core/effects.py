@@ -53,11 +53,15 @@ class What:
     """A rule gave nothing, though it was met; the reason says why."""
     DECLINED = "declined"
     """Points were not spent, adjusted or reversed; the reason says why."""
+    BOOKED = "booked"
+    """An entry was made in the ledger; the reason is its kind."""
     TIER = "tier"
     """A member came to another tier, which the reason names."""
 
 
-OF_LOYALTY = frozenset({What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.TIER})
+OF_LOYALTY = frozenset(
+    {What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.BOOKED, What.TIER}
+)
 """What is decided about members of programmes; none of it is of a journey."""
 
 

@@ -25,7 +25,7 @@ import msgspec
 from parcours.core import ids
 from parcours.core.contact import Contact
 from parcours.core.dates import day_number
-from parcours.core.effects import Effects, Entry, Trace
+from parcours.core.effects import Effects, Entry, Trace, What
 from parcours.core.loyalty.compiled import CompiledProgramme, Moment
 from parcours.core.member import Lot, Member
 
@@ -87,6 +87,10 @@ class Book(msgspec.Struct, frozen=True):
             author=says.author,
         )
         self.effects.ledger.append(entry)
+        detail: dict[str, object] = {"programme": self.programme, "entry": entry.id, "points": amount}
+        if held:
+            detail["held"] = held
+        self.effects.trace.append(Trace(self.now, What.BOOKED, reason=says.kind, detail=detail))
         return entry
 
     def empty(self, kind: str, reason: str = "") -> None:

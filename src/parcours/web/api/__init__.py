@@ -17,6 +17,7 @@ from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
 from parcours.web.api.journeys import JourneysApi
 from parcours.web.api.keys import KeysApi
 from parcours.web.api.lists import ListsApi
+from parcours.web.api.loyalty import LoyaltyApi
 from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
 from parcours.web.api.segments import SegmentsApi
@@ -30,6 +31,7 @@ CONTROLLERS: list[type[Controller]] = [
     ContactsApi,
     ContactAttributesApi,
     ListsApi,
+    LoyaltyApi,
     SegmentsApi,
     AnalyticsApi,
     BacktestsApi,

@@ -21,7 +21,20 @@ from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
 from parcours.core.gate import Arrival, Learned
 from parcours.core.ids import is_contact_id
-from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Interaction, Reaction, Update
+from parcours.core.inputs import (
+    Absorb,
+    Adjust,
+    Dissolve,
+    Enrol,
+    Enter,
+    Erase,
+    Interaction,
+    Leave,
+    Reaction,
+    Refund,
+    Spend,
+    Update,
+)
 from parcours.errors import Problem, StoreError
 from parcours.ports import Identity, Moment, Posted, Store
 from parcours.runtimes.embedded import Embedded, OverloadedError
@@ -223,7 +236,8 @@ class Entry(msgspec.Struct):
     """Something in somebody's life: an input with what was decided at it, or what timers decided after it."""
 
     kind: str
-    """`interaction`, `update`, `reaction`, `merge`, `enter`, `expired`, or `timer`."""
+    """`interaction`, `update`, `reaction`, `merge`, `enter`, what is asked of a member (`enrol`, `leave`, `spend`,
+    `adjust`, `refund`), `expired`, or `timer`."""
     at: int
     """When it was received, or the timer fired."""
     time: str
@@ -247,8 +261,14 @@ _KINDS = {
     Dissolve: "merge",
     Enter: "enter",
     Erase: "erase",
+    Enrol: "enrol",
+    Leave: "leave",
+    Spend: "spend",
+    Adjust: "adjust",
+    Refund: "refund",
 }
 OF_DECISIONS = {
+    "points": (What.BOOKED, What.AWARDED, What.WITHHELD, What.DECLINED, What.TIER, What.ENROLLED, What.RESIGNED),
     "message": (What.SENT, What.SUPPRESSED),
     "step": (What.ENTERED, What.ARRIVED, What.BRANCHED, What.ENDED),
 }

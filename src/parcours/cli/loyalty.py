@@ -1,0 +1,246 @@
+"""`parcours loyalty`: members of programmes, their points, and what a programme owes; against a running service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
+from parcours.cli.console import ERR, OUT, SecretKey, Url
+
+app = typer.Typer(
+    help="Loyalty: members of programmes, their points and tiers, and what a programme owes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Programme = Annotated[str, typer.Argument(metavar="PROGRAMME", help="The name of a programme.")]
+Points = Annotated[int, typer.Argument(metavar="POINTS", help="How many.")]
+MessageId = Annotated[str, typer.Option("--id", help="A message id: asked twice with the same one, it is done once.")]
+Reference = Annotated[str, typer.Option("--reference", help="The order it is about.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+Author = Annotated[str, typer.Option("--author", help="Who says so.")]
+
+_AT_ONCE = 1_000
+
+
+@app.command()
+def programmes(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
+    """Show all programmes with their tiers and live rules."""
+    answer = ask("GET", url, ["loyalty", "programmes"], secret_key)
+    if as_json_:
+        as_json(answer)
+        return
+    as_table(
+        ("name", "title", "tiers", "rules", "state"),
+        (
+            (
+                row["name"],
+                row["title"],
+                "\n".join(f"{tier['name']} from {tier['at']:,}" for tier in row["tiers"]),
+                "\n".join(row["rules"]),
+                "archived" if row["archived"] else "",
+            )
+            for row in answer["programmes"]
+        ),
+    )
+
+
+@app.command()
+def member(
+    programme: Programme,
+    contact: Contact,
+    at: Annotated[str, typer.Option(help="The balance at this instant instead, such as 2026-03-02T09:00:00Z.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show the points and the tier of a member, and what comes free and expires next."""
+    path = ["loyalty", programme, "members", contact]
+    answer = ask("GET", url, [*path, "balance"] if at else path, secret_key, pairs=[("at", at)])
+    if as_json_:
+        as_json(answer)
+    else:
+        _show(answer)
+
+
+@app.command()
+def ledger(
+    programme: Programme,
+    contact: Contact,
+    limit: Annotated[int, typer.Option(min=1, help="How many entries to show, the newest.")] = 100,
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show the ledger of a member, newest first."""
+    entries: list[dict[str, Any]] = []
+    before: str | None = ""
+    while before is not None and len(entries) < limit:
+        pairs = [("limit", min(_AT_ONCE, limit - len(entries))), ("before", before)]
+        answer = ask("GET", url, ["loyalty", programme, "members", contact, "ledger"], secret_key, pairs=pairs)
+        entries += answer["entries"]
+        before = answer["next"]
+    if as_json_:
+        as_json({"entries": entries, "next": before})
+        return
+    _table(entries)
+
+
+@app.command()
+def enrol(
+    programme: Programme,
+    contact: Contact,
+    card: Annotated[str, typer.Option(help="The code of their card.")] = "",
+    message_id: MessageId = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Make somebody a member; an identity that is nobody's yet makes the contact, too."""
+    _ask("enrol", programme, contact, {"card": card, "id": message_id}, url, secret_key)
+
+
+@app.command()
+def leave(
+    programme: Programme,
+    contact: Contact,
+    reason: Reason = "",
+    message_id: MessageId = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Let a member leave a programme."""
+    _ask("leave", programme, contact, {"reason": reason, "id": message_id}, url, secret_key)
+
+
+@app.command()
+def spend(
+    programme: Programme,
+    contact: Contact,
+    points: Points,
+    reference: Reference = "",
+    reason: Reason = "",
+    author: Author = "",
+    message_id: MessageId = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Spend points of a member; exit with 1 if there are not enough."""
+    body = {"points": points, "reference": reference, "reason": reason, "author": author, "id": message_id}
+    _ask("spend", programme, contact, body, url, secret_key)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def adjust(
+    programme: Programme,
+    contact: Contact,
+    points: Annotated[int, typer.Argument(metavar="POINTS", help="How many; below zero to take them.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    author: Annotated[str, typer.Option("--author", help="Who says so.")],
+    qualifying: Annotated[bool, typer.Option("--qualifying", help="They count towards tiers.")] = False,
+    message_id: MessageId = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Give points by hand, or take them."""
+    body = {"points": points, "reason": reason, "author": author, "qualifying": qualifying, "id": message_id}
+    _ask("adjust", programme, contact, body, url, secret_key)
+
+
+@app.command()
+def refund(
+    programme: Programme,
+    contact: Contact,
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="The order, as the rule's 'reference' names it.")],
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option("--attribute", metavar="NAME=VALUE", help="What came back, if not all: total=12.50."),
+    ] = None,
+    message_id: MessageId = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Reverse what an order earned, or what the part that came back had earned."""
+    body: dict[str, Any] = {"reference": order, "id": message_id}
+    if attributes:
+        body["attributes"] = attributes_in(attributes)
+    _ask("refund", programme, contact, body, url, secret_key)
+
+
+@app.command()
+def statement(
+    programme: Programme,
+    since: Annotated[str, typer.Option(help="The first day, such as 2026-03-01.")] = "",
+    until: Annotated[str, typer.Option(help="The last day.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show what a programme owes its members, day by day."""
+    pairs = [("since", since), ("until", until)]
+    answer = ask("GET", url, ["loyalty", programme, "statement"], secret_key, pairs=pairs)
+    if as_json_:
+        as_json(answer)
+        return
+    as_table(
+        ("day", "opening", "by kind", "closing", "held", "entries"),
+        (
+            (
+                row["day"],
+                f"{row['opening']:,}",
+                "\n".join(f"{kind} {amount:+,}" for kind, amount in row["kinds"].items()),
+                f"{row['closing']:,}",
+                f"{row['closing_held']:,}",
+                f"{row['entries']:,}",
+            )
+            for row in answer["days"]
+        ),
+    )
+
+
+def _ask(action: str, programme: str, contact: str, body: dict[str, Any], url: str, secret_key: str) -> None:
+    answer = ask("POST", url, ["loyalty", programme, "members", contact, action], secret_key, body)
+    _table(answer["entries"])
+    if answer["member"] is not None:
+        _show(answer["member"])
+    if answer["status"] == "declined":
+        ERR.print(f"declined: {answer['reason']}", markup=False, style="red", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _show(member: dict[str, Any]) -> None:
+    for name in ("balance", "held", "lifetime", "tier", "card"):
+        if member.get(name):
+            OUT.print(f"{name}: {member[name]}", markup=False)
+    if not member.get("balance"):
+        OUT.print("balance: 0")
+    following = member.get("next_tier")
+    if following is not None:
+        OUT.print(f"to {following['name']}: {following['missing']:g}", markup=False)
+    for row in member.get("coming", ()):
+        OUT.print(f"{row['points']} come free at {row['free_time']}", markup=False)
+    for row in member.get("expiring", ()):
+        OUT.print(f"{row['points']} expire at {row['expires_time']}", markup=False)
+
+
+def _table(entries: list[dict[str, Any]]) -> None:
+    if not entries:
+        return
+    as_table(
+        ("time", "kind", "amount", "held", "balance", "rule", "reference", "reason"),
+        (
+            (
+                row["time"],
+                row["kind"],
+                f"{row['amount']:+}" if row["amount"] else "",
+                f"{row['held']:+}" if row["held"] else "",
+                str(row["balance"]),
+                row["rule"],
+                row["reference"],
+                " ".join(filter(None, (row["reason"], row["author"]))),
+            )
+            for row in entries
+        ),
+    )

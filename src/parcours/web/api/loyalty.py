@@ -1,0 +1,602 @@
+"""Loyalty over the API: programmes, members, what is asked of them, their ledger, and what a programme comes to by day.
+
+What is asked has a message id of the caller's choice (`id`): asked again with the same one, nothing is done again, and
+the answer is the one of the first time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from parcours.conditions.operators import to_instant
+from parcours.conditions.parse import shown
+from parcours.core import ids
+from parcours.core.contact import Contact
+from parcours.core.effects import Entry, What
+from parcours.core.gate import Arrival, Asked
+from parcours.core.loyalty.compiled import CompiledProgramme
+from parcours.core.member import Member
+from parcours.errors import did_you_mean
+from parcours.ports import Identity, Store
+from parcours.runtimes.embedded import Embedded
+from parcours.runtimes.engine import Accepted, Refused
+from parcours.web.api.common import guard, host_of
+from parcours.web.api.people import cursor_of, find, identity_in, iso, look_up, place_in, refusal, submit
+
+SOURCE = "loyalty-api"
+"""The source of what is asked over the API; message ids are told apart by it."""
+
+MOST_ENTRIES = 1_000
+"""Entries of a ledger in one page."""
+
+_EVERYTHING = 10**9
+
+
+class LevelRow(msgspec.Struct):
+    """A tier."""
+
+    name: str
+    title: str
+    at: int
+    benefits: list[str]
+
+
+class ProgrammeRow(msgspec.Struct):
+    """A programme."""
+
+    name: str
+    title: str
+    description: str
+    archived: bool
+    timezone: str
+    tiers: list[LevelRow]
+    rules: list[str]
+    """Those that are live."""
+
+
+class Programmes(msgspec.Struct):
+    """All programmes."""
+
+    programmes: list[ProgrammeRow]
+
+
+class NextTier(msgspec.Struct):
+    """The tier above a member's, and how much is missing: points, or money."""
+
+    name: str
+    missing: float
+
+
+class Expiring(msgspec.Struct):
+    """Points that expire at one instant."""
+
+    points: int
+    expires_at: int
+    expires_time: str
+
+
+class Held(msgspec.Struct):
+    """Points that can be spent from an instant on."""
+
+    points: int
+    free_at: int
+    free_time: str
+
+
+class MemberShown(msgspec.Struct):
+    """What a contact has in a programme."""
+
+    contact: str
+    programme: str
+    member: bool
+    """Whether they are one now; who left has what was kept."""
+    since_at: int
+    since_time: str
+    left_at: int | None
+    left_time: str | None
+    card: str
+    balance: int
+    """What can be spent."""
+    held: int
+    lifetime: int
+    qualifying: float
+    """What counts towards tiers in the period under way: points, or money."""
+    tier: str
+    tier_since_at: int | None
+    tier_since_time: str | None
+    review_at: int | None
+    """When it is seen whether the tier is kept."""
+    review_time: str | None
+    next_tier: NextTier | None
+    expiring: list[Expiring]
+    """What can be spent and expires, the soonest first."""
+    coming: list[Held]
+    """What is held, the soonest first."""
+
+
+class BalanceAt(msgspec.Struct):
+    """What a contact had at an instant."""
+
+    contact: str
+    programme: str
+    at: int
+    time: str
+    balance: int
+    held: int
+
+
+class EntryRow(msgspec.Struct):
+    """An entry of a ledger."""
+
+    id: str
+    programme: str
+    sequence: int
+    kind: str
+    at: int
+    time: str
+    occurred_at: int
+    occurred_time: str
+    amount: int
+    """What it adds to what can be spent."""
+    held: int
+    """What it adds to what is held."""
+    balance: int
+    pending: int
+    rule: str
+    position: int
+    """The place in the log of what made it; 0 for time alone."""
+    lot: str
+    reference: str
+    reason: str
+    author: str
+
+
+class LedgerPage(msgspec.Struct):
+    """Entries, newest first. `next` goes on behind them; it is null at the end."""
+
+    entries: list[EntryRow]
+    next: str | None
+
+
+class Answer(msgspec.Struct):
+    """What became of what was asked."""
+
+    status: Literal["done", "declined"]
+    reason: str
+    """Why it was declined."""
+    repeated: bool
+    """Whether it was asked before under this id, and this is the answer of then."""
+    entries: list[EntryRow]
+    member: MemberShown | None
+
+
+class _Asks(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    id: str = ""
+    """The message id; one is made when there is none, and then a repeat is another."""
+    occurred_at: str | None = None
+    """When it occurred, with an offset; now when there is none."""
+
+
+class EnrolAsked(_Asks, kw_only=True):
+    """Who becomes a member."""
+
+    card: str = ""
+    """The code of their card: it becomes an identity of theirs."""
+
+
+class LeaveAsked(_Asks, kw_only=True):
+    """Who leaves."""
+
+    reason: str = ""
+
+
+class SpendAsked(_Asks, kw_only=True):
+    """What is to be spent."""
+
+    points: int
+    reference: str = ""
+    reason: str = ""
+    author: str = ""
+
+
+class AdjustAsked(_Asks, kw_only=True):
+    """What is given by hand, or below zero taken."""
+
+    points: int
+    reason: str
+    author: str
+    qualifying: bool = False
+
+
+class RefundAsked(_Asks, kw_only=True):
+    """An order that is taken back: whole, or what `attributes` say of it."""
+
+    reference: str
+    attributes: dict[str, Any] | None = None
+
+
+class DayRow(msgspec.Struct):
+    """What a day did to the points of a programme, by kind of entry."""
+
+    day: str
+    opening: int
+    opening_held: int
+    kinds: dict[str, int]
+    """Kind to what its entries added to what can be spent."""
+    held: dict[str, int]
+    """Kind to what its entries added to what is held."""
+    entries: int
+    closing: int
+    closing_held: int
+
+
+class Statement(msgspec.Struct):
+    """What a programme owes its members, day by day."""
+
+    programme: str
+    days: list[DayRow]
+
+
+class LoyaltyApi(Controller):
+    """Points and tiers of members."""
+
+    path = "/v1/loyalty"
+    guards = [guard]  # noqa: RUF012 (the framework's form)
+
+    @get("/programmes", summary="All programmes")
+    async def programmes(self, request: Request[Any, Any, Any]) -> Programmes:
+        """Return every programme with its tiers and its live rules."""
+        plan = host_of(request).engine.plan
+        rows = [
+            ProgrammeRow(
+                one.name,
+                one.title,
+                one.description,
+                one.archived,
+                one.timezone,
+                [
+                    LevelRow(level.name, level.title or level.name, level.at, level.benefits)
+                    for level in (one.tiers.levels if one.tiers is not None else [])
+                ],
+                [rule.name for rule in plan.loyalty.rules.values() if rule.programme.name == one.name],
+            )
+            for one in plan.workspace.programmes.values()
+        ]
+        return Programmes(rows)
+
+    @get("/{programme:str}/members/{contact:str}", summary="What somebody has in a programme")
+    async def member(
+        self, request: Request[Any, Any, Any], programme: FromPath[str], contact: FromPath[str]
+    ) -> MemberShown:
+        """Return balance, tier and what comes next of a member."""
+        host = host_of(request)
+        compiled = _programme(host, programme)
+        async with host.turn:
+            state = find(host, contact)
+            return _shown(compiled, state, _member(state, programme), host.engine.clock.now())
+
+    @get("/{programme:str}/members/{contact:str}/balance", summary="What somebody had at an instant")
+    async def balance(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        at: FromQuery[str] = "",
+    ) -> BalanceAt:
+        """Return the balance at an instant (ISO 8601 with an offset), after everything that happened by then."""
+        host = host_of(request)
+        _programme(host, programme)
+        async with host.turn:
+            now = host.engine.clock.now()
+            instant = _instant(at, "at") if at else now
+            state = find(host, contact)
+            _member(state, programme)
+            before = 0
+            while found := host.store.ledger(state.id, MOST_ENTRIES, before):
+                for posting in found:
+                    entry = posting.entry
+                    if entry.programme == programme and entry.at <= instant:
+                        return BalanceAt(state.id, programme, instant, iso(instant), entry.balance, entry.pending)
+                before = found[-1].place
+            return BalanceAt(state.id, programme, instant, iso(instant), 0, 0)
+
+    @get("/{programme:str}/members/{contact:str}/ledger", summary="The ledger of a member")
+    async def ledger(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        limit: FromQuery[int] = 100,
+        before: FromQuery[str] = "",
+    ) -> LedgerPage:
+        """Return entries, newest first, page by page."""
+        host = host_of(request)
+        _programme(host, programme)
+        limit = max(1, min(limit, MOST_ENTRIES))
+        place = place_in(before, tuple[int])[0] if before else 0
+        rows: list[EntryRow] = []
+        async with host.turn:
+            state = find(host, contact)
+            _member(state, programme)
+            while found := host.store.ledger(state.id, MOST_ENTRIES, place):
+                for posting in found:
+                    place = posting.place
+                    if posting.entry.programme == programme:
+                        rows.append(_row(posting.entry))
+                        if len(rows) == limit:
+                            return LedgerPage(rows, cursor_of([place]))
+        return LedgerPage(rows, None)
+
+    @post("/{programme:str}/members/{contact:str}/enrol", summary="Make somebody a member", status_code=200)
+    async def enrol(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        data: JSONBody[EnrolAsked],
+    ) -> Response[Answer]:
+        """Make a contact a member; an identity that is nobody's yet makes the contact, too. Who had left is back."""
+        asked = Asked(action="enrol", programme=programme, card=data.card.strip())
+        return await _ask(host_of(request), contact, asked, data)
+
+    @post("/{programme:str}/members/{contact:str}/leave", summary="Let a member leave", status_code=200)
+    async def leave(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        data: JSONBody[LeaveAsked],
+    ) -> Response[Answer]:
+        """Let a member leave a programme."""
+        return await _ask(
+            host_of(request), contact, Asked(action="leave", programme=programme, reason=data.reason), data
+        )
+
+    @post("/{programme:str}/members/{contact:str}/spend", summary="Spend points", status_code=200)
+    async def spend(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        data: JSONBody[SpendAsked],
+    ) -> Response[Answer]:
+        """Spend points of a member, all of them or, with status 409, none."""
+        asked = Asked(
+            action="spend",
+            programme=programme,
+            points=data.points,
+            reference=data.reference,
+            reason=data.reason,
+            author=data.author,
+        )
+        return await _ask(host_of(request), contact, asked, data)
+
+    @post("/{programme:str}/members/{contact:str}/adjust", summary="Give or take points by hand", status_code=200)
+    async def adjust(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        data: JSONBody[AdjustAsked],
+    ) -> Response[Answer]:
+        """Give points by hand, or with a number below zero take them; with a reason and an author."""
+        asked = Asked(
+            action="adjust",
+            programme=programme,
+            points=data.points,
+            reason=data.reason,
+            author=data.author,
+            qualifying=data.qualifying,
+        )
+        return await _ask(host_of(request), contact, asked, data)
+
+    @post("/{programme:str}/members/{contact:str}/refund", summary="Reverse what an order earned", status_code=200)
+    async def refund(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        data: JSONBody[RefundAsked],
+    ) -> Response[Answer]:
+        """Reverse what an order earned, or with `attributes` what the part that came back had earned."""
+        asked = Asked(
+            action="refund",
+            programme=programme,
+            reference=data.reference,
+            whole=data.attributes is None,
+            attributes=data.attributes or {},
+        )
+        return await _ask(host_of(request), contact, asked, data)
+
+    @get("/{programme:str}/statement", summary="What a programme owes, day by day")
+    async def statement(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        since: FromQuery[str] = "",
+        until: FromQuery[str] = "",
+    ) -> Statement:
+        """Return each day on which something happened, from `since` to `until` (both days included)."""
+        host = host_of(request)
+        _programme(host, programme)
+        first, last = _day(since, "since") or 0, _day(until, "until") or 99_999_999
+        async with host.turn:
+            totals = host.store.ledger_days()
+        days: dict[int, DayRow] = {}
+        balance = held = 0
+        for (name, day, kind), total in sorted(totals.items(), key=lambda pair: pair[0][1]):
+            if name != programme:
+                continue
+            if day not in days:
+                text = f"{day // 10_000:04}-{day // 100 % 100:02}-{day % 100:02}"
+                days[day] = DayRow(text, balance, held, {}, {}, 0, balance, held)
+            row = days[day]
+            row.entries += total.entries
+            if total.amount:
+                row.kinds[kind] = total.amount
+            if total.held:
+                row.held[kind] = total.held
+            balance, held = balance + total.amount, held + total.held
+            row.closing, row.closing_held = balance, held
+        return Statement(programme, [row for day, row in days.items() if first <= day <= last])
+
+
+async def _ask(host: Embedded, reference: str, asked: Asked, data: _Asks) -> Response[Answer]:
+    """Ask something of a member, and answer what became of it: 409 when it was declined."""
+    compiled = _programme(host, asked.programme)
+    async with host.turn:
+        identities = _identities(host, reference, asked, compiled)
+    occurred_at = _instant(data.occurred_at, "occurred_at") if data.occurred_at is not None else None
+    message_id = data.id or str(uuid.uuid4())
+    outcome = (await submit(host, [Arrival(SOURCE, message_id, identities, asked, occurred_at)]))[0]
+    if isinstance(outcome, Refused):
+        raise refusal(outcome.problem)
+    async with host.turn:
+        state = find(host, reference)
+        position = outcome.position if isinstance(outcome, Accepted) else _earlier(host.store, state.id, message_id)
+        reason, entries = _became(host.store, state.id, position)
+        member = state.loyalty.get(asked.programme)
+        shown_ = _shown(compiled, state, member, host.engine.clock.now()) if member is not None else None
+    repeated = not isinstance(outcome, Accepted)
+    answer = Answer("declined" if reason else "done", reason, repeated, [_row(entry) for entry in entries], shown_)
+    return Response(answer, status_code=409 if reason else 200)
+
+
+def _identities(
+    host: Embedded, reference: str, asked: Asked, programme: CompiledProgramme
+) -> tuple[Identity, ...]:  # fmt: skip
+    """Return who is asked: somebody who is there, or for an enrolment an identity that is nobody's yet."""
+    contact = look_up(host, reference) if asked.action == "enrol" and ":" in reference else find(host, reference)
+    if contact is not None and contact.erased_at:
+        find(host, reference)  # which tells it
+    first = contact.identities[:1] if contact is not None else [identity_in(reference)]
+    card = [(programme.card, asked.card)] if asked.card else []
+    return (*first, *(identity for identity in card if identity not in first))
+
+
+def _earlier(store: Store, contact: str, message_id: str) -> int:
+    """Return the position of what was asked before under this id; 0 when it is not found."""
+    key = ids.message_key(SOURCE, message_id)
+    return next((record.position for record in store.history(contact, _EVERYTHING) if record.key == key), 0)
+
+
+def _became(store: Store, contact: str, position: int) -> tuple[str, list[Entry]]:
+    """Return why what stands at a position was declined, and the entries it made, oldest first."""
+    if not position:
+        return "", []
+    entries: list[Entry] = []
+    before = 0
+    while found := store.ledger(contact, 100, before):
+        entries += [posting.entry for posting in found if posting.entry.position == position]
+        if any(0 < posting.entry.position < position for posting in found):
+            break
+        before = found[-1].place
+    for moment in store.timeline(contact, 1, (position, 1)):
+        if moment.position == position:
+            declined = [entry.reason for entry in moment.trace if entry.what == What.DECLINED]
+            if declined:
+                return declined[0], entries[::-1]
+    return "", entries[::-1]
+
+
+def _programme(host: Embedded, name: str) -> CompiledProgramme:
+    known = host.engine.plan.loyalty.programmes
+    if name not in known:
+        hint = did_you_mean(name, known)
+        detail = f"there is no programme {shown(name)}"
+        raise NotFoundException(detail=f"{detail} ({hint})" if hint else detail)
+    return known[name]
+
+
+def _member(contact: Contact, programme: str) -> Member:
+    member = contact.loyalty.get(programme)
+    if member is None:
+        detail = f"the contact is no member of {shown(programme)}"
+        raise HTTPException(status_code=404, detail=detail, extra={"code": "no_member"})
+    return member
+
+
+def _instant(text: str, name: str) -> int:
+    moment = to_instant(text)
+    if moment is None:
+        raise HTTPException(status_code=400, detail=f"{name!r} is a date, or a date and time with an offset")
+    return int(moment.timestamp() * 1_000)
+
+
+def _day(text: str, name: str) -> int | None:
+    if not text:
+        return None
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 (a day)
+    except ValueError:
+        raise HTTPException(status_code=400, detail=f"{name!r} is a day, such as 2026-12-31") from None
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def _shown(programme: CompiledProgramme, contact: Contact, member: Member, now: int) -> MemberShown:
+    tiers, standing = programme.tiers, member.standing
+    scale = 1_000_000 if tiers is not None and tiers.by_spend else 1
+    qualifying = member.qualifying(now)
+    following = None
+    if tiers is not None:
+        above = tiers.levels[tiers.ranks.get(standing.tier, -1) + 1 :]
+        following = NextTier(above[0].name, max(0, above[0].at - qualifying) / scale) if above else None
+    expiring: dict[int, int] = {}
+    coming: dict[int, int] = {}
+    for lot in member.lots:
+        if lot.left and lot.due:
+            coming[lot.due] = coming.get(lot.due, 0) + lot.left
+        elif lot.left and lot.expires:
+            expiring[lot.expires] = expiring.get(lot.expires, 0) + lot.left
+    return MemberShown(
+        contact=contact.id,
+        programme=programme.name,
+        member=not member.left,
+        since_at=member.since,
+        since_time=iso(member.since),
+        left_at=member.left or None,
+        left_time=iso(member.left) if member.left else None,
+        card=member.card,
+        balance=member.balance,
+        held=member.held,
+        lifetime=member.lifetime,
+        qualifying=qualifying / scale,
+        tier=standing.tier,
+        tier_since_at=standing.since or None,
+        tier_since_time=iso(standing.since) if standing.since else None,
+        review_at=standing.review or None,
+        review_time=iso(standing.review) if standing.review else None,
+        next_tier=following,
+        expiring=[Expiring(points, at, iso(at)) for at, points in sorted(expiring.items())],
+        coming=[Held(points, at, iso(at)) for at, points in sorted(coming.items())],
+    )
+
+
+def _row(entry: Entry) -> EntryRow:
+    return EntryRow(
+        id=entry.id,
+        programme=entry.programme,
+        sequence=entry.sequence,
+        kind=entry.kind,
+        at=entry.at,
+        time=iso(entry.at),
+        occurred_at=entry.occurred_at,
+        occurred_time=iso(entry.occurred_at),
+        amount=entry.amount,
+        held=entry.held,
+        balance=entry.balance,
+        pending=entry.pending,
+        rule=entry.rule,
+        position=entry.position,
+        lot=entry.lot,
+        reference=entry.reference,
+        reason=entry.reason,
+        author=entry.author,
+    )

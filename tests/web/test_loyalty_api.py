@@ -1,0 +1,203 @@
+"""Programmes, members and ledgers over the API and on the command line, over real HTTP to a real service."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from parcours.cli.console import OUT
+from tests.cli.test_commands import Said, parcours
+from tests.service import SECRET_KEY, Answer, Service
+
+DEFINITIONS = [
+    {
+        "kind": "programme",
+        "name": "club",
+        "title": "The club",
+        "expiry": {"type": "rolling", "months": 12},
+        "refunds": [{"interaction": "Refunded", "reference": "order"}],
+        "tiers": {"levels": [{"name": "blue", "at": 0}, {"name": "gold", "at": 100, "benefits": ["a coat hook"]}]},
+    },
+    {
+        "kind": "rule",
+        "name": "purchases",
+        "programme": "club",
+        "on": ["Bought"],
+        "points": {"points": 2, "of": "total"},
+        "reference": "order",
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("loyalty") / "data") as running:
+        answer = running.publish(*DEFINITIONS)
+        assert answer.status == 200, answer.body
+        yield running
+    errors = running.errors.read_text()
+    assert "Traceback" not in errors, errors[-5_000:]
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def who(api: Service) -> str:
+    who = f"user_id:p{next(_numbers)}"
+    assert ask(api, who, "enrol")["status"] == "done"
+    return who
+
+
+def got(answer: Answer, status: int = 200) -> Any:
+    assert answer.status == status, answer
+    return answer.json
+
+
+def ask(api: Service, who: str, action: str, status: int = 200, **body: Any) -> Any:
+    return got(api.api("POST", f"/v1/loyalty/club/members/{who}/{action}", body), status)
+
+
+def look(api: Service, who: str, more: str = "", status: int = 200) -> Any:
+    return got(api.api("GET", f"/v1/loyalty/club/members/{who}{more}"), status)
+
+
+def buys(api: Service, who: str, total: float, order: str = "") -> None:
+    item = {
+        "name": "Bought",
+        "contact": {"user_id": who.removeprefix("user_id:")},
+        "attributes": {"total": total, "order": order},
+    }
+    got(api.post("/v1/interactions", item))
+
+
+def test_programmes_are_told_with_tiers_and_rules(api: Service):
+    (row,) = got(api.api("GET", "/v1/loyalty/programmes"))["programmes"]
+    assert (row["name"], row["title"], row["rules"]) == ("club", "The club", ["purchases"])
+    assert [tier["name"] for tier in row["tiers"]] == ["blue", "gold"]
+
+
+def test_a_member_earns_and_spends(api: Service, who: str):
+    buys(api, who, 30.5, "o1")
+    member = look(api, who)
+    assert (member["balance"], member["tier"], member["next_tier"]) == (61, "blue", {"name": "gold", "missing": 39.0})
+    assert [row["points"] for row in member["expiring"]] == [61]
+    answer = ask(api, who, "spend", points=11, reference="o2", id="s1")
+    (entry,) = answer["entries"]
+    assert (entry["kind"], entry["amount"], entry["balance"], entry["reference"]) == ("spent", -11, 50, "o2")
+    again = ask(api, who, "spend", points=11, reference="o2", id="s1")
+    assert again["repeated"]
+    assert again["entries"] == answer["entries"]
+    assert again["member"]["balance"] == 50
+
+
+def test_what_is_not_there_is_not_spent_and_the_reason_is_told(api: Service, who: str):
+    buys(api, who, 5)
+    answer = ask(api, who, "spend", 409, points=11, id="s2")
+    assert (answer["status"], answer["reason"], answer["entries"]) == ("declined", "not_enough_points", [])
+    assert ask(api, who, "spend", 409, points=11, id="s2")["reason"] == "not_enough_points"
+    assert look(api, who)["balance"] == 10
+
+
+def test_points_are_adjusted_and_orders_refunded(api: Service, who: str):
+    buys(api, who, 50, "o1")
+    assert look(api, who)["tier"] == "gold"
+    ask(api, who, "adjust", points=5, reason="sorry", author="eve")
+    answer = ask(api, who, "refund", reference="o1", attributes={"total": 10})
+    assert [(row["kind"], row["amount"]) for row in answer["entries"]] == [("reversed", -20)]
+    assert ask(api, who, "refund", reference="o1")["member"]["balance"] == 5
+    assert ask(api, who, "refund", 409, reference="o9")["reason"] == "unknown_order"
+    page = look(api, who, "/ledger?limit=3")
+    assert [row["kind"] for row in page["entries"]] == ["reversed", "reversed", "adjusted"]
+    rest = look(api, who, f"/ledger?before={page['next']}")
+    assert [row["kind"] for row in rest["entries"]] == ["earned"]
+    assert rest["next"] is None
+    assert page["entries"][2]["author"] == "eve"
+
+
+def test_a_balance_of_the_past(api: Service, who: str):
+    before = look(api, who, "/balance")
+    buys(api, who, 5)
+    entry = look(api, who, "/ledger")["entries"][0]
+    assert look(api, who, f"/balance?at={before['time']}")["balance"] == (10 if before["at"] == entry["at"] else 0)
+    assert look(api, who, f"/balance?at={entry['time']}")["balance"] == 10
+    assert look(api, who, "/balance?at=yesterday", 400)
+
+
+def test_members_leave_and_return_and_have_cards(api: Service, who: str):
+    assert ask(api, who, "enrol", card="c77")["status"] == "done"
+    assert look(api, "card:c77")["card"] == "c77"
+    assert ask(api, "user_id:somebody", "enrol", 400, card="c77")["extra"]["code"] == "identity_taken"
+    assert ask(api, who, "leave")["status"] == "done"
+    assert not look(api, who)["member"]
+    assert ask(api, who, "spend", 409, points=1)["reason"] == "no_member"
+    assert ask(api, who, "enrol")["member"]["member"]
+
+
+def test_mistakes_are_told(api: Service, who: str):
+    assert "did you mean 'club'?" in got(api.api("GET", f"/v1/loyalty/clib/members/{who}"), 404)["detail"]
+    assert got(api.api("GET", "/v1/loyalty/club/members/user_id:nobody"), 404)
+    api.post("/v1/contacts", {"contact": {"user_id": "stranger"}})
+    assert look(api, "user_id:stranger", "", 404)["extra"]["code"] == "no_member"
+    for body in ({"points": 0}, {"points": -3}, {"points": "x"}, {}):
+        ask(api, who, "spend", 400, **body)
+    assert ask(api, who, "adjust", 400, points=1, reason="x", author=" ")["extra"]["pointer"] == "/author"
+    assert got(api.api("GET", "/v1/loyalty/club/statement?since=x"), 400)
+
+
+def test_the_statement_is_what_members_have(api: Service):
+    days = got(api.api("GET", "/v1/loyalty/club/statement"))["days"]
+    for before, after in itertools.pairwise(days):
+        assert before["closing"] == after["opening"]
+    for day in days:
+        assert day["closing"] == day["opening"] + sum(day["kinds"].values())
+
+
+def test_the_timeline_tells_of_points(api: Service, who: str):
+    buys(api, who, 50)
+    rows = got(api.api("GET", f"/v1/contacts/{who}/timeline?kind=points"))["entries"]
+    said = [(decision["what"], decision["reason"]) for row in rows for decision in row["decisions"]]
+    assert ("booked", "earned") in said
+    assert ("tier", "gold") in said
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OUT, "_width", 200)
+
+
+def run(api: Service, *arguments: str) -> Said:
+    return parcours("loyalty", *arguments, PARCOURS_URL=api.url, PARCOURS_SECRET_KEY=SECRET_KEY)
+
+
+def said(api: Service, *arguments: str) -> str:
+    done = run(api, *arguments)
+    assert done.code == 0, done
+    return " ".join(done.out.split())
+
+
+def test_commands(api: Service):
+    assert "gold from 100" in said(api, "programmes")
+    said(api, "enrol", "club", "user_id:cli", "--card", "c1")
+    said(api, "adjust", "club", "user_id:cli", "120", "--reason", "welcome", "--author", "eve", "--qualifying")
+    out = said(api, "member", "club", "card:c1")
+    for words in ("balance: 120", "tier: gold", "120 expire at 20"):
+        assert words in out
+    assert "-20" in said(api, "spend", "club", "card:c1", "20", "--reference", "o1", "--id", "once")
+    assert run(api, "spend", "club", "card:c1", "101").code == 1
+    said(api, "adjust", "club", "card:c1", "-5", "--reason", "oops", "--author", "eve")
+    assert "balance: 95" in said(api, "member", "club", "card:c1")
+    entries = json.loads(run(api, "ledger", "club", "card:c1", "--json").out)["entries"]
+    assert [row["amount"] for row in entries] == [-5, -20, 120]
+    assert "balance: 0" in said(api, "member", "club", "card:c1", "--at", "2026-01-01T00:00:00Z")
+    buys(api, "user_id:cli", 10, "o7")
+    assert "reversed" in said(api, "refund", "club", "card:c1", "o7", "--attribute", "total=4")
+    said(api, "leave", "club", "card:c1")
+    assert "earned +" in said(api, "statement", "club")
