@@ -62,7 +62,7 @@ class Moment(msgspec.Struct):
 
     at: int
     what: str
-    """The name of the interaction, or what else came: `identify`, `opened`, `timer`, `live`."""
+    """The name of the interaction, or what else came: `identify`, `opened`, `enter`, `timer`, `live`."""
     values: dict[str, Any] = msgspec.field(default_factory=dict)
     asked: list[Asked] = msgspec.field(default_factory=list)
     decided: list[Trace] = msgspec.field(default_factory=list)
@@ -251,7 +251,7 @@ def _described(item: Input, plan: Plan) -> tuple[str, dict[str, Any]]:
         case Reaction():
             return item.reaction, {"message_id": item.message}
         case Enter():
-            return "read", {}
+            return "enter", item.attributes
         case _:
             return str(type(item).__struct_config__.tag), {}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from parcours.core.effects import What
-from parcours.core.gate import Asked, Happened, Learned, Reacted
+from parcours.core.gate import Asked, Called, Happened, Learned, Reacted
 from parcours.definitions.load import Located, dump
 from parcours.runtimes.engine import Outcome
 from parcours.sources.plain import learned_from
@@ -50,6 +50,10 @@ def _react(world: World, step: Step, who: str, _pointer: str) -> Outcome:
     if known is not None:
         attributes.setdefault("channel", known.definition.channel)
     return world.send((), Reacted(str(step.react), message, attributes), step)
+
+
+def _enter(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    return world.send(world.identities(who), Called(str(step.enter), dict(step.attributes)), step)
 
 
 def _loyalty(world: World, step: Step, who: str, _pointer: str) -> Outcome:
@@ -99,6 +103,7 @@ DOES: dict[str, Callable[[World, Step, str, str], Outcome | None]] = {
     "lists": _learn,
     "merge": _merge,
     "react": _react,
+    "enter": _enter,
     "loyalty": _loyalty,
     "erase": _erase,
     "items": _items,

@@ -242,6 +242,9 @@ class Step(Part, frozen=True, kw_only=True):
     nth: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="Which of that name, from 1; the last one else.")
     ] = None
+    enter: Annotated[
+        str | None, Meta(description="The contact is to enter a journey, as over the API; with `attributes`.")
+    ] = None
     loyalty: Annotated[Member | None, Meta(description="Something is asked of the contact as a member.")] = None
     erase: Annotated[bool, Meta(description="Everything about the contact is erased.")] = False
     items: Annotated[

@@ -244,7 +244,20 @@ def merge_patch(value: object, patch: Mapping[str, Any]) -> dict[str, Any]:
 
 # --- what only a whole scenario shows ---------------------------------------------------------------------------------
 
-INPUTS = ("track", "identify", "consent", "lists", "merge", "react", "loyalty", "erase", "items", "publish", "change")
+INPUTS = (
+    "track",
+    "identify",
+    "consent",
+    "lists",
+    "merge",
+    "react",
+    "enter",
+    "loyalty",
+    "erase",
+    "items",
+    "publish",
+    "change",
+)
 """The fields of a step that let something happen."""
 
 _TOGETHER = {"identify", "consent", "lists"}

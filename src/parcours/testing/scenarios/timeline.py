@@ -80,7 +80,7 @@ def _input(item: Input) -> Line | None:
         case Reaction():
             line = Line("", item.reaction, why=item.message)
         case Enter():
-            line = Line("", "read", item.journey)
+            line = Line("", "enter", item.journey, why=_written(item.attributes))
         case Absorb():
             line = Line("", "merge")
         case Enrol() | Leave() | Spend() | Adjust() | Refund():

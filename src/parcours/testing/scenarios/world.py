@@ -9,7 +9,7 @@ import msgspec
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
-from parcours.core.gate import Arrival, Asked, Happened, Learned, Reacted
+from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
 from parcours.definitions.load import Located
 from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
@@ -61,7 +61,10 @@ class World:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def send(
-        self, identities: tuple[Identity, ...], what: Happened | Learned | Reacted | Asked, step: Step | None = None
+        self,
+        identities: tuple[Identity, ...],
+        what: Happened | Learned | Reacted | Asked | Called,
+        step: Step | None = None,
     ) -> Outcome:
         """Let something of a contact come in, when and as a step says."""
         self._inputs += 1
