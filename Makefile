@@ -75,7 +75,7 @@ LOCK = "$$dir/bin/uv" pip compile pyproject.toml --quiet --universal --python-ve
 lock: ## write requirements/*.txt anew after a change of pyproject.toml; versions stay where they can
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(PYTHON) -m venv "$$dir" && "$$dir/bin/python" -m pip install -qq "uv>=0.9" && \
-	$(LOCK) $(LOCK_ARGS) --extra demo --group build --group dev --output-file requirements/dev.txt && \
+	$(LOCK) $(LOCK_ARGS) --extra demo --extra remote --group build --group dev --output-file requirements/dev.txt && \
 	$(LOCK) $(LOCK_ARGS) --extra demo --group build --constraint requirements/dev.txt --output-file requirements/demo.txt && \
 	$(LOCK) $(LOCK_ARGS) --group build --constraint requirements/dev.txt --output-file requirements/run.txt
 

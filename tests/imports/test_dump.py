@@ -143,3 +143,17 @@ def run_described(engine: Engine, file: Path, spec: dict[str, Any]) -> Any:
     described = watch_spec(yaml.safe_dump(spec))
     opened = open_import(file, described, engine.plan.workspace, name=file.name)
     return Importer(opened.rows, None, opened.fingerprint, engine, file=file.name).run()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("kind", ["contacts", "interactions", "lists", "items"])
+def test_a_dump_of_nothing_is_read_too(tmp_path, suffix, kind):
+    engine = engine_of(MemoryStore(), *OPEN)
+    file = tmp_path / f"{kind}{suffix}"
+    assert write(file, kind, rows(engine, kind, catalogue="things"), "things") == 0
+    spec: dict[str, Any] = {"kind": kind} | ({"catalogue": "things"} if kind == "items" else {})
+    if suffix != ".jsonl":
+        spec = yaml.safe_load(Path(f"{file}.import.yaml").read_text())
+    tally = run_described(engine, file, spec).tally
+    assert (tally.rows, tally.rejected) == (0, 0)
+    assert dumped(engine, kind) == []

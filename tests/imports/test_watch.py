@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ from parcours.runtimes.watch import Watch
 from parcours.stores.memory import MemoryStore
 from parcours.wiring import open_import, watch_spec
 from tests.imports.helper import engine_of
+from tests.imports.servers import SftpServer, s3
 
 SPEC = "kind: interactions\nname: Bought\nidentities: {user_id: who}\ntypes: {total: number}\n"
 
@@ -67,10 +68,33 @@ class Place:
         await watch.look()
 
 
-@pytest.fixture(params=["folder", "memory"])
-def place(request, tmp_path) -> Place:
-    url = str(tmp_path / "in") if request.param == "folder" else f"memory://{uuid4()}/in"
-    return Place(url, tmp_path / "data")
+@pytest.fixture(params=["folder", "memory", "sftp", "s3"])
+def place(request, tmp_path) -> Iterator[Place]:
+    """The same on a disk, in memory, and on real servers for SFTP and S3."""
+    data = tmp_path / "data"
+    if request.param == "folder":
+        yield Place(str(tmp_path / "in"), data)
+    elif request.param == "memory":
+        yield Place(f"memory://{uuid4()}/in", data)
+    elif request.param == "sftp":
+        server = request.getfixturevalue("sftp_server")
+        yield Place(f"{server.url}/{uuid4()}/in", data)
+    else:
+        request.getfixturevalue("s3_server")
+        yield Place(f"s3://bucket/{uuid4()}/in", data)
+
+
+@pytest.fixture(scope="module")
+def sftp_server(tmp_path_factory) -> Iterator[SftpServer]:
+    server = SftpServer(tmp_path_factory.mktemp("sftp"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch, s3(patch, "bucket") as address:
+        yield address
 
 
 async def test_a_file_is_imported_and_put_away_with_its_rejected_rows_beside(place):
@@ -246,3 +270,36 @@ async def test_a_file_that_is_refused_is_left_when_it_is_another_by_then(place, 
         monkeypatch.undo()
         await place.through(watch)
     assert place.names() == ["done/contacts-1.csv"]
+
+
+async def test_a_server_that_was_away_is_found_again(tmp_path, sftp_server, monkeypatch):
+    place = Place(f"{sftp_server.url}/{uuid4()}/in", tmp_path / "data")
+    place.put("contacts-1.csv", "user_id,plan\nann,gold\n")
+    connect, tries = fsspec.url_to_fs, 0
+
+    def connecting(url: str, **more: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 2:
+            sftp_server.start()
+        return connect(url, **more)
+
+    async with place.running() as watch:
+        put_away = asyncio.Event()
+        file = watch._file
+
+        async def filing(job: Any) -> None:
+            await file(job)
+            put_away.set()
+
+        monkeypatch.setattr(watch, "_file", filing)
+        monkeypatch.setattr(fsspec, "url_to_fs", connecting)
+        watch._seconds = 0.01
+        sftp_server.stop()
+        await watch.start()
+        await put_away.wait()
+        await watch.close()
+    assert tries == 2
+    place.fs, _ = connect(place.url, skip_instance_cache=True)
+    assert place.names() == ["done/contacts-1.csv"]
+    assert place.store.counts()["contacts"] == 1

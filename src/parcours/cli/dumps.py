@@ -21,6 +21,14 @@ from parcours.wiring import kept_engine
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 
+_COLUMNS = {
+    "contacts": ("contact.user_id",),
+    "interactions": ("name", "contact.user_id"),
+    "lists": ("list", "contact.user_id"),
+    "items": ("id",),
+}
+"""Those of a file that has no rows."""
+
 _NOTHING = "\\N"
 """What stands in cells that hold nothing, for an empty text is something."""
 
@@ -106,7 +114,7 @@ def _flat(row: Row) -> Row:
 
 
 def _write_columns(new: Path, out: Path, kind: str, found: list[Row], catalogue: str) -> int:
-    names = list(dict.fromkeys(name for row in found for name in row))
+    names = list(dict.fromkeys(name for row in found for name in row)) or list(_COLUMNS[kind])
     names.sort(key=_place)
     types = {name: _type_of(name, found) for name in names if name.startswith("attributes.")}
     if out.suffix == ".csv":

@@ -74,6 +74,7 @@ class Watch:
         self._jobs = jobs
         self._seconds = seconds
         self._read_spec = read_spec
+        self._url = url
         self._fs, self._root = fsspec.url_to_fs(url)
         self._root = self._root.rstrip("/")
         self._before: dict[str, State] = {}
@@ -93,6 +94,9 @@ class Watch:
         failing = False
         while True:
             try:
+                if failing:
+                    # A connection that broke stays broken, and is kept for whoever asks for the same.
+                    self._fs, _ = await asyncio.to_thread(fsspec.url_to_fs, self._url, skip_instance_cache=True)
                 await self.look()
             except Exception as error:  # noqa: BLE001 (a folder that cannot be reached is looked into again)
                 if not failing:

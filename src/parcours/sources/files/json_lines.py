@@ -182,7 +182,7 @@ class ShapedBuilder:
             problem = error.problem
             hint = problem.hint
             if problem.code == "unknown_field":
-                hint = did_you_mean(problem.message.split("`")[1], self._fields) if "`" in problem.message else ""
+                hint = did_you_mean(problem.pointer.rpartition("/")[2], self._fields)
             placed = msgspec.structs.replace(problem, line=line, file=self._file, hint=hint)
             return Row(line, problem=placed, raw=text)
         return Row(line, arrival, item, None, text)

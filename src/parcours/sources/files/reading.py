@@ -146,10 +146,11 @@ class Reading:
     def _look(self, file: str | Path | BinaryIO) -> None:
         spec = self.spec
         head = self._stream.peek(4)
-        if not head:
+        self._format = spec.format or self._by_name(head)
+        # A dump of nothing has no lines of JSON; in any other format there would be a header.
+        if not head and (self._format != "jsonl" or self._stream.broken):
             broken = f": {self._stream.broken}" if self._stream.broken else ""
             raise _refused("empty_file", f"the file is empty{broken}")
-        self._format = spec.format or self._by_name(head)
         self.found = Found(kind=spec.kind, format=self._format, compressed=self._opened.packed)
         if self._format == "parquet":
             self._look_into_parquet(file)
@@ -161,7 +162,7 @@ class Reading:
         text = decode_sample(head[self._encoding.mark :], self._encoding)
         if not whole and "\n" in text:
             text = text[: text.rfind("\n") + 1]
-        if not text.strip():
+        if head and not text.strip():
             raise _refused("empty_file", "the file holds nothing but blanks")
         self._average = max(1.0, len(text) / max(1, text.count("\n")))
         if self._format == "jsonl":
@@ -207,7 +208,7 @@ class Reading:
 
     def _look_into_json(self, text: str) -> None:
         lines = [line for line in text.split("\n") if line.strip()]
-        if is_shaped(lines[0], self.spec):
+        if not lines or is_shaped(lines[0], self.spec):
             self.found.shape = "objects"
             self.found.ids = "declared or derived"
             self.found.sample = [[line[: _SHOWN_CELL * 5]] for line in lines[:_SHOWN_ROWS]]
