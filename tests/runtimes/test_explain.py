@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parcours.runtimes.explain import Retelling, TooMuchError, explain, past_of
+from parcours.runtimes.simulation import Simulation
+from parcours.stores.memory import MemoryStore
 from parcours.testing.scenarios import HOSTS, read_scenarios, scenario_files
-from parcours.testing.scenarios.running import play
+from parcours.testing.scenarios.running import play as run_steps
 from parcours.testing.scenarios.world import World as ScenarioWorld
+from parcours.testing.strategies import START, Scenario, play, scenarios
 from tests.core.world import World, email, journey, ms, send, wait, wait_for
+from tests.profiles import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = scenario_files([ROOT / "examples", ROOT / "tests" / "scenarios"])
@@ -23,7 +29,7 @@ def test_what_is_folded_anew_gives_the_trace_that_was_kept(file: Path):
     """Whoever listens: nobody, or any of the journeys."""
     for scenario in read_scenarios([file]):
         world = ScenarioWorld(scenario, HOSTS["memory"](scenario.start))
-        assert play(world) is None
+        assert run_steps(world) is None
         for who in scenario.contacts:
             contacts = world.ids_of(who)
             if not contacts:
@@ -172,3 +178,22 @@ def test_an_explanation_changes_nothing():
     assert (world.trace("ann"), world.store.last_position(), world.sent("ann")) == before
     world.after("2d")
     assert world.sent("ann") == ["receipt"]
+
+
+@examples(25)
+@given(scenarios(loyalty=True), st.data())
+def test_whatever_happens_is_told_again_as_it_was_decided(scenario: Scenario, data: st.DataObject):
+    simulation = Simulation(MemoryStore(), START)
+    play(simulation, scenario)
+    store, plan = simulation.store, simulation.engine.plan
+    name = data.draw(st.sampled_from(["", *sorted(plan.journeys)]))
+    for contact in store.scan():
+        if contact.merged_into or contact.erased_at:
+            continue
+        past = past_of(store, contact.id)
+        life = Retelling(past.publications, past.records, name)
+        life.until(simulation.clock.now())
+        for id_, one in life.people.items():
+            assert one.trace == simulation.trace(id_)
+        assert life.people[contact.id].contact == contact
+        assert explain(past, plan, name, simulation.clock.now()).because or not name
