@@ -268,7 +268,7 @@ OPERATORS: dict[str, Operator] = {
         Operator(
             "within_last",
             Takes.DURATION,
-            "is in the past, so long ago or less",
+            "is in the past, less than so long ago",
             _within_last,
             "in the last",
             clocked=True,

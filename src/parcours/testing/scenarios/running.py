@@ -137,7 +137,8 @@ def _do(world: World, step: Step, who: str, pointer: str) -> None:
     except InvalidDefinitionError as error:
         if step.outcome and step.outcome in {problem.code for problem in error.problems}:
             return
-        raise UnexpectedError(str(error)) from None
+        codes = ", ".join(dict.fromkeys(problem.code for problem in error.problems))
+        raise UnexpectedError(f"this was refused with {codes}: {error}") from None
     except MalformedError as error:
         found = Refused(error.problem)
     _accepted(found, step.outcome)
