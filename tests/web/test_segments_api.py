@@ -312,3 +312,37 @@ def test_a_condition_is_looked_at(people: Service):
     assert "did you mean 'at_least'" in wrong["errors"][0]["hint"]
     [unknown] = check({"segment": "buyer"})["errors"]
     assert (unknown["pointer"], "mean 'buyers'" in unknown["hint"]) == ("/condition/segment", True)
+
+
+def test_union_intersection_and_difference(people: Service):
+    a, b = {"segment": "buyers"}, {"segment": "locals"}
+    sizes = {
+        name: got(people.api("POST", "/v1/segments/count", {"condition": condition}))["count"]
+        for name, condition in {
+            "union": {"any": [a, b]},
+            "intersection": {"all": [a, b]},
+            "difference": {"all": [a, {"not": b}]},
+            "the other way round": {"all": [b, {"not": a}]},
+        }.items()
+    }
+    assert sizes == {"union": 10, "intersection": 2, "difference": 6, "the other way round": 2}
+
+
+def test_a_control_group_is_counted_and_listed_like_any_segment(people: Service):
+    half = {"kind": "segment", "name": "half", "condition": {"segment": "buyers"}, "control": {"percent": 50}}
+    assert people.publish(half).status == 200
+
+    def members(name: str) -> set[str]:
+        page = got(people.api("GET", f"/v1/segments/{quote(name)}/members"))
+        assert count(people, name) == len(page["contacts"])
+        return {row["id"] for row in page["contacts"]}
+
+    everybody, treated, held = members("buyers"), members("half"), members("half:control")
+    assert (treated | held, treated & held) == (everybody, set())
+    assert len(
+        list(csv.reader(io.StringIO(people.api("GET", "/v1/segments/half:control/export").body.decode())))
+    ) == 1 + len(held)
+    overlap = got(people.api("POST", "/v1/segments/overlap", {"segments": ["half", "half:control"]}))
+    assert (overlap["both"], overlap["either"]) == (0, len(everybody))
+    found = run("segments", "count", "half:control", "--json", "--url", people.url, "--secret-key", SECRET_KEY)
+    assert json.loads(found.stdout)["half:control"]["count"] == len(held)
