@@ -1,4 +1,15 @@
-"""Payloads as the vendors' public documentation has them (shortened to what concerns us), and how vendors sign them."""
+"""Payloads as the vendors' public documentation has them (shortened to what concerns us), and how vendors sign them.
+
+Each was held against its page field by field. What the pages, as far as they could be read, do not say:
+
+| vendor   | not verified                                                                                                 |
+|----------|--------------------------------------------------------------------------------------------------------------|
+| Shopify  | how `customers/email_marketing_consent_update` names the customer: `customer_id` and `email_address`, or       |
+|          | `id` and `email`, are both taken; that `shipment_status` is the list of FulfillmentEventStatus in lower case   |
+| Zendesk  | the case of a status: `SOLVED` in what was seen of events, `Open` in an example of somebody else's            |
+| Adobe    | the fields of an order: each shop chooses them; `events:info` prints them                                     |
+| Reviews  | a signature: REVIEWS.io documents none, so it is ours for a relay; and no instant is in the body              |
+"""
 
 from __future__ import annotations
 
@@ -100,6 +111,7 @@ def shop(body: bytes) -> dict[str, str]:
 
 
 # --- Shopify: the sample payloads of https://shopify.dev/docs/api/webhooks, by topic ---------------------------------
+# The states of a delivery: https://shopify.dev/docs/api/admin-graphql/latest/enums/FulfillmentEventStatus
 
 _LINE_ITEM = {
     "id": 866550311766439020, "variant_id": 808950810, "title": "IPod Nano - 8GB", "quantity": 1,
@@ -128,10 +140,20 @@ CHECKOUT = {
 }  # fmt: skip
 CUSTOMER = {
     "id": 706405506930370084, "email": "bob@biller.com", "created_at": "2021-12-31T19:00:00-05:00",
-    "updated_at": "2021-12-31T19:00:00-05:00", "first_name": "Bob", "last_name": "Biller", "orders_count": 0,
-    "state": "disabled", "note": "This customer loves ice cream", "verified_email": True, "phone": None, "tags": "",
+    "updated_at": "2021-12-31T19:00:00-05:00", "first_name": "Bob", "last_name": "Biller",
+    "state": "disabled", "note": "This customer loves ice cream", "verified_email": True, "phone": None,
     "default_address": {"city": "Ottawa", "country_code": "CA"},
+}  # fmt: skip
+# Before version 2025-01 the same had these, too.
+CUSTOMER_2024 = {
+    **CUSTOMER, "orders_count": 0, "tags": "",
     "email_marketing_consent": {"state": "subscribed", "opt_in_level": "single_opt_in", "consent_updated_at": None},
+}  # fmt: skip
+CONSENT = {
+    "customer_id": 706405506930370085, "email_address": "sue@biller.com",
+    "email_marketing_consent": {
+        "state": "subscribed", "opt_in_level": "single_opt_in", "consent_updated_at": "2021-12-31T19:00:00-05:00",
+    },
 }  # fmt: skip
 FULFILLMENT = {
     "id": 123456, "order_id": 820982911946154508, "status": "pending", "created_at": "2021-12-31T19:00:00-05:00",
@@ -150,15 +172,16 @@ TICKET = {
     "subject": "ticket creation test", "submitter_id": "8447388090494", "tags": ["test-tag"], "type": "TASK",
     "updated_at": "2025-01-08T10:12:07Z", "via": {"channel": "web_service"},
 }  # fmt: skip
-TICKET_CREATED = {
-    "account_id": 22129848, "detail": TICKET, "event": {}, "id": "cbe4028c-7239-495d-b020-f22348516046",
+TICKET_CREATED: dict[str, Any] = {
+    "account_id": 22129848, "detail": TICKET,
+    "event": {"meta": {"sequence": {"id": "4D3A6E5F2B", "position": 1}}}, "id": "cbe4028c-7239-495d-b020-f22348516046",
     "subject": "zen:ticket:5158", "time": "2025-01-08T10:12:07.672717030Z", "type": "zen:event-type:ticket.created",
     "zendesk_event_version": "2022-11-06",
 }  # fmt: skip
 TICKET_SOLVED = {
     **TICKET_CREATED,
     "detail": {**TICKET, "status": "SOLVED"},
-    "event": {"current": "SOLVED", "previous": "OPEN"},
+    "event": {**TICKET_CREATED["event"], "current": "SOLVED", "previous": "OPEN"},
     "id": "2b24ef10-19d0-4740-93cd-6f98ec2bdb0e",
     "type": "zen:event-type:ticket.status_changed",
 }
@@ -175,7 +198,10 @@ ADOBE_ORDER: dict[str, Any] = {
             "created_at": "2023-08-16 08:40:19", "updated_at": "2023-08-16 08:40:19",
             "items": [{"product_id": "1", "sku": "24-MB01", "name": "Joust Duffle Bag", "price": 34, "qty_ordered": 1}],
         },
-        "_metadata": {"commerceEdition": "Adobe Commerce", "commerceVersion": "2.4.5-p3", "storeId": "1"},
+        "_metadata": {
+            "commerceEdition": "Adobe Commerce", "commerceVersion": "2.4.6", "eventsClientVersion": "1.9.0",
+            "storeId": "1", "websiteId": "1", "storeGroupId": "1",
+        },
         "source": "example.production",
     },
     "id": "80579197-e708-47bf-801c-7a82ec7d36c4", "source": "urn:uuid:1d02b72b-225f-45a0-a45f-4e89e1b3f300",

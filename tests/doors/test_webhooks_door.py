@@ -76,14 +76,25 @@ def test_shopify_checkouts(service: Service):
 
 @pytest.mark.parametrize("topic", ["customers/create", "customers/update"])
 def test_shopify_customers(service: Service, topic: str):
-    assert shopify(service, topic, payloads.CUSTOMER) == ["accepted"]
+    assert shopify(service, topic, payloads.CUSTOMER_2024) == ["accepted"]
     found = contact(service, "shopify_customer_id:706405506930370084")
     assert found["attributes"]["city"] == "Ottawa"
     assert found["addresses"]["email"] == "bob@biller.com"
     assert "opted_in" in str(found["consent"]["email"])
-    unsure = {**payloads.CUSTOMER, "email_marketing_consent": {"state": "pending"}}
-    assert shopify(service, topic, unsure) == ["accepted"]
-    assert contact(service, "shopify_customer_id:706405506930370084")["consent"] == found["consent"]
+    unsure = {**payloads.CUSTOMER_2024, "email_marketing_consent": {"state": "pending"}}
+    for payload in (unsure, payloads.CUSTOMER):
+        assert shopify(service, topic, payload) == ["accepted"]
+        assert contact(service, "shopify_customer_id:706405506930370084")["consent"] == found["consent"]
+
+
+def test_consent_at_shopify_has_a_topic_of_its_own(service: Service):
+    topic = "customers/email_marketing_consent_update"
+    assert shopify(service, topic, payloads.CONSENT) == ["accepted"]
+    assert "opted_in" in str(contact(service, "shopify_customer_id:706405506930370085")["consent"]["email"])
+    gone = {"state": "unsubscribed", "consent_updated_at": "2022-12-31T19:00:00-05:00"}
+    other = {"id": 706405506930370085, "email": "sue@biller.com", "email_marketing_consent": gone}
+    assert shopify(service, topic, other) == ["accepted"]
+    assert "opted_out" in str(contact(service, "email:sue@biller.com")["consent"]["email"])
 
 
 @pytest.mark.parametrize(
@@ -305,7 +316,7 @@ def test_trying_sends_nothing(service: Service):
 
 
 def test_trying_shows_contacts_and_what_is_wrong(service: Service):
-    body = raw(payloads.CUSTOMER)
+    body = raw(payloads.CUSTOMER_2024)
     (item,) = deliver(service, "shopify", body, {"X-Shopify-Topic": "customers/update"}, trial=True).json["items"]
     assert (item["contact"], item["consent"], item["addresses"]) == (
         True, {"email": {"": "opted_in"}}, {"email": "bob@biller.com"},
