@@ -22,6 +22,7 @@ from parcours.channels.push import HttpPushChannel
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
 from parcours.definitions.message import message_texts
+from parcours.definitions.templates import template_findings
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Changes, Channel, Clock, Store
@@ -155,7 +156,7 @@ def build(settings: Settings) -> Service:
         _log.warning("clock_behind", seconds=behind / 1000, hint=hint)
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
     renderer = Renderer()
-    host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check)
+    host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check, renderer.names)
     jobs = Jobs(host, settings.data / "imports", open_import, settings.largest_upload)
     host.companions.append(jobs)
     if settings.watch:
@@ -486,18 +487,31 @@ def kept_keys(data: Path) -> Iterator[tuple[Keys, Callable[[Key], None]]]:
         store.close()
 
 
-def template_problems(sources: Iterable[Source]) -> list[Problem]:
-    """Return what is wrong with the templates of the messages in some sources, each with its file and line."""
+def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[list[Problem], list[Problem]]:
+    """Return what is wrong with the templates of the messages in some sources, and what may be, with file and line.
+
+    `workspace` is what the names in them are held against.
+    """
     renderer = Renderer()
-    found: list[Problem] = []
+    errors: list[Problem] = []
+    warnings: list[Problem] = []
     for source in sources:
         for located in read(source)[0]:
-            for problem in renderer.check(message_texts(located.definition)):
-                line = located.line_of(problem.pointer)
-                found.append(msgspec.structs.replace(problem, file=located.file, line=line))
-    return found
+            texts = message_texts(located.definition)
+            if not texts:
+                continue
+            wrong, doubtful = template_findings(_name_of(located.definition), renderer.names(texts), workspace)
+            for told, problems in ((errors, renderer.check(texts) + wrong), (warnings, doubtful)):
+                for problem in problems:
+                    line = located.line_of(problem.pointer)
+                    told.append(msgspec.structs.replace(problem, file=located.file, line=line))
+    return errors, warnings
 
 
 def simulation(start: int) -> Simulation:
     """Return a simulation on the memory host whose clock stands at an instant (milliseconds)."""
     return Simulation(MemoryStore(), start)
+
+
+def _name_of(definition: object) -> str:
+    return str(definition.get("name", "")) if isinstance(definition, dict) else ""

@@ -14,6 +14,7 @@ from hypothesis import event, given, seed
 from hypothesis import strategies as st
 
 from parcours.core.effects import OF_LOYALTY, What
+from parcours.core.gate import Happened
 from parcours.core.learned import CONTACTS, Knowledge
 from parcours.definitions.load import load_data
 from parcours.runtimes import engine as engine_module
@@ -25,10 +26,12 @@ from parcours.stores.sqlite import SqliteStore
 from parcours.testing.snapshot import EVERYTHING, Snapshot, by_contact, replay, snapshot
 from parcours.testing.strategies import (
     START,
+    Comes,
     Scenario,
     Step,
     copy_of,
     definitions,
+    messages,
     perform,
     play,
     scenarios,
@@ -70,6 +73,25 @@ def copy_store(path: Path, to: Path) -> None:
         for file in (path, path.with_name(f"{path.name}-wal")):
             if file.exists():
                 shutil.copy(file, to.with_name(file.name.replace(path.name, to.name)))
+
+
+SELDOM = Scenario(
+    [
+        {"kind": "workspace", "policy": {"quiet_hours": {"from": "08:30", "to": "08:00", "transactional": True}}},
+        *messages(),
+        {
+            "kind": "journey",
+            "name": "j",
+            "entry": {"type": "interaction", "interaction": "Go"},
+            "goals": [{"name": "pays", "interaction": "Paid", "within": "7d"}],
+            "start": "s",
+            "steps": {"s": {"type": "send", "messages": ["card"]}},
+        },
+    ],
+    [],
+    [Comes(Happened(name, {}), (("user_id", "ann"),), 0) for name in ("Go", "Paid")],
+)
+"""A message that quiet hours hold, and a goal: drawn, they are met once in some hundred times."""
 
 
 def marks(simulation: Simulation) -> dict[str, str]:
@@ -257,6 +279,8 @@ def test_scenarios_come_to_something():
         suppressed.update(stone.suppressed for stone in simulation.store.tombstones().values())
 
     look()
+    simulation, _ = played(SELDOM)
+    met.update(what for _, _, _, what, _ in simulation.store.statistics())
     assert "erased" in reasons
     assert suppressed == {True, False}
     # What loyalty decides is reached in scenarios of its own: `test_loyalty_properties`.

@@ -25,6 +25,7 @@ from liquid.utils import ReadOnlyChainMap
 
 from parcours.conditions.parse import escape
 from parcours.definitions.message import MessageDefinition
+from parcours.definitions.templates import Name
 from parcours.errors import PermanentFailureError, Problem, did_you_mean
 
 MAX_LOOP_ITERATIONS: Final = 10_000
@@ -314,3 +315,25 @@ class Renderer:
                     for place in places
                 )
         return problems
+
+    def names(self, content: Mapping[str, str]) -> list[Name]:
+        """Return the names that the templates of a message look up, each with its field and line.
+
+        Names that a template makes itself are left out, and templates that cannot be read have none.
+        """
+        found: list[Name] = []
+        for field, source in content.items():
+            try:
+                template = self._template(source, field == _HTML_FIELD)
+            except LiquidError:
+                continue
+            for places in template.analyze().globals.values():
+                found += [
+                    Name(field, source.count("\n", 0, place.span.index) + 1, tuple(map(_part, place.segments)))
+                    for place in places
+                ]
+        return found
+
+
+def _part(segment: object) -> str | int | None:
+    return segment if isinstance(segment, str | int) else None

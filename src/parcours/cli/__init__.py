@@ -21,6 +21,7 @@ from parcours.cli import (
     keys,
     lists,
     loyalty,
+    messages,
     packs,
     rebuild,
     scenarios,
@@ -61,6 +62,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(lists.app, name="lists")
 app.add_typer(loyalty.app, name="loyalty")
+app.add_typer(messages.app, name="messages")
 app.add_typer(segments.app, name="segments")
 app.add_typer(rebuild.app, name="rebuild")
 app.add_typer(journeys.app, name="journeys")

@@ -39,7 +39,9 @@ def check(
     """Print everything that is wrong with definition files; exit with 1 if anything is."""
     sources = sources_in(files)
     workspace, problems, warnings = load(sources)
-    problems += template_problems(sources)
+    wrong, doubtful = template_problems(sources, workspace)
+    problems += wrong
+    warnings += doubtful
     print_problems(warnings, "warning")
     print_problems(problems, "error")
     if problems:

@@ -103,6 +103,15 @@ class Message(msgspec.Struct, array_like=True, kw_only=True):
     """The log position of the input at which it was decided, 0 for a timer."""
     held_since: int = 0
     """When it was decided, if quiet hours held it and `decided_at` is when they were over; else 0."""
+    key: str = ""
+    """Of the run."""
+    started_at: int = 0
+    """Of the run."""
+    saved: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What steps of the run saved, by the names they gave it."""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Of the contact at the moment of the decision; so are the lists it was on."""
+    lists: list[str] = msgspec.field(default_factory=list)
 
 
 class Entry(msgspec.Struct, array_like=True, kw_only=True):

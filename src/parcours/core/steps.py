@@ -88,6 +88,10 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             attributes=dict(contact.attributes),
             priority=walk.plan.priority(definition, walk.journey),
             position=walk.effects.position,
+            key=run.key,
+            started_at=run.started_at,
+            identities=list(contact.identities),
+            lists=[name for name, membership in contact.lists.items() if membership.member],
         )
         if ruling.until:
             hold(walk, decided, name, ruling.until)

@@ -17,11 +17,16 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import structlog
 
+from parcours.core.contact import Contact
+from parcours.core.permission import address
 from parcours.core.prepared import AnyArrival
+from parcours.definitions.load import load_data
 from parcours.definitions.message import message_texts
+from parcours.definitions.templates import Name, template_findings
 from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.ports import Channel, Settlement, Store
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Marking, Outcome
+from parcours.runtimes.facts import as_message, facts
 from parcours.runtimes.outbox import Outbox, Render
 
 LARGEST_BATCH = 1_000
@@ -109,6 +114,7 @@ class Embedded:
         channels: Mapping[str, Channel],
         render: Render,
         check: Callable[[Mapping[str, str]], list[Problem]] = lambda _content: [],
+        names: Callable[[Mapping[str, str]], list[Name]] = lambda _content: [],
     ) -> None:
         self.engine = engine
         self.outbox = Outbox(
@@ -121,7 +127,9 @@ class Embedded:
         )
         self.companions: list[Companion] = []
         """What starts after the host, and is closed before it."""
-        self._check = check
+        self.check = check
+        """Says what is wrong with the templates of a message."""
+        self._names = names
         self.accepted = self.duplicates = self.refused = self.batches = 0
         self.sent = self.failed = self.retried = 0
         self.busy_seconds = 0.0
@@ -213,15 +221,66 @@ class Embedded:
         unreadable = [
             msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
             for index, definition in enumerate(definitions)
-            for problem in self._check(message_texts(definition))
+            for problem in self.check(message_texts(definition))
         ]
         if unreadable:
             return unreadable, []
         async with self.turn:
-            result = self.engine.publish(definitions)
+            errors, doubtful = self._doubtful(definitions)
+            if errors:
+                return errors, doubtful
+            errors, warnings = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()
-        return result
+        return errors, warnings + doubtful
+
+    def _doubtful(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
+        """Return what is wrong with the names in templates, and what may be; what else is wrong is told elsewhere."""
+        names = {
+            index: found
+            for index, definition in enumerate(definitions)
+            if (found := self._names(message_texts(definition)))
+        }
+        errors: list[Problem] = []
+        warnings: list[Problem] = []
+        if not names:
+            return errors, warnings
+        workspace, wrong, _ = load_data(list(definitions), self.engine.plan.workspace)
+        if wrong:
+            return errors, warnings
+        for index, found in names.items():
+            for told, problems in zip(
+                (errors, warnings),
+                template_findings(definitions[index]["name"], found, workspace, self.engine.learned_attributes),
+                strict=True,
+            ):
+                told += [
+                    msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
+                    for problem in problems
+                ]
+        return errors, warnings
+
+    def preview(
+        self, message: str, contact: Contact, interaction: Mapping[str, Any], content: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, str], str | None]:
+        """Return what a message would say to a contact now, and the address it would go to. Under `turn`.
+
+        Args:
+            message: Its name.
+            contact: To whom.
+            interaction: The attributes of what would have started the run.
+            content: Other templates, to be tried.
+
+        Raises:
+            PermanentFailureError: A template cannot be filled.
+        """
+        engine = self.engine
+        plan, definition = engine.plan, engine.plan.messages[message].definition
+        if content is not None:
+            definition = msgspec.structs.replace(definition, content=dict(content))
+        would = as_message(plan, contact, message, engine.clock.now(), self.store.last_position())
+        texts = self.outbox.render(definition, facts(self.store, plan, would, interaction))
+        return dict(texts), address(contact, definition.channel)
 
     async def erase(self, contact: str, *, suppress: bool = False) -> list[str]:
         """Erase a contact, and send it nothing more. See `Engine.erase`."""

@@ -31,7 +31,7 @@ from parcours.core.effects import Effects, Message
 from parcours.core.fold import fold, unheard, wake
 from parcours.core.gate import DAY, Arrival, Asked, Called, Happened, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
-from parcours.core.learned import Learner
+from parcours.core.learned import CONTACTS, Learner
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared, plain
@@ -207,6 +207,11 @@ class Engine:
         """Learn anew from what is kept, for what was taken back is not erased after all."""
         self.learner, self._taken = Learner(), set()
         self._learn_again()
+
+    def learned_attributes(self, name: str) -> list[str]:
+        """Return the attributes that were learned of an interaction's folded name, or of contacts (an empty name)."""
+        known = self.learner.knowledge(name or CONTACTS)
+        return list(known.attributes) if known is not None else []
 
     def flush(self) -> None:
         """Write what the store and the learner are behind: nothing is lost without, but the next start takes longer.

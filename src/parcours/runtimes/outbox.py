@@ -25,12 +25,12 @@ import structlog
 
 from parcours.core.effects import Message
 from parcours.core.gate import Arrival, Reacted
-from parcours.core.inputs import Enter, Interaction
 from parcours.core.plan import Plan
 from parcours.definitions.message import MessageDefinition
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Channel, Delivery, Pending, Settlement, Store
 from parcours.runtimes.clocks import wall_time
+from parcours.runtimes.facts import facts_of
 
 FIRST_PAUSE = 1.0
 """Seconds before the second try."""
@@ -141,15 +141,7 @@ class Outbox:
         definition = self.plan().texts.get((message.message, message.version))
         if definition is None:
             raise PermanentFailureError(f"the message {message.message!r} has no version {message.version}")
-        record = self.store.record(message.trigger)
-        trigger = record.input() if record is not None else None
-        data = {
-            "contact": message.attributes,
-            "interaction": trigger.attributes if isinstance(trigger, Interaction | Enter) else {},
-            "journey": message.journey,
-            "message_id": message.id,
-        }
-        content = self.render(definition, data)
+        content = self.render(definition, facts_of(self.store, self.plan(), message))
         return Delivery(id=message.id, channel=message.channel, address=message.address, content=content)
 
 

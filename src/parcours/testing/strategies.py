@@ -490,10 +490,10 @@ _caps = st.builds(
 )
 _quiet_hours = st.fixed_dictionaries(
     {
-        "from": st.sampled_from(["09:00", "18:00"]),
-        "to": st.sampled_from(["08:00", "15:00", "21:30"]),
-        "mode": st.sampled_from(["hold", "drop"]),
-        "transactional": st.booleans(),
+        "from": st.sampled_from(["08:30", "08:30", "18:00"]),
+        "to": st.sampled_from(["08:00", "08:00", "21:30"]),
+        "mode": st.sampled_from(["hold", "hold", "drop"]),
+        "transactional": st.sampled_from([True, True, False]),
     },
     optional={"days": st.sampled_from([["mon", "thu"], ["tue", "wed", "sat"]]), "channels": st.just(["email"])},
 )
@@ -504,8 +504,8 @@ def policies(draw: st.DrawFn) -> list[Data]:
     """Return the settings of the workspace with caps and quiet hours; often none."""
     if draw(st.integers(0, 2)) == 0:
         return []
-    policy: Data = {"caps": draw(st.lists(_caps, min_size=1, max_size=3))}
-    if draw(st.booleans()):
+    policy: Data = {"caps": draw(st.lists(_caps, max_size=2))}
+    if draw(st.integers(0, 2)):
         policy["quiet_hours"] = draw(_quiet_hours)
     return [{"kind": "workspace", "zone": draw(st.sampled_from(["", *ZONES])), "policy": policy}]
 

@@ -18,6 +18,7 @@ from parcours.web.api.journeys import JourneysApi
 from parcours.web.api.keys import KeysApi
 from parcours.web.api.lists import ListsApi
 from parcours.web.api.loyalty import LoyaltyApi
+from parcours.web.api.messages import MessagesApi
 from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
 from parcours.web.api.segments import SegmentsApi
@@ -26,6 +27,7 @@ CONTROLLERS: list[type[Controller]] = [
     DefinitionsApi,
     WordsApi,
     ConditionsApi,
+    MessagesApi,
     PacksApi,
     ReportApi,
     ContactsApi,

@@ -10,7 +10,8 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 
-from parcours.core.contact import Contact
+from parcours.core.codec import decode_message
+from parcours.core.contact import Contact, Delayed
 from parcours.core.effects import Trace
 from parcours.core.inputs import Input, WorkspaceInput
 from parcours.runtimes.embedded import Embedded
@@ -87,6 +88,8 @@ def as_object(value: Contact | Input | WorkspaceInput | Trace) -> dict[str, Any]
 def _named(value: object, depth: int = 0) -> Any:
     if depth > DEEPEST:
         return "…"
+    if isinstance(value, Delayed):
+        value = decode_message(value.body)
     if isinstance(value, msgspec.Struct):
         tag = type(value).__struct_config__.tag
         named = {"type": tag} if isinstance(tag, str) else {}

@@ -269,7 +269,7 @@ _KINDS = {
 }
 OF_DECISIONS = {
     "points": (What.BOOKED, What.AWARDED, What.WITHHELD, What.DECLINED, What.TIER, What.ENROLLED, What.RESIGNED),
-    "message": (What.SENT, What.SUPPRESSED),
+    "message": (What.SENT, What.SUPPRESSED, What.HELD),
     "step": (What.ENTERED, What.ARRIVED, What.BRANCHED, What.ENDED),
 }
 """Kinds of moments that are told by what was decided at them."""

@@ -1,0 +1,94 @@
+"""Names in templates are held against what is defined, and what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from parcours.channels.render import Renderer
+from parcours.definitions.load import load_data
+from parcours.definitions.templates import nothing_learned, template_findings
+
+MESSAGE = {"kind": "message", "name": "m", "channel": "email", "content": {"subject": "s", "text": "t"}}
+ORDER = {"kind": "interaction", "name": "Order Completed", "attributes": {"total": {"type": "number"}}}
+JOURNEY = {
+    "kind": "journey", "name": "j", "entry": {"type": "interaction", "interaction": "Order Completed"},
+    "start": "s", "steps": {"s": {"type": "send", "messages": ["m"]}},
+}  # fmt: skip
+DEFINED = [
+    MESSAGE, ORDER, JOURNEY, {"kind": "catalogue", "name": "products"},
+    {"kind": "workspace", "contacts": {"attributes": {"first_name": {"type": "string"}}}},
+]  # fmt: skip
+
+
+def learned(name: str) -> Collection[str]:
+    return {"": ["city"], "order completed": ["sku"], "visit": ["page"]}.get(name, [])
+
+
+def said(text: str, learned: Any = nothing_learned, *more: Any) -> tuple[list[str], list[str]]:
+    workspace, errors, _ = load_data([*DEFINED, *more])
+    assert not errors
+    wrong, doubtful = template_findings("m", Renderer().names({"text": text}), workspace, learned)
+    assert all(problem.pointer == "/content/text" for problem in wrong + doubtful)
+    return [f"{problem.code} {problem.hint}" for problem in wrong], [
+        f"{problem.code} {problem.hint}" for problem in doubtful
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ contact.first_name }} {{ contact.email }} {{ contact.id }} {{ contact.lists }} {{ contact.identities.card }}",
+        "{{ interaction.total }} {{ run.key }} {{ run.answer.code }} {{ journey }} {{ message_id }} {{ now }} {{ today }}",
+        '{{ contact.interactions["order completed"].last.total }} {{ contact.interactions["Order Completed"].count }}',
+        '{% for o in contact.interactions["order completed"].items %}{{ o.anything }} {{ forloop.index }}{% endfor %}',
+        "{% assign a = 1 %}{{ a }} {{ catalogue.products[interaction.sku].name }} {{ contact[run.key] }}",
+        "{{ contact.interactions[run.key].count }} {{ contact.interactions['order completed'].last.occurred_at }}",
+        "{{ contact.something_else }} {{ interaction.quite_another }}",  # nobody can tell without a service
+        "{{ broken",
+    ],
+)
+def test_nothing_is_said_of_what_is_right_or_may_come(text: str):
+    assert said(text) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "text, warning",
+    [
+        ("{{ contact.frist_name }}", "unknown_attribute did you mean 'first_name'?"),
+        ("{{ interaction.totl }}", "unknown_attribute did you mean 'total'?"),
+        ("{{ contcat.first_name }}", "unknown_variable did you mean 'contact'?"),
+        ('{{ contact.interactions["order complete"].count }}', "unknown_interaction did you mean 'order completed'?"),
+        ('{{ contact.interactions["order completed"].lats.total }}', "unknown_variable did you mean 'last'?"),
+        ('{{ contact.interactions["order completed"].last.totl }}', "unknown_attribute did you mean 'total'?"),
+    ],
+)
+def test_what_is_likely_misspelt_is_warned_of(text: str, warning: str):
+    assert said(text) == ([], [warning])
+
+
+@pytest.mark.parametrize("text", ["{{ contact.shoe_size }}", "{{ interaction.colour }}"])
+def test_what_was_never_seen_is_warned_of_where_there_is_a_service_to_ask(text: str):
+    assert said(text, learned) == ([], ["unknown_attribute "])
+    assert said("{{ contact.city }} {{ interaction.sku }} {{ contact.interactions['visit'].last.page }}", learned) == (
+        [],
+        [],
+    )
+
+
+def test_an_unknown_catalogue_is_an_error():
+    assert said("{{ catalogue.product[interaction.sku].name }}") == (["unknown_reference did you mean 'products'?"], [])
+
+
+def test_of_a_journey_that_a_segment_starts_nothing_is_said():
+    segment = {"kind": "segment", "name": "all", "condition": {"all": []}}
+    other = JOURNEY | {"name": "k", "entry": {"type": "segment", "segment": "all"}}
+    assert said("{{ interaction.totl }}", nothing_learned, segment, other) == ([], [])
+
+
+def test_the_line_is_told():
+    workspace, _, _ = load_data(DEFINED)
+    _, (problem,) = template_findings("m", Renderer().names({"text": "a\nb {{ contcat.x }}"}), workspace)
+    assert problem.message.startswith("line 2: ")
