@@ -555,3 +555,13 @@ async def test_what_is_said_of_who_is_erased_meanwhile_makes_nobody_new(host: Em
     problem = people.problem_of(outcome)
     assert problem is not None
     assert problem.code == "erased"
+
+
+async def test_a_search_says_when_history_is_still_counted(host: Embedded, monkeypatch: pytest.MonkeyPatch):
+    await many(host, 1)
+    for settled in (True, False):
+        monkeypatch.setattr(Engine, "bringing_up", not settled)
+        body = b'{"condition": {"contact": "city", "is_missing": true}}'
+        assert (await ask(host, "POST", "/v1/contacts/search", body)).json["settled"] is settled
+        assert (await ask(host, "GET", "/v1/contacts")).json["settled"] is settled
+        assert (await ask(host, "GET", "/v1/contacts?identity=user_id:0")).json["settled"] is settled

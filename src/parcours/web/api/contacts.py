@@ -105,6 +105,8 @@ class Found(msgspec.Struct):
     next: str | None
     complete: bool
     """Whether the page is full or the last. If not, it took too long: ask again with `next`."""
+    settled: bool = True
+    """False while history is still counted for definitions that are new: segments and conditions may miss people."""
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -245,7 +247,8 @@ class ContactsApi(Controller):
             host.engine.catch_up()
             state = look_up(host, identity)
         fits = state is not None and is_there(state) and all(test(state) for test in filters)
-        return Found([_row(state)] if state is not None and fits else [], None, complete=True)
+        rows = [_row(state)] if state is not None and fits else []
+        return Found(rows, None, complete=True, settled=not host.engine.bringing_up)
 
     @post("/search", summary="Search contacts by a condition", status_code=200, opt={"scope": "contacts:read"})
     async def search(self, request: Request[Any, Any, Any], data: JSONBody[Wanted]) -> Found:
@@ -407,7 +410,8 @@ def _limited(limit: int) -> int:
 async def _found(host: Embedded, filters: Sequence[Filter], limit: int, after: str) -> Found:
     behind = place_in(after, tuple[str])[0] if after else ""
     rows, last, complete = await search(host, filters, _limited(limit), behind)
-    return Found([_row(contact) for contact in rows], cursor_of([last]) if last is not None else None, complete)
+    following = cursor_of([last]) if last is not None else None
+    return Found([_row(contact) for contact in rows], following, complete, settled=not host.engine.bringing_up)
 
 
 def _row(contact: Contact) -> ContactRow:
