@@ -35,7 +35,9 @@ from parcours.definitions.steps import (
     Decision,
     Enlist,
     Experiment,
+    Fork,
     InteractionBranch,
+    Join,
     Record,
     Send,
     Split,
@@ -70,6 +72,8 @@ STYLES = {
     "decision": Style("#8250df", "#fbefff"),
     "split": Style("#8250df", "#fbefff"),
     "experiment": Style("#8250df", "#fbefff"),
+    "fork": Style("#8250df", "#fbefff"),
+    "join": Style("#8250df", "#fbefff"),
     "update": Style("#1b7c83", "#dbf3f4"),
     "list": Style("#1b7c83", "#dbf3f4"),
     "record": Style("#1b7c83", "#dbf3f4"),
@@ -224,14 +228,14 @@ class Graph:
                 pass
         return self.add(Node("card", caption, name, lines))
 
-    def ways_out(self, card: Node, step: Step) -> None:
+    def ways_out(self, card: Node, step: Step) -> None:  # noqa: C901, PLR0912 (a case a type of step)
         """Draw the arrows out of a step."""
         match step:
             case Send():
                 self.arrow(card, step.next)
                 if step.suppressed is not None:
                     self.arrow(card, step.suppressed, "nothing sent")
-            case Wait() | Update() | Enlist() | Record() | Start():
+            case Wait() | Join() | Update() | Enlist() | Record() | Start():
                 self.arrow(card, step.next)
             case WaitFor():
                 for branch in step.events:
@@ -248,6 +252,9 @@ class Graph:
             case Decision():
                 self.arrow(card, step.then, "yes")
                 self.arrow(card, step.otherwise, "no")
+            case Fork():
+                for name in step.branches:
+                    self.arrow(card, name)
             case Split():
                 for choice in step.branches:
                     self.arrow(card, choice.next, choice.name, wrap(text_of(choice.condition)))

@@ -18,7 +18,7 @@ from parcours.core.tally import MOST_KEYS
 from parcours.core.walk import CLOCK, ask_in_run
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.policy import Cap, Policy
-from parcours.definitions.steps import Wait, WaitFor
+from parcours.definitions.steps import Join, Wait, WaitFor
 from parcours.definitions.zones import zone_of
 from parcours.ports import LedgerDay, Statistic, Total
 from parcours.testing import strategies
@@ -36,7 +36,22 @@ def a_token_stands_where_one_can_wait(contact: Contact, plan: Plan) -> None:
         for run in runs.values():
             for token in run.tokens:
                 step = plan.journeys[name][run.version].steps[token.step].definition
-                assert isinstance(step, Wait | WaitFor)
+                assert isinstance(step, Wait | WaitFor | Join)
+
+
+def a_join_waits_for_somebody_who_may_still_come(contact: Contact, plan: Plan) -> None:
+    for name, runs in contact.runs.items():
+        for run in runs.values():
+            steps = plan.journeys[name][run.version].steps
+            ids = [token.id for token in run.tokens]
+            assert len(set(ids)) == len(ids)
+            for fork in {token.forks[-1] for token in run.tokens if token.forks}:
+                alive = [token for token in run.tokens if fork in token.forks]
+                assert not all(
+                    token.forks[-1] == fork and isinstance(steps[token.step].definition, Join) for token in alive
+                )
+            for token in run.tokens:
+                assert not isinstance(steps[token.step].definition, Join) or token.forks
 
 
 def nothing_is_awaited_that_has_happened(contact: Contact, _plan: Plan) -> None:
@@ -173,6 +188,7 @@ OF_A_CONTACT = (
     what_entries_count_is_bounded_and_sorted,
     a_run_has_at_least_one_token,
     a_token_stands_where_one_can_wait,
+    a_join_waits_for_somebody_who_may_still_come,
     nothing_is_awaited_that_has_happened,
     a_watched_segment_has_the_timer_it_says,
     a_member_has_the_timer_it_says,

@@ -169,3 +169,51 @@ def test_circles_of_steps_that_make_something_happen_need_a_wait():
         }
     )
     assert set(errors.values()) == {"endless_cycle"}
+
+
+PAUSE = {"type": "wait", "for": "1d", "next": "meet"}
+MEET = {"type": "join", "next": "end"}
+
+
+def test_forks_that_are_joined():
+    assert look(
+        {"both": {"type": "fork", "branches": ["a", "b"]}, "a": PAUSE, "b": PAUSE, "meet": MEET, "end": END}
+    ) == ({}, {})
+
+
+def test_joins_without_a_fork():
+    assert look({"a": PAUSE, "meet": MEET, "end": END})[0] == {"/steps/meet": "join_without_fork"}
+    ask = {"type": "decision", "if": {"contact": "a", "is": 1}, "then": "both", "else": "meet"}
+    steps = {
+        "ask": ask,
+        "both": {"type": "fork", "branches": ["a", "b"]},
+        "a": PAUSE,
+        "b": PAUSE,
+        "meet": MEET,
+        "end": END,
+    }
+    assert look(steps) == ({}, {"/steps/meet": "join_without_fork"})
+
+
+def test_forks_that_lead_into_themselves_or_into_the_join_of_another():
+    both = {"type": "fork", "branches": ["a", "b"]}
+    steps = {"both": both, "a": {"type": "wait", "for": "1d", "next": "both"}, "b": PAUSE, "meet": MEET, "end": END}
+    assert look(steps) == ({}, {"/steps/both": "endless_fork"})
+    steps = {
+        "both": both,
+        "a": {"type": "fork", "branches": ["b", "c"]},
+        "b": PAUSE,
+        "c": PAUSE,
+        "meet": MEET,
+        "end": END,
+    }
+    assert look(steps) == ({}, {"/steps/meet": "mixed_join"})
+
+
+def test_branches_of_a_fork():
+    errors, _ = look({"both": {"type": "fork", "branches": ["end", "end"]}, "end": END})
+    assert errors == {"/steps/both/branches/1": "branch_twice"}
+    errors, _ = look({"both": {"type": "fork", "branches": ["end", "x"]}, "end": END})
+    assert errors == {"/steps/both/branches/1": "unknown_step"}
+    errors, _ = look({"both": {"type": "fork", "branches": ["end"]}, "end": END})
+    assert errors == {"/steps/both/branches": "too_short"}

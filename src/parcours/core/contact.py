@@ -19,6 +19,8 @@ class Token(msgspec.Struct, array_like=True, gc=False):
     id: int
     step: str
     since: int
+    forks: list[int] = msgspec.field(default_factory=list)
+    """The forks whose join is still ahead, the innermost last."""
 
 
 class Run(msgspec.Struct, array_like=True):
@@ -42,6 +44,8 @@ class Run(msgspec.Struct, array_like=True):
     """Goal to when it was reached; 0 for one that was true when the run started, and has not been false since."""
     data: dict[str, Any] = msgspec.field(default_factory=dict)
     """What its steps saved, by the names they gave it."""
+    made: int = 1
+    """How many tokens and forks were ever made: their numbers."""
 
 
 def under_way(runs: dict[str, Run], key: str) -> bool:

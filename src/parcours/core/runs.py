@@ -13,10 +13,11 @@ from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact, Run, Timer, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run, set_clock
+from parcours.core.forks import freed
 from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
-from parcours.core.walk import Park, Walk, drop_timers
+from parcours.core.walk import Park, Spread, Walk, drop_timers
 from parcours.definitions.steps import Enlist, Record, Start, Update, Wait
 
 LONGEST_WALK = 1_000
@@ -85,7 +86,15 @@ def enter(
 
 
 def go(walk: Walk, token: Token, step: str | None) -> None:
-    """Walk a token from one step on until it parks or ends."""
+    """Walk a token from one step on until it parks or ends, and with it those that it sets off."""
+    ahead = _walk(walk, token, step)
+    while ahead:
+        (token, step), *rest = ahead
+        ahead = (*_walk(walk, token, step), *rest)
+
+
+def _walk(walk: Walk, token: Token, step: str | None) -> tuple[tuple[Token, str | None], ...]:
+    """Walk a token until it parks or ends; return which others go on then, and where."""
     steps = walk.journey.steps
     for _ in range(LONGEST_WALK):
         if step is None:
@@ -96,9 +105,11 @@ def go(walk: Walk, token: Token, step: str | None) -> None:
         walk.note(What.ARRIVED, step)
         outcome = STEPS[type(compiled.definition)](walk, token, compiled)
         if isinstance(outcome, Park):
-            return
+            return ()
+        if isinstance(outcome, Spread):
+            return outcome.ways
         step = outcome
-    _end_token(walk, token)
+    return _end_token(walk, token)
 
 
 def resume(walk: Walk, token: Token, label: str, step: str | None) -> None:
@@ -133,7 +144,9 @@ def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects
     go(walk, token, step.next)
 
 
-def _end_token(walk: Walk, token: Token) -> None:
+def _end_token(walk: Walk, token: Token) -> tuple[tuple[Token, str | None], ...]:
     walk.run.tokens.remove(token)
     if not walk.run.tokens:
         end_run(walk, "finished")
+        return ()
+    return freed(walk, reversed(token.forks))

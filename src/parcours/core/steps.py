@@ -13,6 +13,8 @@ The rules this file keeps:
 | decision   | condition true → `then`, else → `else`                |                                                    |
 | split      | first branch whose condition is true, else → `else`   |                                                    |
 | experiment | the branch that the contact drew                      |                                                    |
+| fork       | one token for each branch                             |                                                    |
+| join       | waits for the tokens of its fork that are alive       | the last one comes or ends → one token at `next`   |
 | update,    | an input of the contact follows at once; parks until  | → `next`, at the same instant                      |
 | list,      | it has happened; what is not as declared is SKIPPED   |                                                    |
 | record,    |                                                       |                                                    |
@@ -34,6 +36,7 @@ from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
 from parcours.core.effects import Message, What
+from parcours.core.forks import fork, join
 from parcours.core.memory import remember_message
 from parcours.core.permission import address
 from parcours.core.policy import hold, rule
@@ -44,6 +47,8 @@ from parcours.definitions.steps import (
     End,
     Enlist,
     Experiment,
+    Fork,
+    Join,
     Record,
     Send,
     Split,
@@ -114,6 +119,8 @@ STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
     Decision: decide,
     Split: split,
     Experiment: draw,
+    Fork: fork,
+    Join: join,
     Update: update,
     Enlist: enlist,
     Record: record,

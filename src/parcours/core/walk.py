@@ -10,7 +10,7 @@ import msgspec
 
 from parcours.conditions.to_python import within_run
 from parcours.core.compiled import CompiledJourney, Question
-from parcours.core.contact import Contact, Run, Timer
+from parcours.core.contact import Contact, Run, Timer, Token
 from parcours.core.effects import Effects, Trace
 from parcours.core.plan import Plan
 
@@ -40,8 +40,15 @@ class Park(msgspec.Struct, frozen=True):
 
 PARK = Park()
 
-Outcome = str | Park | None
-"""The step to go to, PARK, or None when the token is led nowhere."""
+
+class Spread(msgspec.Struct, frozen=True):
+    """A step's answer when other tokens go on, in this order; the one that came does so only if it is among them."""
+
+    ways: tuple[tuple[Token, str | None], ...]
+
+
+Outcome = str | Park | Spread | None
+"""The step to go to, PARK, who goes on, or None when the token is led nowhere."""
 
 
 def set_timer(contact: Contact, run: Run, token: int, due: int) -> None:

@@ -9,8 +9,11 @@ import msgspec
 
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.journey import JourneyDefinition
-from parcours.definitions.steps import Decision, Split, Step, Wait, WaitFor, following
+from parcours.definitions.steps import Decision, Fork, Join, Split, Step, Wait, WaitFor, following
 from parcours.errors import Problem, did_you_mean
+
+_MOST_STATES = 20_000
+"""Steps with the forks a token may be in there, that are walked: enough for anything that can be drawn."""
 
 
 class Flaw(msgspec.Struct, frozen=True):
@@ -44,11 +47,69 @@ def flaws_of_graph(journey: JourneyDefinition) -> Iterator[Flaw]:
         message = f"these steps lead to each other for ever, without a wait: {as_path(cycle)}"
         pointer = f"/steps/{escape(cycle[0])}"
         yield _flaw("endless_cycle", message, pointer, "put a wait between them")
+    if journey.start in steps:
+        yield from _flaws_of_forks(journey)
     for name, step in steps.items():
         if isinstance(step, Wait | WaitFor | Decision | Split) and not any(following(step)):
             message = f"nothing follows the step {name!r}, so it changes nothing"
             hint = "lead an arrow from it, or delete it"
             yield _flaw("dead_end", message, f"/steps/{escape(name)}", hint, warning=True)
+
+
+def _flaws_of_forks(journey: JourneyDefinition) -> Iterator[Flaw]:
+    """Yield what is wrong with forks and joins."""
+    steps = journey.steps
+    joined, endless = _walk_forks(journey)
+    for name, step in steps.items():
+        pointer = f"/steps/{escape(name)}"
+        if isinstance(step, Fork):
+            yield from _twice(step, pointer)
+        if name in endless:
+            message = f"a way out of the fork {name!r} leads back to it, so that each round makes more tokens"
+            yield _flaw("endless_fork", message, pointer, "join its ways first", warning=True)
+        forks_of = joined.get(name, set())
+        if forks_of == {""}:
+            yield _flaw("join_without_fork", "no fork leads to this join", pointer, "lead the ways of a fork to it")
+        elif "" in forks_of:
+            message = "some ways to this join lead through no fork: who comes so does not wait"
+            yield _flaw("join_without_fork", message, pointer, "lead them past it", warning=True)
+        elif len(forks_of) > 1:
+            named = " and ".join(sorted(map(repr, forks_of)))
+            message = f"ways of the forks {named} meet here, and each waits for its own fork only"
+            yield _flaw("mixed_join", message, pointer, "give each fork a join of its own", warning=True)
+
+
+def _walk_forks(journey: JourneyDefinition) -> tuple[dict[str, set[str]], dict[str, None]]:
+    """Return the forks whose tokens may come to each join (empty for none), and the forks that lead into themselves."""
+    steps = journey.steps
+    joined: dict[str, set[str]] = {name: set() for name, step in steps.items() if isinstance(step, Join)}
+    endless: dict[str, None] = {}
+    todo: list[tuple[str, tuple[str, ...]]] = [(journey.start, ())]
+    seen = set(todo)
+    while todo:
+        name, forks = todo.pop()
+        step = steps[name]
+        if isinstance(step, Fork):
+            if name in forks:
+                endless[name] = None
+                continue
+            forks = (*forks, name)
+        elif isinstance(step, Join):
+            joined[name].add(forks[-1] if forks else "")
+            forks = forks[:-1]
+        for _, target in following(step):
+            state = target, forks
+            if target in steps and state not in seen and len(seen) < _MOST_STATES:
+                seen.add(state)
+                todo.append(state)
+    return joined, endless
+
+
+def _twice(step: Fork, pointer: str) -> Iterator[Flaw]:
+    for index, branch in enumerate(step.branches):
+        if branch in step.branches[:index]:
+            message = f"the step {shown(branch)} is listed twice"
+            yield _flaw("branch_twice", message, f"{pointer}/branches/{index}", "leave one of them out")
 
 
 def _always_waits(step: Step) -> bool:

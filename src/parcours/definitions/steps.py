@@ -150,6 +150,20 @@ class Experiment(Part, frozen=True, kw_only=True, tag="experiment"):
     holdout: Annotated[Holdout | None, msgspec.Meta(description="Those who get none of them.")] = None
 
 
+class Fork(Part, frozen=True, kw_only=True, tag="fork"):
+    """Go several ways at the same time."""
+
+    branches: Annotated[
+        list[StepName], msgspec.Meta(min_length=2, max_length=20, description="The steps that follow, all of them.")
+    ]
+
+
+class Join(Part, frozen=True, kw_only=True, tag="join"):
+    """Wait for the other ways of the fork; those that end elsewhere are not waited for."""
+
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
 class Update(Part, frozen=True, kw_only=True, tag="update"):
     """Set attributes of the contact."""
 
@@ -198,7 +212,7 @@ class End(Part, frozen=True, kw_only=True, tag="end"):
     """The token ends here."""
 
 
-Step = Send | Wait | WaitFor | Decision | Split | Experiment | Update | Enlist | Record | Start | End
+Step = Send | Wait | WaitFor | Decision | Split | Experiment | Fork | Join | Update | Enlist | Record | Start | End
 
 
 def following(step: Step) -> Iterator[tuple[str, str]]:
@@ -207,7 +221,7 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
     match step:
         case Send():
             arrows = [("/next", step.next), ("/suppressed", step.suppressed)]
-        case Wait() | Update() | Enlist() | Record() | Start():
+        case Wait() | Join() | Update() | Enlist() | Record() | Start():
             arrows = [("/next", step.next)]
         case WaitFor():
             arrows = [(f"/events/{index}/next", branch.next) for index, branch in enumerate(step.events)]
@@ -223,6 +237,8 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
             arrows = [(f"/branches/{index}/next", branch.next) for index, branch in enumerate(step.branches)]
             if step.holdout is not None:
                 arrows.append(("/holdout/next", step.holdout.next))
+        case Fork():
+            arrows = [(f"/branches/{index}", name) for index, name in enumerate(step.branches)]
         case End():
             pass
     yield from ((pointer, name) for pointer, name in arrows if name is not None)

@@ -149,7 +149,21 @@ def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[s
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 _ACTS = ("update", "list", "record", "start")
-_KINDS = ("send", "send", "wait", "pause", "wait_for", "wait_for", "decision", "split", "experiment", *_ACTS, "end")
+_KINDS = (
+    "send",
+    "send",
+    "wait",
+    "pause",
+    "wait_for",
+    "wait_for",
+    "decision",
+    "split",
+    "experiment",
+    "fork",
+    "join",
+    *_ACTS,
+    "end",
+)
 _ARROWS = {
     "send": ("next", "suppressed"),
     "wait": ("next",),
@@ -157,6 +171,8 @@ _ARROWS = {
     "decision": ("then", "else"),
     "split": ("else",),
     "experiment": (),
+    "fork": (),
+    "join": ("next",),
     **dict.fromkeys(_ACTS, ("next",)),
     "end": (),
 }
@@ -199,6 +215,8 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     kinds = draw(st.lists(st.sampled_from(_KINDS), min_size=length, max_size=length))
     if name == STARTED:
         kinds = ["wait" if kind == "start" else kind for kind in kinds]
+    if "fork" in kinds:
+        kinds += ["join", "wait"]
     names = [f"{kind}{index}" for index, kind in enumerate(kinds)]
 
     def target(index: int) -> str | None:
@@ -216,11 +234,16 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
         if kind == "wait_for":
             arrows["next"] = target(index)
             arrows["timeout"] = target(index) if draw(st.integers(0, 3)) else False
+        elif kind == "fork":
+            ahead = names[index + 1 :]
+            arrows["branches"] = draw(st.lists(st.sampled_from(ahead[:4]), min_size=2, max_size=3, unique=True))
         elif kind == "experiment":
             arrows["holdout"] = target(index) if draw(st.booleans()) else False
         else:
             arrows |= {arrow: target(index) for arrow in _ARROWS[kind]}
         plans[names[index]] = {"type": kind, "arrows": arrows}
+    for name_ in _unforked(plans, names[0]):
+        plans[name_]["type"] = "list"
     reached = _reached(plans, names[0])
     sends = {name: draw(_some_messages) for name in reached if plans[name]["type"] == "send"}
     sent = sorted({message for messages in sends.values() for message in messages})
@@ -328,6 +351,27 @@ def _reached(plans: dict[str, Data], start: str) -> list[str]:
     return reached
 
 
+def _unforked(plans: dict[str, Data], start: str) -> list[str]:
+    """Return the joins to which no way leads that is still in a fork."""
+    joins = {name for name, plan in plans.items() if plan["type"] == "join"}
+    todo = [(start, 0)]
+    seen = set(todo)
+    for name, depth in todo:
+        kind = plans[name]["type"]
+        inside = depth
+        if kind == "fork":
+            inside = min(depth + 1, len(plans))
+        elif kind == "join":
+            inside = max(depth - 1, 0)
+            if depth:
+                joins.discard(name)
+        for to in plans[name]["arrows"].values():
+            new = {(one, inside) for one in (to if isinstance(to, list) else [to]) if one} - seen
+            seen |= new
+            todo += sorted(new)
+    return sorted(joins)
+
+
 def _step(
     draw: st.DrawFn, plan: Data, messages: list[str], sent: list[str], entry: Data, conditional: st.SearchStrategy[Data]
 ) -> Data:
@@ -349,8 +393,10 @@ def _step(
             to = plan["arrows"]["holdout"]
             held: Data = {} if to is False else {"holdout": {"next": to} if to else {}}
             return {"type": "experiment", "branches": _variants(draw, plan), **held}
-        case "end":
-            return {"type": "end"}
+        case "fork":
+            return {"type": "fork", "branches": plan["arrows"]["branches"]}
+        case "join" | "end":
+            return {"type": plan["type"], **arrows}
     arrows.pop("timeout", None)
     step: Data = {"type": "wait_for", "events": [], **arrows}
     for to in plan["arrows"]["events"]:
