@@ -93,6 +93,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "start": steps.Start,
     "until": waits.Until,
     "hours": waits.Hours,
+    "journey-test": journey.JourneyTest,
 }
 
 SCENARIOS: dict[str, type[msgspec.Struct]] = {
@@ -217,6 +218,7 @@ PARTS = {
     "Policy": "policy",
     "Cap": "cap",
     "QuietHours": "quiet hours",
+    "JourneyTest": "test",
 }
 
 

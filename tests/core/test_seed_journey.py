@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,9 +140,13 @@ def test_publishing_the_journey_again_enters_nobody_a_second_time(world: World):
     workspace, _, _ = load(sources)
     definitions = [dump(definition) for definition in workspace.all()]
     world.publish(*definitions)
-    world.publish(*[{**item, "title": "Changed"} for item in definitions])
+    world.publish(*[{**item, "title": "Changed"} | _longer(item) for item in definitions])
     assert world.sent("ann") == OFFER
     assert world.run.engine.plan.newest["seed"].version == 2
+
+
+def _longer(item: dict[str, Any]) -> dict[str, Any]:
+    return {"max_duration": "60d"} if item["kind"] == "journey" else {}
 
 
 def test_message_ids_are_the_same_in_every_simulation_and_differ_from_each_other(world: World):

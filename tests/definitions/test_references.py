@@ -98,7 +98,7 @@ SETTINGS = "workspace workspace"
         (SETTINGS, "/channels/web", "Site", "/channels/web", "one of the usual channels"),
         (SETTINGS, "/source_types/staff", "", "/source_types/staff", "one of the usual source types"),
         (SETTINGS, "/channels", {}, "", "no channel 'kiosk'"),
-        (BASKET, "/archived", True, "/archived", "state: draft"),
+        (BASKET, "/archived", True, "/archived", "state: closed"),
         (BASKET, "/entry/interaction", "leaflet handed out", "/entry/interaction", "archived"),
         ("segment regulars", "/condition/did", "Leaflet Handed Out", "/condition/did", "restore it"),
         ("message nudge", "/archived", True, "", "message 'nudge' is archived"),

@@ -638,3 +638,41 @@ async def test_what_is_urgent_overtakes_all_that_waits_in_line(start: Start, mon
     await until(lambda: len(mail.tried) == 43)
     assert mail.tried[:4] == [line[0].id, urgent[1].id, urgent[0].id, line[1].id]
     assert len(set(mail.tried)) == 43
+
+
+# --- stopped journeys -------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_pending_of_a_stopped_journey_is_cancelled_and_what_is_in_hand_is_not_tried_again(start: Start):
+    mail, ping = Provider(), Provider()
+    ping.gate.clear()
+    mail.always = TemporaryFailureError("later")
+    host = await start(MemoryStore(), email=mail, push=ping)
+    await goes(host, "ann", "bob")
+    await until(lambda: mail.tried and ping.under_way == 2)
+    ping.failures = [TemporaryFailureError("later")]
+    errors, _ = await host.publish([journey(BOUNCED, state="stopped")])
+    assert errors == []
+    await until(lambda: states(host.store).get("cancelled") == 2)
+    ping.gate.set()
+    await until(lambda: states(host.store, "push") == {"sent": 1, "cancelled": 1})
+    tried = len(mail.tried)
+    await asyncio.sleep(0.05)
+    assert len(mail.tried) == tried
+    assert len(ping.tried) == 2
+    assert sum(count for place, count in host.store.statistics().items() if place[3] == What.CANCELLED) == 2
+
+
+async def test_a_cancelling_that_was_cut_off_goes_on_at_the_next_start(start: Start, tmp_path: Path):
+    store = SqliteStore(tmp_path / "s.db")
+    host = await start(store)
+    await goes(host, "ann", "bob")
+    engine = host.engine
+    assert engine.publish([journey(BOUNCED, state="stopped")])[0] == []
+    await host.close()
+    again = Engine(SqliteStore(tmp_path / "s.db"), SystemClock())
+    while again.read():
+        pass
+    assert states(again.store) == states(again.store, "push") == {"cancelled": 2}
+    assert "cancelling" not in again.store.marks()
+    again.store.close()

@@ -43,7 +43,9 @@ def refused(
         if found is not None:
             return found
     if runs and len(runs) >= journey.most_runs:
-        return "too_many_runs", {"runs": len(runs)}
+        counted = sum(not run.test for run in runs.values())
+        if counted >= journey.most_runs:
+            return "too_many_runs", {"runs": counted}
     return None
 
 

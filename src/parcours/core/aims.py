@@ -9,6 +9,7 @@
 | a goal is reached once a run; a condition that is true already when the run starts must have been false before     |
 | a goal with a window is looked at until that is over, also when the run has ended                                 |
 | what is too old to move a journey still reaches goals, by when it occurred; it ends no run                         |
+| while the journey is paused nobody looks; when the pause is over, conditions are asked before anything else happens |
 | what is history triggers nothing: its conditions are asked when something else happens                            |
 
 Runs that have ended and still have a goal to reach are kept in `Contact.over`, without their tokens.
@@ -65,7 +66,7 @@ def look_at_aims(
     """
     for name in journeys:
         runs, over = contact.runs.get(name), contact.over.get(name)
-        if not runs and not over:
+        if (not runs and not over) or name in plan.paused:
             continue
         versions = plan.journeys[name]
         for run in [*(runs or {}).values(), *(over or {}).values()]:

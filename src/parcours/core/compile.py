@@ -17,12 +17,14 @@ from parcours.conditions.text import describe
 from parcours.conditions.to_python import compile_condition
 from parcours.core import ids
 from parcours.core.compiled import (
+    NO_TEST,
     Aims,
     Choice,
     CompiledAim,
     CompiledBranch,
     CompiledJourney,
     CompiledStep,
+    CompiledTest,
     Question,
     Share,
     Tally,
@@ -50,8 +52,10 @@ DEFAULT_MAX_AGE = parse_duration("6h")
 """How late an interaction may arrive and still move the runs of a journey that sets no age of its own."""
 
 
-def compile_journey(definition: JourneyDefinition, version: int, segments: Mapping[str, ast.Node]) -> CompiledJourney:
-    """Return one version of a journey, compiled.
+def compile_journey(
+    definition: JourneyDefinition, version: int, segments: Mapping[str, ast.Node], since: int = 0
+) -> CompiledJourney:
+    """Return one version of a journey, published at an instant, compiled.
 
     Raises:
         InvalidDefinitionError: A condition cannot be read.
@@ -105,6 +109,19 @@ def compile_journey(definition: JourneyDefinition, version: int, segments: Mappi
         most_runs=definition.max_runs,
         most_entries=most.times if most is not None else 0,
         entries_within=parse_duration(most.within) if most is not None and most.within is not None else None,
+        since=since,
+    )
+
+
+def compile_test(definition: JourneyDefinition) -> CompiledTest:
+    """Return how a journey is tested."""
+    test = definition.test
+    if test is None:
+        return NO_TEST
+    return CompiledTest(
+        frozenset(pair for identity in test.contacts for pair in identity.items()),
+        parse_duration(test.waits) if test.waits is not None else None,
+        test.recipients,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from parcours.conditions import ast
@@ -159,6 +161,21 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     """How often a contact may enter within `entries_within` (None for ever), 0 for as often as it likes."""
     entries_within: int | None = None
     aims: Aims | None = None
+    since: int = 0
+    """When this version was published."""
+
+
+class CompiledTest(msgspec.Struct, frozen=True):
+    """How a journey is tested."""
+
+    contacts: frozenset[tuple[str, str]] = frozenset()
+    """Identities of those who enter."""
+    waits: int | None = None
+    recipients: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+NO_TEST = CompiledTest()
+"""How a journey is tested that does not say."""
 
 
 class CompiledMessage(msgspec.Struct, frozen=True):

@@ -46,12 +46,14 @@ class Run(msgspec.Struct, array_like=True):
     """What its steps saved, by the names they gave it."""
     made: int = 1
     """How many tokens and forks were ever made: their numbers."""
+    test: bool = False
+    """Whether it is a test: it is not counted, and what it sends goes to the recipients of tests."""
 
 
 def under_way(runs: dict[str, Run], key: str) -> bool:
     """Return whether a run of this key is among the runs of a journey."""
     for run in runs.values():  # noqa: SIM110 (asked at every entry; a generator costs more than the loop)
-        if run.key == key:
+        if run.key == key and not run.test:
             return True
     return False
 
@@ -71,9 +73,20 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     created: int
     journey: str
     run: str
+    """Empty for an entry that was held while the journey was paused."""
     token: int
     """The token that waits; 0 stands for the whole run, whose time is up, `walk.CLOCK` for its exits and goals, `DELAYED`
     for a message."""
+
+
+class Held(msgspec.Struct, array_like=True):
+    """An entry that is held while its journey is paused."""
+
+    journey: str
+    attributes: dict[str, Any]
+    """Of what would have started the run."""
+    position: int
+    cause: str
 
 
 class Membership(msgspec.Struct, array_like=True, gc=False):
@@ -168,6 +181,10 @@ class Contact(msgspec.Struct, array_like=True):
     """What a cap counts to the latest instants at which a message took a place in it, sorted."""
     delayed: list[Delayed] = msgspec.field(default_factory=list)
     """Messages that wait for the end of quiet hours, in the order of decision."""
+    shelf: list[Timer] = msgspec.field(default_factory=list)
+    """The timers of runs whose journey is paused, sorted: they do not come due."""
+    held: list[Held] = msgspec.field(default_factory=list)
+    """Entries that wait for the end of a pause, oldest first."""
 
     @property
     def next_due(self) -> int | None:

@@ -8,6 +8,9 @@ import msgspec
 
 from parcours.core.inputs import Input
 
+TEST = "test-"
+"""How the ids of runs begin that are tests: these are not counted."""
+
 
 class What:
     """What a trace entry tells. Statistics count entries by journey, version, step, this and reason.
@@ -40,6 +43,14 @@ class What:
     """A watched segment was entered; the reason names it."""
     LEFT = "left"
     """A watched segment was left; the reason names it."""
+    DROPPED = "dropped"
+    """A token was taken off its step, for its run ended; the reason says why."""
+    PAUSED = "paused"
+    """The journey of a run was paused: nothing of it moves."""
+    RESUMED = "resumed"
+    """The journey of a run is no longer paused."""
+    CANCELLED = "cancelled"
+    """A message that was decided and not sent yet is not sent; the reason says why."""
     MERGED = "merged"
     """Two contacts became one; the detail names the other."""
 
@@ -112,6 +123,8 @@ class Message(msgspec.Struct, array_like=True, kw_only=True):
     identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """Of the contact at the moment of the decision; so are the lists it was on."""
     lists: list[str] = msgspec.field(default_factory=list)
+    step: str = ""
+    journey_version: int = 0
 
 
 class Entry(msgspec.Struct, array_like=True, kw_only=True):

@@ -26,10 +26,13 @@ def end_run(walk: Walk, reason: str, detail: dict[str, Any] | None = None) -> No
             contact.awaits = {id_: awaited for id_, awaited in contact.awaits.items() if awaited[1] != run.id}
         if not runs:
             del contact.runs[run.journey]
+    for token in run.tokens:
+        walk.note(What.DROPPED, token.step, reason)
     run.tokens.clear()
-    note_end(contact, walk.plan.newest[run.journey], run.key, walk.now)
     walk.note(What.ENDED, "", reason, detail)
-    _keep(walk)
+    if not run.test:
+        note_end(contact, walk.plan.newest[run.journey], run.key, walk.now)
+        _keep(walk)
 
 
 def _keep(walk: Walk) -> None:
@@ -74,11 +77,13 @@ def _forget(contact: Contact, run: Run) -> None:
 def set_clock(walk: Walk) -> None:
     """Let a run have one timer for its exits and goals, due when time alone may turn one of their conditions.
 
+    A paused journey has none.
+
     A run that has ended and has no goal to reach any more is forgotten.
     """
     aims, contact, run, now = walk.journey.aims, walk.contact, walk.run, walk.now
-    if aims is None:
-        return
+    if aims is None or run.journey in walk.plan.paused:
+        return  # when the pause is over, it is looked at
     over = not run.tokens
     if over and not _is_open(walk.journey, run, now):
         _forget(contact, run)

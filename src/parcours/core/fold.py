@@ -32,6 +32,7 @@ from parcours.core.contact import DELAYED, OF_PROGRAMME, Contact, Run, Token
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
 from parcours.core.inputs import (
+    CANCELLED,
     Absorb,
     Adjust,
     Dissolve,
@@ -49,13 +50,14 @@ from parcours.core.inputs import (
     cause_of,
 )
 from parcours.core.keys import key_of
+from parcours.core.life import let_in
 from parcours.core.loyalty import clock as loyalty_clock
 from parcours.core.loyalty.join import leave_empty
 from parcours.core.loyalty.members import act, happen
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
-from parcours.core.plan import Plan
+from parcours.core.plan import OPEN, Plan
 from parcours.core.policy import leave
 from parcours.core.runs import enter, go_on, resume, time_is_up
 from parcours.core.tally import count, count_history, enough, start_again
@@ -195,6 +197,9 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             continue
         if not timer.journey:
             come_due(plan, contact, timer, effects)
+            continue
+        if not timer.run:
+            let_in(plan, contact, timer, effects)
             continue
         run = contact.runs.get(timer.journey, _NO_RUNS).get(timer.run) or contact.over[timer.journey][timer.run]
         walk = _walk(plan, contact, run, timer.due, effects)
@@ -363,6 +368,21 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
         if channel:
             consent(contact, channel, topic, "opted_out", item.occurred_at)
 
+    if item.reaction == CANCELLED:
+        said, detail = item.attributes, {"message_id": item.message}
+        effects.trace.append(
+            Trace(
+                item.received_at,
+                What.CANCELLED,
+                said["journey"],
+                said["version"],
+                said["run"],
+                said["step"],
+                said["reason"],
+                detail,
+            )
+        )
+        return
     if plan.remembers_messages:
         remember_reaction(contact, item.message, item.reaction, item.occurred_at)
     _aim(plan, contact, item, effects)
@@ -403,7 +423,7 @@ def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
     elif journey.segment is not None:
         reason = "" if journey.segment.ask(contact, {}, now) else "not_in_segment"
     elif isinstance(journey.definition.entry, JourneyEntry):
-        reason = "" if plan.newest[journey.name].definition.state == "live" else "not_live"
+        reason = "" if plan.states[journey.name] in OPEN else "not_live"
     elif journey.where is not None and not journey.where.ask(contact, attributes, now):
         reason, detail = "not_matching", {"where": journey.where.text}
     if journey is None or reason:

@@ -26,7 +26,7 @@ from parcours.conditions.parse import escape
 from parcours.core.checks import Checks, nesting_problem
 from parcours.core.compiled import CompiledJourney
 from parcours.core.inputs import Adjust, Enrol, Enter, Input, Interaction, Leave, Reaction, Refund, Spend, Update
-from parcours.core.plan import Plan
+from parcours.core.plan import OPEN, Plan
 from parcours.definitions.entries import ApiEntry
 from parcours.errors import Problem, did_you_mean
 
@@ -317,7 +317,7 @@ def _called(plan: Plan, what: Called) -> CompiledJourney | Problem:
     if not isinstance(journey.definition.entry, ApiEntry):
         message = f"the journey {what.journey!r} is not entered over the API"
         return Problem(code="no_api_entry", message=message, hint="give it the entry '{type: api}'")
-    if journey.definition.state != "live":
+    if plan.states[journey.name] not in OPEN:
         return Problem(code="not_live", message=f"the journey {what.journey!r} is not live")
     return journey
 

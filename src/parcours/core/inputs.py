@@ -55,6 +55,10 @@ class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
     """It is history: it is remembered, and triggers nothing at all."""
 
 
+CANCELLED = "cancelled"
+"""The reaction by which the engine tells that a message is not sent after all; nobody else may."""
+
+
 class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
     """Something became of a message: it was delivered, opened, clicked, bounced, complained of or unsubscribed from."""
 

@@ -27,6 +27,7 @@ from parcours.core.codec import decode_message
 from parcours.core.contact import Contact, Membership, Sent, Timer
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
+from parcours.core.life import live_on
 from parcours.core.memory import remember_message, remember_reaction
 from parcours.core.plan import MESSAGES, Plan
 from parcours.core.runs import enter
@@ -53,6 +54,7 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
         if plan.lacks_history(since):
             _remember_again(plan, contact, past, sent, since)
         _count_again(plan, contact, sent, since)
+    live_on(plan, contact, effects)
     watched = plan.watch.segments
     for name in [name for name in contact.segments if name not in watched]:
         _set_timer(contact, name, None)

@@ -10,7 +10,8 @@
 | places in caps       | those of both are taken                                                                        |
 | watched segments     | who was a member as either is one, until it is asked again                                     |
 | runs                 | go on in it with their timers, unless a run of the same journey and key is under way there      |
-| entries              | of both, as far as a journey asks how often or how long ago somebody entered                   |
+| entries              | of both, as far as a journey asks how often or how long ago somebody entered; those that wait  |
+|                      | for the end of a pause wait on                                                                 |
 | runs that have ended | of both, as long as they have a goal to reach                                                  |
 | what entries count   | of both together                                                                               |
 | points and tiers     | as `core.loyalty.join` says                                                                    |
@@ -103,7 +104,10 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
     for journey, runs in other.runs.items():
         parallel = plan.newest[journey].parallel
         for run in runs.values():
-            if not parallel and under_way(contact.runs.get(journey, {}), run.key):
+            if not parallel and not run.test and under_way(contact.runs.get(journey, {}), run.key):
+                effects.trace += [
+                    Trace(now, What.DROPPED, journey, run.version, run.id, token.step, "merged") for token in run.tokens
+                ]
                 effects.trace.append(Trace(now, What.ENDED, journey, run.version, run.id, "", "merged"))
                 continue
             contact.runs.setdefault(journey, {})[run.id] = run
@@ -134,8 +138,10 @@ def _absorb_knowledge(contact: Contact, other: Contact) -> None:
 
 
 def _absorb_timers(contact: Contact, other: Contact, moved: set[str]) -> None:
-    for timer in sorted(other.timers, key=lambda timer: timer.created):
-        if timer.run in moved or timer.token == DELAYED:
-            contact.created += 1
-            contact.timers.append(Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
-    contact.timers.sort()
+    for own, timers in ((contact.timers, other.timers), (contact.shelf, other.shelf)):
+        for timer in sorted(timers, key=lambda timer: timer.created):
+            if timer.run in moved or timer.token == DELAYED:
+                contact.created += 1
+                own.append(Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
+        own.sort()
+    contact.held += other.held

@@ -4,9 +4,13 @@
 |-------|------------------------------------------------|----------------------------------|
 | 1     | marketing: consent for the channel and topic?  | `no_consent`, `opted_out`        |
 | 2     | a valid address for the channel?               | `no_address`, `invalid_address`  |
+
+What a test sends goes to the recipients of tests: instead of 2 it is asked whether there is one (`no_test_recipient`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from parcours.conditions.to_python import consent_state
 from parcours.core.contact import Contact
@@ -18,12 +22,14 @@ def address(contact: Contact, channel: str) -> str | None:
     return contact.addresses.get(channel) if CHANNELS[channel].address else contact.id
 
 
-def refusal(contact: Contact, message: MessageDefinition) -> str | None:
-    """Return why a message may not be sent, or None when it may."""
+def refusal(contact: Contact, message: MessageDefinition, tested: Mapping[str, str] | None = None) -> str | None:
+    """Return why a message may not be sent, or None when it may; `tested` are the recipients of a test."""
     if message.purpose == "marketing":
         consent = consent_state(contact.consent, message.channel, message.topic)
         if consent != "opted_in":
             return "opted_out" if consent == "opted_out" else "no_consent"
+    if tested is not None:
+        return None if message.channel in tested else "no_test_recipient"
     if address(contact, message.channel) is None:
         given = contact.attributes.get(CHANNELS[message.channel].address) is not None
         return "invalid_address" if given else "no_address"

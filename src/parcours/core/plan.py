@@ -15,6 +15,8 @@
 | which segments are kept exact?               | `watch`, a `Watch`                            |
 | what do members of programmes get?           | `loyalty`, a `Loyalty`                        |
 | must a contact be brought up to this plan?   | `revision`                                    |
+| in what state is a journey?                  | `states[name]`                                |
+| when does one come into another by itself?   | `next_turn`                                   |
 
 A plan never changes. Publishing makes another, from the one before and the definitions published, so the log of
 publications makes the same plans again.
@@ -24,11 +26,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from parcours.conditions import ast
 from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs, walk
 from parcours.core.caps import CAPS, Counted, caps_for, compile_caps, counted_by
 from parcours.core.checks import Checks, checks_of
-from parcours.core.compile import compile_journey, question, questions_of, segment_nodes, with_segments
+from parcours.core.compile import compile_journey, compile_test, question, questions_of, segment_nodes, with_segments
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
 from parcours.core.loyalty.compile import compile_loyalty
 from parcours.core.loyalty.compiled import Loyalty
@@ -36,13 +40,17 @@ from parcours.core.memory import memories_of
 from parcours.core.quiet import compile_quiet
 from parcours.core.watch import Watch, watch
 from parcours.definitions.entries import ContactEntry, SegmentEntry
-from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.journey import JourneyDefinition, changes_after, content_of, state_at
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 
 MESSAGES = "messages"
 """What stands among the needs for the messages sent to a contact; ids of needs are hexadecimal."""
+
+
+OPEN = frozenset({"live", "test", "paused"})
+"""States of a journey in which what happens may be an entry."""
 
 
 class Plan:
@@ -64,6 +72,19 @@ class Plan:
         self.messages = messages
         self.texts = texts
         self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
+        self.states = {name: state_at(journey.definition, at) for name, journey in self.newest.items()}
+        """The state each journey is in since the publication."""
+        turns = (changes_after(journey.definition, at) for journey in self.newest.values())
+        self.next_turn = min((turn for turn in turns if turn is not None), default=None)
+        """The next instant at which a journey comes into another state by itself."""
+        self.paused = frozenset(name for name, state in self.states.items() if state == "paused")
+        self.tests = {name: compile_test(journey.definition) for name, journey in self.newest.items()}
+        self.stopped_at: dict[str, int] = {}
+        """Journey to when it was stopped last: what was decided until then and is not sent yet is not sent."""
+        self.stopping: frozenset[str] = frozenset()
+        """Journeys whose runs end with this revision."""
+        self.tested: frozenset[str] = frozenset()
+        """Journeys whose tests end with this revision."""
         self.segments = segment_nodes(workspace.segments.values())
         live = before.loyalty.live if before is not None else {}
         self.loyalty: Loyalty = compile_loyalty(workspace, self.segments, live, at)
@@ -138,7 +159,7 @@ class Plan:
             name: ((), ()) for name in self.segments if self.workspace.segments[base_of(name)].live
         }
         for journey in sorted(self.newest.values(), key=lambda journey: -journey.definition.priority):
-            if journey.watches and journey.definition.state == "live":
+            if journey.watches and self.states[journey.name] in OPEN:
                 entered, left = wanted.get(journey.watches, ((), ()))
                 if journey.on_leaving:
                     wanted[journey.watches] = entered, (*left, journey.name)
@@ -150,11 +171,13 @@ class Plan:
         self.announced = dict(known.announced)
         for name in sorted(name for entered, _ in wanted.values() for name in entered):
             entry = self.newest[name].definition.entry
-            if isinstance(entry, SegmentEntry) and entry.existing:
+            if isinstance(entry, SegmentEntry) and entry.existing and self.states[name] == "live":
                 self.announced.setdefault((name, entry.segment), Announced(revision, at, position))
         self._revise_aims(before, revision, at, position)
+        lived = self._live_on(known, at)
         changed = (
-            revision in self.needed.values()
+            lived
+            or revision in self.needed.values()
             or any(turned.revision == revision for turned in self.turned.values())
             or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
@@ -175,11 +198,21 @@ class Plan:
                 self.turned[name] = Announced(revision, at, position)
 
     def _tallies(self) -> Iterator[Tally]:
-        """Yield what entries count: those of live journeys, and with their history those of drafts as well."""
+        """Yield what entries count: those of open journeys, and with their history those of all."""
         for journey in self.newest.values():
             tally = journey.tally
-            if tally is not None and (tally.history or journey.definition.state == "live"):
+            if tally is not None and (tally.history or self.states[journey.name] in OPEN):
                 yield tally
+
+    def _live_on(self, known: Plan | type[_Nothing], at: int) -> bool:
+        """Say what the new states mean for runs under way; return whether they mean anything."""
+        before, after = known.states, self.states
+        self.stopping = frozenset(
+            name for name, state in after.items() if state == "stopped" != before.get(name, "stopped")
+        )
+        self.stopped_at = known.stopped_at | dict.fromkeys(self.stopping, at)
+        self.tested = frozenset(name for name, state in before.items() if state == "test" != after[name])
+        return bool(self.stopping or self.tested) or self.paused != known.paused
 
     @classmethod
     def empty(cls) -> Plan:
@@ -189,7 +222,8 @@ class Plan:
     def publish(self, definitions: Iterable[AnyDefinition], *, at: int = 0, position: int = 0) -> Plan:
         """Return the plan after a publication at an instant, with its place in the log.
 
-        A journey or message that changed gets the next version. All versions of a journey stay, for the runs on them.
+        A message that changed gets the next version, and so does a journey of which more changed than its words, state
+        and tests. All versions of a journey stay, for the runs on them.
 
         Raises:
             InvalidDefinitionError: A condition cannot be read. Other mistakes are `definitions.references`' to find,
@@ -204,7 +238,7 @@ class Plan:
             # A segment is looked up by name: versions that ask for it ask for what it means now.
             journeys = {
                 name: {
-                    version: compile_journey(compiled.definition, version, segments)
+                    version: compile_journey(compiled.definition, version, segments, compiled.since)
                     for version, compiled in versions.items()
                 }
                 for name, versions in journeys.items()
@@ -212,8 +246,11 @@ class Plan:
         for definition in changed:
             if isinstance(definition, JourneyDefinition):
                 versions = journeys.setdefault(definition.name, {})
-                version = max(versions, default=0) + 1
-                versions[version] = compile_journey(definition, version, segments)
+                version = max(versions, default=0)
+                if version and content_of(versions[version].definition) == content_of(definition):
+                    versions[version] = replace(versions[version], definition=definition)
+                else:
+                    versions[version + 1] = compile_journey(definition, version + 1, segments, at)
             elif isinstance(definition, MessageDefinition):
                 before = messages.get(definition.name)
                 version = before.version + 1 if before else 1
@@ -251,10 +288,10 @@ class Plan:
 
     def _index_entries(self) -> None:
         for compiled in self.newest.values():
-            if isinstance(compiled.definition.entry, ContactEntry) and compiled.definition.state == "live":
+            if isinstance(compiled.definition.entry, ContactEntry) and self.states[compiled.name] in OPEN:
                 self.created.append(compiled)
             for name in compiled.names:
-                if compiled.definition.state == "live":
+                if self.states[compiled.name] in OPEN:
                     self.route(name).entries.append(compiled)
                 if compiled.tally is not None and compiled.tally.history:
                     self.route(name).tallies.append(compiled)
@@ -303,6 +340,8 @@ class Plan:
         self._index_aims(compiled)
         for asked in questions_of(compiled):
             self._index_condition(asked.node)
+        if compiled.name in self.paused:
+            return  # nothing that happens moves its runs
         for step in compiled.steps.values():
             for name in step.interactions:
                 listeners = self.route(name).listeners
@@ -318,7 +357,7 @@ class Plan:
         return [
             compiled
             for compiled in self.newest.values()
-            if compiled.definition.state == "live" and compiled.segment is not None and not compiled.watches
+            if self.states[compiled.name] == "live" and compiled.segment is not None and not compiled.watches
         ]
 
 
@@ -362,6 +401,9 @@ class _Nothing:
     needed: dict[str, int] = {}  # noqa: RUF012
     activated: dict[str, int] = {}  # noqa: RUF012
     counted: dict[str, Counted] = {}  # noqa: RUF012
+    states: dict[str, str] = {}  # noqa: RUF012
+    stopped_at: dict[str, int] = {}  # noqa: RUF012
+    paused: frozenset[str] = frozenset()
     announced: dict[tuple[str, str], Announced] = {}  # noqa: RUF012
     watch = Watch()
 

@@ -8,6 +8,8 @@
 |       | then it takes its places and leaves, or is held             |                                                     |
 | later | when they are over: still consent and a valid address?      | leaves, or is not sent after all                    |
 
+A test is only asked 1, with the recipients of tests for an address.
+
 Held is decided: the token goes on at once as if the message were sent. What it says is that of the moment of decision.
 """
 
@@ -46,6 +48,8 @@ def rule(walk: Walk, message: CompiledMessage) -> Ruling:
     """Decide on a message, and take its places in caps if it is sent. The contact is changed."""
     plan, contact, now = walk.plan, walk.contact, walk.now
     definition = message.definition
+    if walk.run.test:
+        return Ruling(refusal(contact, definition, plan.tests[walk.run.journey].recipients) or "")
     reason = refusal(contact, definition)
     if reason is not None:
         return Ruling(reason)

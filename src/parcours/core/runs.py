@@ -10,21 +10,22 @@ from parcours.core import ids
 from parcours.core.admission import note_entry, refused
 from parcours.core.aims import begin, exit_met
 from parcours.core.compiled import CompiledJourney
-from parcours.core.contact import Contact, Run, Timer, Token
-from parcours.core.effects import Effects, Trace, What
+from parcours.core.contact import Contact, Held, Run, Timer, Token
+from parcours.core.effects import TEST, Effects, Trace, What
 from parcours.core.ending import end_run, set_clock
 from parcours.core.forks import freed
 from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
 from parcours.core.walk import Park, Spread, Walk, drop_timers
+from parcours.definitions.journey import MOST_RUNS
 from parcours.definitions.steps import Enlist, Record, Start, Update, Wait
 
 LONGEST_WALK = 1_000
 """Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
 
 
-def enter(
+def enter(  # noqa: PLR0913 (what a run is made of)
     plan: Plan,
     contact: Contact,
     journey: CompiledJourney,
@@ -33,20 +34,34 @@ def enter(
     now: int,
     effects: Effects,
     cause: str,
+    *,
+    test: bool = False,
 ) -> None:
-    """Start a run, if the journey's rule of re-entry allows it; a refusal leaves its reason in the trace.
+    """Start a run, if the journey's state and rule of re-entry allow it; a refusal leaves its reason in the trace.
+
+    While the journey is tested, only those enter who test it; while it is paused, entries are held or discarded.
+    A `test` is asked for nothing.
 
     `attributes` are those of what started it and `position` its place in the log, 0 for time alone. `cause` tells what
     started it from everything else that may, wherever it stands in the log.
     """
     name = journey.name
+    if not test and plan.states[name] != "live":
+        if plan.states[name] != "test":
+            _hold(plan, contact, journey, attributes, position, cause, now, effects)
+            return
+        if plan.tests[name].contacts.isdisjoint(contact.identities):
+            return
+        test = True
+    tested = TEST if test else ""
     key = key_of(attributes, journey.key) if journey.key else ""
     if journey.key and not key:
-        effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", "no_key", {"key": journey.key}))
+        seen = {"key": journey.key}
+        effects.trace.append(Trace(now, What.REFUSED, name, journey.version, tested, "", "no_key", seen))
         return
     runs = contact.runs.get(name)
     detail = {"key": key} if key else None
-    refusal = refused(contact, journey, key, runs, now)
+    refusal = refused(contact, journey, key, runs, now) if not test else None
     if refusal is not None:
         reason, seen = refusal
         values = {**detail, **seen} if detail else seen
@@ -54,8 +69,9 @@ def enter(
         return
     facts = {fact: attributes[fact] for fact in journey.facts if fact in attributes} if journey.facts else {}
     token = Token(1, "", now)
+    id_ = ids.derive(contact.id, name, key, cause)
     run = Run(
-        ids.derive(contact.id, name, key, cause),
+        f"{tested}{id_}",
         name,
         journey.version,
         key,
@@ -63,15 +79,17 @@ def enter(
         position,
         facts,
         [token],
+        test=test,
     )
     if journey.aims is not None:
         met = exit_met(contact, journey, run, now)
         if met is not None:
             values = {**(detail or {}), "exit": met.label}
-            effects.trace.append(Trace(now, What.REFUSED, name, journey.version, "", "", "exit_met", values))
+            effects.trace.append(Trace(now, What.REFUSED, name, journey.version, tested, "", "exit_met", values))
             return
         begin(contact, journey, run, now)
-    note_entry(contact, journey, key, now)
+    if not test:
+        note_entry(contact, journey, key, now)
     # The run's own timer is the first to be made, and so at an equal instant the first to fire.
     contact.created += 1
     limit = Timer(now + journey.max_duration, contact.created, name, run.id, 0)
@@ -83,6 +101,25 @@ def enter(
         contact.runs.setdefault(name, {})[run.id] = run
         insort(contact.timers, limit)
         set_clock(walk)
+
+
+def _hold(
+    plan: Plan,
+    contact: Contact,
+    journey: CompiledJourney,
+    attributes: Mapping[str, Any],
+    position: int,
+    cause: str,
+    now: int,
+    effects: Effects,
+) -> None:
+    """Hold an entry until the journey is no longer paused, if that is wanted and there is room; else refuse it."""
+    name, state = journey.name, plan.states[journey.name]
+    what = What.REFUSED
+    if state == "paused" and plan.newest[name].definition.on_pause == "hold" and len(contact.held) < MOST_RUNS:
+        what = What.HELD
+        contact.held.append(Held(name, dict(attributes), position, cause))
+    effects.trace.append(Trace(now, what, name, journey.version, "", "", state))
 
 
 def go(walk: Walk, token: Token, step: str | None) -> None:

@@ -83,7 +83,11 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             id=identity,
             contact=contact.id,
             channel=definition.channel,
-            address=address(contact, definition.channel) or "",
+            address=(
+                walk.plan.tests[run.journey].recipients[definition.channel]
+                if run.test
+                else address(contact, definition.channel) or ""
+            ),
             message=message,
             version=known.version,
             journey=run.journey,
@@ -97,6 +101,8 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             started_at=run.started_at,
             identities=list(contact.identities),
             lists=[name for name, membership in contact.lists.items() if membership.member],
+            step=name,
+            journey_version=run.version,
         )
         if ruling.until:
             hold(walk, decided, name, ruling.until)

@@ -39,7 +39,7 @@ def _begin(walk: Walk, token: Token, compiled: CompiledStep) -> str:
     """Set the timer of a token, or return why there is nothing to wait for."""
     asked, now = compiled.until, walk.now
     if asked is None:
-        set_timer(walk.contact, walk.run, token.id, now + compiled.duration)
+        set_timer(walk, token.id, now + compiled.duration)
         return ""
     zone = zone_of(asked.zone) if asked.zone else None
     value: object = asked.date or None
@@ -52,5 +52,5 @@ def _begin(walk: Walk, token: Token, compiled: CompiledStep) -> str:
         return MISSING
     if at <= now:
         return OVER
-    set_timer(walk.contact, walk.run, token.id, at)
+    set_timer(walk, token.id, at)
     return ""

@@ -51,9 +51,12 @@ Outcome = str | Park | Spread | None
 """The step to go to, PARK, who goes on, or None when the token is led nowhere."""
 
 
-def set_timer(contact: Contact, run: Run, token: int, due: int) -> None:
-    """Make a timer for a token."""
-    add_timer(contact, Timer(due, 0, run.journey, run.id, token))
+def set_timer(walk: Walk, token: int, due: int) -> None:
+    """Make a timer for a token; that of a test comes due no later than tests wait."""
+    run = walk.run
+    if run.test and (longest := walk.plan.tests[run.journey].waits) is not None:
+        due = min(due, walk.now + longest)
+    add_timer(walk.contact, Timer(due, 0, run.journey, run.id, token))
 
 
 def add_timer(contact: Contact, timer: Timer) -> None:
@@ -64,11 +67,11 @@ def add_timer(contact: Contact, timer: Timer) -> None:
 
 def drop_timers(contact: Contact, run: str, token: int | None) -> None:
     """Forget the timers of a token, or with None of the whole run."""
-    timers = contact.timers
-    for index in range(len(timers) - 1, -1, -1):
-        timer = timers[index]
-        if timer.run == run and (token is None or timer.token == token):
-            del timers[index]
+    for timers in (contact.timers, contact.shelf) if contact.shelf else (contact.timers,):
+        for index in range(len(timers) - 1, -1, -1):
+            timer = timers[index]
+            if timer.run == run and (token is None or timer.token == token):
+                del timers[index]
 
 
 def ask_in_run(question: Question, contact: Contact, attributes: Mapping[str, Any], run: Run, now: int) -> bool:

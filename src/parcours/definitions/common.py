@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from parcours.conditions.durations import PATTERN
 from parcours.conditions.names import match_name
+from parcours.conditions.operators import to_instant
 
 # A field's own Meta replaces the description of its type, so what a text must look like is kept in `extra`, too.
 
@@ -44,6 +46,24 @@ _ZONE = "an IANA time zone, such as Europe/Berlin"
 
 Zone = Annotated[str, msgspec.Meta(description=_ZONE, extra={"written": _ZONE})]
 """A time zone; empty where none is meant."""
+_INSTANT = "a date and time with an offset, such as 2026-12-01T09:00:00+01:00"
+
+Instant = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})$",
+        description=_INSTANT,
+        extra={"written": _INSTANT},
+    ),
+]
+"""A moment, as it is written."""
+
+
+def milliseconds_of(instant: str) -> int | None:
+    """Return a moment in milliseconds since the epoch; None when there is none that is written so."""
+    found = to_instant(instant)
+    return math.floor(found.timestamp() * 1000) if found is not None else None
+
 
 HIGHEST_PRIORITY = 9
 

@@ -16,11 +16,12 @@ from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
+from parcours.definitions.common import milliseconds_of
 from parcours.definitions.entries import ApiEntry, ContactEntry, Entry, InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
-from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.journey import JourneyDefinition, JourneyTest
 from parcours.definitions.loyalty import Formula, ProgrammeDefinition, RuleDefinition
 from parcours.definitions.loyalty_checks import programme_mistakes, rule_mistakes
 from parcours.definitions.message import ADDRESSES, CHANNELS, MessageDefinition
@@ -410,9 +411,10 @@ class _Checker:
     # --- a journey ----------------------------------------------------------------------------------------------------
 
     def journey(self, journey: JourneyDefinition) -> None:
-        if journey.archived and journey.state == "live":
-            hint = "close it first: write 'state: draft'"
-            self.error("archived_live", "a live journey cannot be archived", "/archived", hint)
+        if journey.archived and journey.state in {"live", "test", "paused"}:
+            hint = "close it first: write 'state: closed', or 'stopped' to end its runs"
+            self.error("archived_live", f"a {journey.state} journey cannot be archived", "/archived", hint)
+        self.life(journey)
         match journey.entry:
             case InteractionEntry():
                 self.several(journey.entry.interaction, "/entry/interaction")
@@ -506,6 +508,31 @@ class _Checker:
         if key and not getattr(journey.entry, "key", ""):
             hint = "give the entry a 'key', or leave this one out"
             self.error("no_key", "runs of this journey have no key to compare with", pointer, hint)
+
+    def life(self, journey: JourneyDefinition) -> None:
+        """Look at when a journey is live, and how it is tested."""
+        times: dict[str, int] = {}
+        for name in ("starts", "ends"):
+            if (text := getattr(journey, name)) is not None and (at := milliseconds_of(text)) is not None:
+                times[name] = at
+            elif text is not None:
+                self.error("invalid_value", f"there is no such time as {shown(text)}", f"/{name}")
+        if len(times) == 2 and times["ends"] <= times["starts"]:  # noqa: PLR2004 (both)
+            self.error("invalid_value", "'ends' is not after 'starts'", "/ends", "a journey ends after it started")
+        test = journey.test or JourneyTest()
+        if journey.state == "test" and not test.contacts:
+            self.error(
+                "no_testers", "nobody is named to test it", "/test", "write 'test: {contacts: [{user_id: ann}]}'"
+            )
+        for index, identity in enumerate(test.contacts):
+            if len(identity) != 1:
+                hint = "write for example 'user_id: ann'"
+                self.error("invalid_value", "a contact is named by one identity", f"/test/contacts/{index}", hint)
+        for channel in test.recipients:
+            if channel not in CHANNELS:
+                hint = did_you_mean(channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
+                place = f"/test/recipients/{escape(channel)}"
+                self.error("unknown_channel", f"there is no channel {shown(channel)}", place, hint)
 
     def send(self, step: Send, pointer: str) -> None:
         for index, name in enumerate(step.messages):

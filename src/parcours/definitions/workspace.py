@@ -123,9 +123,9 @@ def is_archived(definition: AnyDefinition) -> bool:
 
 
 def in_use(definition: AnyDefinition) -> bool:
-    """Return whether what a definition refers to must be there for it: not of a draft, nor of what is archived."""
+    """Return whether what a definition refers to must be there for it: not of a draft or of what is stopped or archived."""
     return not is_archived(definition) and not (
-        isinstance(definition, JourneyDefinition | RuleDefinition) and definition.state == "draft"
+        isinstance(definition, JourneyDefinition | RuleDefinition) and definition.state in {"draft", "stopped"}
     )
 
 

@@ -158,7 +158,11 @@ def _workspace(job: Job, publications: Iterable[Publish]) -> tuple[Workspace, li
 
 
 def _live(item: dict[str, Any]) -> dict[str, Any]:
-    return {**item, "state": "live", "archived": False} if item.get("kind") == "journey" else item
+    return (
+        {**item, "state": "live", "starts": None, "ends": None, "archived": False}
+        if item.get("kind") == "journey"
+        else item
+    )
 
 
 class _Person:

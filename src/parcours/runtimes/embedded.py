@@ -125,6 +125,7 @@ class Embedded:
             settled=self._settled,
             bounce=lambda arrival: self.submit([arrival]),
         )
+        engine.in_hand = self.outbox.in_hand
         self.companions: list[Companion] = []
         """What starts after the host, and is closed before it."""
         self.check = check
@@ -225,6 +226,7 @@ class Embedded:
         ]
         if unreadable:
             return unreadable, []
+        await self._brought_up()
         async with self.turn:
             errors, doubtful = self._doubtful(definitions)
             if errors:
@@ -282,6 +284,12 @@ class Embedded:
         texts = self.outbox.render(definition, facts(self.store, plan, would, interaction))
         return dict(texts), address(contact, definition.channel)
 
+    async def _brought_up(self) -> None:
+        """Wait until all contacts were brought up to the plan in force, so that publishing has not to do it at once."""
+        while self.engine.bringing_up and self.healthy and not self._closing:
+            self._wake.set()
+            await asyncio.sleep(0.01)
+
     async def erase(self, contact: str, *, suppress: bool = False) -> list[str]:
         """Erase a contact, and send it nothing more. See `Engine.erase`."""
         async with self.turn:
@@ -304,7 +312,7 @@ class Embedded:
             self.retried += 1
         elif settlement.state == "sent":
             self.sent += 1
-        else:
+        elif settlement.state == "failed":
             self.failed += 1
         if not self._settlements:
             self._settle_at = time.monotonic() + SETTLE_SECONDS

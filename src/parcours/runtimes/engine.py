@@ -27,18 +27,31 @@ from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects, Message
+from parcours.core.effects import TEST, Effects, Message
 from parcours.core.fold import fold, unheard, wake
 from parcours.core.gate import DAY, Arrival, Asked, Called, Happened, Learned, Reacted, admit, admit_item
-from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Input, Interaction, Publish, Stock, WorkspaceInput
+from parcours.core.inputs import (
+    CANCELLED,
+    Absorb,
+    Dissolve,
+    Enter,
+    Erase,
+    Input,
+    Interaction,
+    Publish,
+    Reaction,
+    Stock,
+    WorkspaceInput,
+)
 from parcours.core.learned import CONTACTS, Learner
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared, plain
 from parcours.definitions.load import load_data
+from parcours.definitions.message import CHANNELS
 from parcours.definitions.workspace import AnyDefinition, key_of
 from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError
-from parcours.ports import Changes, Clock, Identity, Record, Settlement, Store, Tombstone
+from parcours.ports import Changes, Clock, Identity, Pending, Record, Settlement, Store, Tombstone
 
 LARGEST_TICK = 1_000
 """Contacts whose timers fire in one transaction."""
@@ -122,6 +135,8 @@ class _Batch:
             changes.traces.append((contact.id, position, effects.trace))
             statistics = changes.statistics
             for entry in effects.trace:
+                if entry.run.startswith(TEST):
+                    continue  # tests are not counted
                 place = (entry.journey, entry.version, entry.step, entry.what, entry.reason)
                 statistics[place] = statistics.get(place, 0) + 1
         timers = contact.timers
@@ -157,6 +172,10 @@ class Engine:
         self._reads = [
             journey for journey in self.plan.read_on_activation() if store.marks().get(_mark(journey), "") != _DONE
         ]
+        self._cancelling = _Cancelling() if _CANCELLING in store.marks() else None
+        """How far messages of stopped journeys are cancelled; None when all are."""
+        self.in_hand: Callable[[int], bool] = lambda _sequence: False
+        """Whether a channel has a message in hand, told by its sequence: then it is sent, if it can be."""
         self._bringing: str | None = self._brought_up()
         """Behind which contact others are still to be brought up to the plan; None when all are."""
         clock.observe(store.last_received_at())
@@ -259,18 +278,17 @@ class Engine:
             StoreError: Nothing of the batch was kept, and there is nothing to finish.
         """
         settled = list(settlements)
+        if self.plan.next_turn is not None:
+            self._turn_until(self._carried(arrivals))
         self.catch_up()
         try:
+            if len(arrivals) > 1 and self._may_turn_on_the_way():
+                return self._begin_each(arrivals, settled, marking)
             return self._begin(arrivals, settled, marking)
         except _DEFECTS as error:
             self.store.forget()
             if len(arrivals) != 1:
-                if settled:
-                    self.store.commit(Changes(settlements=settled))
-                outcomes = [outcome for arrival in arrivals for outcome in self.accept([arrival])]
-                if marking is not None:
-                    self.store.commit(Changes(marks=dict(marking(outcomes))))
-                return outcomes
+                return self._begin_each(arrivals, settled, marking)
             if settled or marking is not None:
                 marks: dict[str, str | None] = {} if marking is None else dict(marking([_failed(error)]))
                 self.store.commit(Changes(settlements=settled, marks=marks))
@@ -280,6 +298,17 @@ class Engine:
             # What was folded is not kept, and must not be written with a later batch.
             self.store.forget()
             raise
+
+    def _begin_each(
+        self, arrivals: Sequence[AnyArrival], settled: list[Settlement], marking: Marking | None
+    ) -> list[Outcome]:
+        """Fold and commit one arrival after the other."""
+        if settled:
+            self.store.commit(Changes(settlements=settled))
+        outcomes = [outcome for arrival in arrivals for outcome in self.accept([arrival])]
+        if marking is not None:
+            self.store.commit(Changes(marks=dict(marking(outcomes))))
+        return outcomes
 
     def finish(self) -> None:
         """Make what was begun durable. May run in another thread while nothing else is asked of the engine.
@@ -498,16 +527,49 @@ class Engine:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def next_due(self) -> int | None:
-        """Return an instant at or before which no timer is due; None when there are no timers."""
-        return self._due[0][0] if self._due else None
+        """Return an instant at or before which no timer is due and no journey begins or ends; None when none ever is."""
+        due, turn = self._due[0][0] if self._due else None, self.plan.next_turn
+        return min((at for at in (due, turn) if at is not None), default=None)
 
     def tick(self, now: int | None = None) -> int:
         """Fire timers due by `now` (else the clock's time), of up to `LARGEST_TICK` contacts; return of how many.
+
+        A journey that begins or ends on the way counts as one.
 
         Raises:
             StoreError: Nothing more was kept; the timers stay due.
         """
         now = self.clock.now() if now is None else now
+        turn = self.plan.next_turn
+        if turn is None or turn > now:
+            return self._fire(now)
+        fired = self._fire(turn)
+        if not fired:
+            self._turn(turn)
+        return fired or 1
+
+    def _turn_until(self, now: int) -> None:
+        """Let journeys begin and end whose time came by an instant, each at its own, and what is due before it fire."""
+        while (turn := self.plan.next_turn) is not None and turn <= now:
+            self._turn(turn)
+
+    def _turn(self, at: int) -> None:
+        """Let journeys begin and end at an instant: a publication of nothing, which puts the same plan in force anew."""
+        self._be_up_to(at)
+        self._put_in_force([], [], at)
+
+    def _carried(self, arrivals: Sequence[AnyArrival]) -> int:
+        """Return up to which instant the first of arrivals carries the clock."""
+        at = arrivals[0].occurred_at if arrivals and self.clock.follows_inputs else None
+        if at is not None and at <= self.clock.horizon() + DAY:
+            self.clock.observe(at)
+        return self.clock.now()
+
+    def _may_turn_on_the_way(self) -> bool:
+        """Whether arrivals of one batch may carry the clock over an instant at which a journey begins or ends."""
+        return self.clock.follows_inputs and self.plan.next_turn is not None
+
+    def _fire(self, now: int) -> int:
         due: dict[str, None] = {}  # as a set that keeps its order: what was due first is decided first
         while self._due and self._due[0][0] <= now and len(due) < LARGEST_TICK:
             at, contact = heapq.heappop(self._due)
@@ -567,28 +629,45 @@ class Engine:
         if errors:
             return errors, warnings
         now = self.clock.now()  # once, so that what is due by the publication's own time is what fires before it
-        while self.tick(now):
+        self._turn_until(now)
+        self._be_up_to(now)
+        changed = _changed(workspace.all(), self.plan.workspace.all())
+        if changed:
+            self._put_in_force(list(definitions), changed, now)
+        return [], warnings
+
+    def _be_up_to(self, now: int) -> None:
+        """Have everybody where they would be if nothing more were published: brought up, and what is due has fired.
+
+        So everybody sees each plan, in order: one that pauses a journey, and one that lets it go on.
+        """
+        while self._fire(now):
             pass
+        while self._bringing is not None:
+            self._bring_up(self._bringing)
+        while self._fire(now):
+            pass
+
+    def _put_in_force(self, definitions: list[dict[str, Any]], changed: list[AnyDefinition], now: int) -> None:
         self.catch_up()
         # States are whole before the plan changes, so what they lack was always folded with the plan in force.
         self.store.flush()
         position = self.store.last_position() + 1
-        item = Publish(position=position, received_at=now, occurred_at=now, definitions=list(definitions))
-        changed = _changed(workspace.all(), self.plan.workspace.all())
-        if not changed:
-            return [], warnings
+        item = Publish(position=position, received_at=now, occurred_at=now, definitions=definitions)
         plan = self.plan.publish(changed, at=now, position=position)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
         reads = [journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()]
         for journey in reads:
             changes.marks[_mark(journey)] = ""
+        if plan.stopping and plan.revision != self.plan.revision:
+            changes.marks[_CANCELLING] = "yes"
         self.store.commit(changes)
         self.plan = plan
         self._reads = [
             journey for journey in plan.read_on_activation() if self.store.marks().get(_mark(journey), "") != _DONE
         ]
         self._bringing = self._brought_up()
-        return [], warnings
+        self._cancelling = _Cancelling() if _CANCELLING in self.store.marks() else None
 
     def _definitions(self, publication: Publish) -> list[AnyDefinition]:
         workspace, errors, _ = load_data(list(publication.definitions), self.plan.workspace)
@@ -610,8 +689,9 @@ class Engine:
             KeyError: There is no such contact, or it was erased.
             StoreError: Nothing was erased.
         """
-        self.flush()
         now = self.clock.now()
+        self._turn_until(now)
+        self.flush()
         state = self._survivor(contact)
         everyone = self._parts(state)
         batch = _Batch(self.store.last_position())
@@ -735,6 +815,7 @@ class Engine:
             except UNENCODABLE as error:
                 chosen.pop(id_, None)
                 problems[place] = Problem(code="unstorable_value", message=f"a value cannot be kept: {error}")
+        self._turn_until(self.clock.now())
         self.catch_up()
         batch = _Batch(self.store.last_position())
         if chosen:
@@ -751,8 +832,8 @@ class Engine:
 
     @property
     def reading(self) -> bool:
-        """Whether a segment is still being read into a journey."""
-        return bool(self._reads) or self._bringing is not None
+        """Whether a segment is still being read into a journey, or something else goes on in slices."""
+        return bool(self._reads) or self._bringing is not None or self._cancelling is not None
 
     @property
     def bringing_up(self) -> bool:
@@ -809,6 +890,67 @@ class Engine:
                 _log.exception("bring_up_failed", contact=id_)
         self._bring_these_up([], behind)
 
+    def _cancel(self, work: _Cancelling) -> None:
+        """Do the next slice of cancelling what is pending of stopped journeys: find it first, then go by contact."""
+        stopped = self.plan.stopped_at
+        if work.channels:
+            found = self.store.pending(work.channels[0], work.after, SLICE)
+            work.found += [
+                item
+                for item in found
+                if item.message.decided_at <= stopped.get(item.message.journey, -1) and not self.in_hand(item.sequence)
+            ]
+            work.after = found[-1].sequence if len(found) == SLICE else 0
+            if not work.after:
+                work.channels.pop(0)
+            if not work.channels:
+                # Whichever order the outbox is in between contacts, the log is in this one.
+                work.found.sort(key=lambda item: (item.message.contact, item.sequence), reverse=True)
+            return
+        self.catch_up()
+        batch = _Batch(self.store.last_position())
+        slice_, now = [work.found.pop() for _ in range(min(SLICE, len(work.found)))], self.clock.now()
+        if not work.found:
+            batch.changes.marks[_CANCELLING] = None
+        try:
+            for item in slice_:
+                self._cancel_one(batch, item, now)
+            self._commit(batch)
+        except BaseException:
+            self.store.forget()
+            self._cancelling = _Cancelling()
+            raise
+        if not work.found:
+            self._cancelling = None
+
+    def _cancel_one(self, batch: _Batch, pending: Pending, now: int) -> None:
+        """Settle a message as not to be sent, and tell its contact's trace."""
+        message = pending.message
+        batch.changes.settlements.append(
+            Settlement(pending.sequence, "cancelled", pending.attempts, error=f"{message.journey} was stopped")
+        )
+        known = batch.changes.contacts
+        contact = known.get(message.contact) or self.store.contacts([message.contact])[message.contact]
+        while contact.merged_into:
+            contact = known.get(contact.merged_into) or self.store.contacts([contact.merged_into])[contact.merged_into]
+        said = {
+            "journey": message.journey,
+            "version": message.journey_version,
+            "run": message.run,
+            "step": message.step,
+            "reason": "stopped",
+        }
+        item = Reaction(
+            position=0,
+            received_at=now,
+            occurred_at=now,
+            reaction=CANCELLED,
+            message=message.id,
+            attributes=said,
+            message_id=f"cancelled:{message.id}",
+        )
+        self._append(batch, contact, item, ids.message_key("", item.message_id))
+
     def read(self) -> bool:
         """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
 
@@ -821,8 +963,14 @@ class Engine:
             # First, so that who is read into a journey is known by all that its condition counts.
             self._bring_up(self._bringing)
             return self.reading
+        if self._cancelling is not None:
+            self._cancel(self._cancelling)
+            return self.reading
         if not self._reads:
             return False
+        self._turn_until(self.clock.now())
+        if not self._reads:
+            return self.reading
         self.catch_up()
         journey = self._reads[0]
         after = self.store.marks().get(_mark(journey), "")
@@ -945,6 +1093,15 @@ class _Direct:
         self._batch.changes.contacts[contact.id] = contact
         self.at_rest[identities] = contact
         return contact
+
+
+class _Cancelling:
+    """How far messages of stopped journeys are cancelled."""
+
+    def __init__(self) -> None:
+        self.channels = sorted(CHANNELS)
+        self.after = 0
+        self.found: list[Pending] = []
 
 
 class _People:
@@ -1104,6 +1261,7 @@ _NOTHING_NEW: list[Identity] = []
 _DONE = "done"
 _LEARNED = "learned"
 _BROUGHT_UP = "brought_up"
+_CANCELLING = "cancelling"
 _EVERYTHING = 10**9
 _NEVER = 2**63
 _KNOWN = "user_id"

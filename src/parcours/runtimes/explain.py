@@ -367,7 +367,7 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str) -
             "(close enough together, where the entry says so)."
         )
     if not (refused or late or asked or counted):
-        state = known.definition.state if known is not None else ""
+        state = life.plan.states.get(journey, "draft") if known is not None else ""
         if state and state != "live":
             yield f"The journey is not live: its state is {state!r}."
         yield "Nothing that could let it in was recorded."

@@ -9,6 +9,9 @@ provider has no line: its messages stay in the outbox until there is one.
 | temporary failure         | `pending` | again after 1 s, 2 s, 4 s … 1 h, each with jitter; the provider's own wish wins |
 | temporary, too often      | `failed`  | a `bounced` reaction                                                      |
 | permanent failure         | `failed`  | a `bounced` reaction                                                      |
+| temporary, and its journey was stopped meanwhile | `cancelled` |                                                  |
+
+What was decided before its journey was stopped is not begun any more: the engine cancels it.
 """
 
 from __future__ import annotations
@@ -115,6 +118,14 @@ class Outbox:
         for line in self._lines.values():
             line.drop(contacts)
 
+    def stopped(self, message: Message) -> bool:
+        """Return whether a message is not to be sent, for its journey was stopped since it was decided."""
+        return message.decided_at <= self.plan().stopped_at.get(message.journey, -1)
+
+    def in_hand(self, sequence: int) -> bool:
+        """Return whether a channel has a message in hand, told by its sequence."""
+        return any(line.in_hand(sequence) for line in self._lines.values())
+
     @property
     def busy(self) -> int:
         """How many messages are under way or wait to be tried again."""
@@ -195,6 +206,9 @@ class _Line:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def in_hand(self, sequence: int) -> bool:
+        return any(item.sequence == sequence for item in self._sending)
+
     def drop(self, contacts: Collection[str]) -> None:
         ready = [self._ready.get_nowait() for _ in range(self._ready.qsize())]
         for item in ready:
@@ -267,6 +281,8 @@ class _Line:
     async def _send_all(self) -> None:
         while True:
             item = (await self._ready.get()).pending
+            if self._outbox.stopped(item.message):
+                continue
             self._sending.append(item)
             try:
                 await self._send(item)
@@ -304,6 +320,9 @@ class _Line:
 
     def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
         if item.sequence in self._dropped:
+            return
+        if self._outbox.stopped(item.message):
+            self._outbox.settled(Settlement(item.sequence, "cancelled", attempts, error=str(error)))
             return
         seconds = pause(attempts, error.retry_after, random.random())  # noqa: S311 (spreads tries; not a secret)
         due = wall_time() + int(seconds * 1000)

@@ -60,7 +60,5 @@ class Simulation:
         return [entry for _, entries in reversed(self.store.trace(contact)) for entry in entries]
 
     def _settle(self) -> None:
-        while self.engine.tick():
-            pass
-        while self.engine.read():
-            pass
+        while self.engine.tick() or self.engine.reading:
+            self.engine.read()

@@ -9,15 +9,15 @@ import msgspec
 
 from parcours.core.codec import encode
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects, Entry, Message, Trace
+from parcours.core.effects import TEST, Effects, Entry, Message, Trace
 from parcours.core.fold import fold, wake
-from parcours.core.inputs import Absorb, Erase, Publish, Stock
+from parcours.core.inputs import CANCELLED, Absorb, Erase, Publish, Reaction, Stock
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError
-from parcours.ports import Changes, Identity, LedgerDay, Pending, Record, Statistic, Store, Total
+from parcours.ports import Changes, Identity, LedgerDay, Pending, Record, Settlement, Statistic, Store, Total
 from parcours.stores.memory import MemoryStore
 
 EVERYTHING = 10**9
@@ -175,7 +175,11 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
             contact = world.contact(record.contact)
             world.ready(contact)
             world.wake(contact, item.received_at)
-            changes = Changes(records=[record], identities=dict.fromkeys(_new_identities(item), contact.id))
+            changes = Changes(
+                records=[record],
+                settlements=world.cancelled(item),
+                identities=dict.fromkeys(_new_identities(item), contact.id),
+            )
             world.keep(contact, record.position, fold(world.plan, contact, item), changes)
     world.wake_all(until)
     return world.store
@@ -229,6 +233,13 @@ class _Replay:
         bring_up(self.plan, contact, past, sent, effects)  # type: ignore[arg-type]  # they concern a contact
         self.keep(contact, 0, effects, Changes())
 
+    def cancelled(self, item: Any) -> list[Settlement]:
+        """Return what tells the outbox that a message is not to be sent, if an input tells that."""
+        if not isinstance(item, Reaction) or item.reaction != CANCELLED:
+            return []
+        found = [one for channel in CHANNELS for one in self.store.pending(channel, 0, EVERYTHING)]
+        return [Settlement(one.sequence, "cancelled", 0) for one in found if one.message.id == item.message]
+
     def contact(self, id_: str) -> Contact:
         return self.store.contacts([id_]).get(id_) or Contact(id_)
 
@@ -250,6 +261,8 @@ class _Replay:
         if effects.trace:
             changes.traces = [(contact.id, position, effects.trace)]
         for entry in effects.trace:
+            if entry.run.startswith(TEST):
+                continue
             place = (entry.journey, entry.version, entry.step, entry.what, entry.reason)
             changes.statistics[place] = changes.statistics.get(place, 0) + 1
         self.store.commit(changes)

@@ -15,6 +15,7 @@ instant of an input, and histories end exactly at the edge of a window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from parcours.conditions.durations import parse_duration
 from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
+from parcours.definitions.load import dump
 from parcours.runtimes.simulation import Simulation
 
 Data = dict[str, Any]
@@ -252,7 +254,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
     return {
         "kind": "journey",
         "name": name,
-        "state": "live" if draw(st.integers(0, 9)) else "draft",
+        **draw(_lives),
         "entry": entry,
         "re_entry": draw(st.sampled_from(["never", "after_end", "always", {"after": "1d"}])),
         **draw(_limits),
@@ -302,6 +304,27 @@ _limits = st.fixed_dictionaries(
         "max_runs": st.integers(1, 2),
     },
 )
+
+
+def _from_start(duration: str) -> str:
+    return datetime.fromtimestamp((START + parse_duration(duration)) / 1000, UTC).isoformat()
+
+
+_starts = st.sampled_from(["1s", "6h", "1d"]).map(_from_start)
+_ends = st.sampled_from(["30h", "3d"]).map(_from_start)
+_tests = st.fixed_dictionaries(
+    {"contacts": st.lists(st.sampled_from(PEOPLE).map(lambda name: {"user_id": name}), min_size=1, max_size=2)},
+    optional={"waits": st.sampled_from(["1s", "1h"]), "recipients": st.just({"email": "qa@parcours.dev"})},
+)
+_lives: st.SearchStrategy[Data] = st.one_of(
+    st.just({"state": "live"}),
+    st.just({"state": "live"}),
+    st.fixed_dictionaries(
+        {"state": st.sampled_from(["live", "live", "paused", "draft", "test", "closed", "stopped"]), "test": _tests},
+        optional={"starts": _starts, "ends": _ends, "on_pause": st.sampled_from(["hold", "discard"])},
+    ),
+)
+"""Where a journey is in its life."""
 
 
 def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
@@ -729,7 +752,14 @@ class Publishes(msgspec.Struct, frozen=True):
     definitions: list[Data]
 
 
-Move = Comes | Reacts | Repeats | Erases | Passes | Publishes
+class Lives(msgspec.Struct, frozen=True):
+    """The `choice`-th journey there is comes into another state."""
+
+    choice: int
+    changes: Data
+
+
+Move = Comes | Lives | Reacts | Repeats | Erases | Passes | Publishes
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -838,6 +868,12 @@ _asked = st.one_of(
     st.just(Asked(action="leave", programme="club")),
 )
 _asks: st.SearchStrategy[Move] = st.builds(Comes, _asked, _identities, st.just(0))
+_turns: st.SearchStrategy[Move] = st.builds(
+    Lives,
+    st.integers(0, 2),
+    st.fixed_dictionaries({"state": st.sampled_from(["live", "live", "paused", "paused", "closed", "stopped"])})
+    | _lives,
+)
 _erases: st.SearchStrategy[Move] = st.builds(Erases, st.integers(0, 5), st.booleans())
 
 
@@ -856,6 +892,10 @@ def scenarios(
     """
     known = [Comes(_reachable, (("user_id", name),), 0) for name in PEOPLE if draw(st.integers(0, 3))]
     moves = _moves | st.builds(Publishes, changes()) if publishing and draw(st.booleans()) else _moves
+    if publishing and draw(st.booleans()):
+        others = moves | _does
+        # Alternatives that are given twice are one, so that is no way to draw more of them.
+        moves = st.integers(0, 3).flatmap(lambda die: [_turns, _does][die] if die < 2 else others)  # noqa: PLR2004
     if erasing and draw(st.booleans()):
         moves |= _erases
     found = draw(definitions())
@@ -947,6 +987,10 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
                 happen(Step(simulation.clock.now() + move.milliseconds, []))
             case Publishes():
                 happen(Step(simulation.clock.now(), [], move.definitions))
+            case Lives():
+                of_journey = list(simulation.engine.plan.workspace.journeys.values())
+                definition = of_journey[move.choice % len(of_journey)]
+                happen(Step(simulation.clock.now(), [], [dump(definition) | move.changes]))
             case Repeats() if so_far:
                 happen(Step(simulation.clock.now(), [so_far[move.choice % len(so_far)]]))
             case Erases():

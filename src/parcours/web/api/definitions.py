@@ -366,8 +366,9 @@ def _may_be_archived(workspace: Workspace, definition: AnyDefinition) -> None:
     said = f"the {kind} {shown(definition.name)}"
     if not isinstance(definition, Archivable):
         raise HTTPException(status_code=CONFLICT, detail="the settings of the workspace cannot be archived")
-    if isinstance(definition, JourneyDefinition) and definition.state == "live":
-        raise HTTPException(status_code=CONFLICT, detail=f"{said} is live: close it first, by 'state: draft'")
+    if isinstance(definition, JourneyDefinition) and definition.state in {"live", "test", "paused"}:
+        hint = "close it first, by 'state: closed', or stop it"
+        raise HTTPException(status_code=CONFLICT, detail=f"{said} is {definition.state}: {hint}")
     rows = [row for row in users_of(workspace, key) if row.active]
     if rows and not is_archived(definition):
         raise HTTPException(
