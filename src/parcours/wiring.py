@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from parcours.channels.email import SmtpChannel, TlsMode
-from parcours.channels.push import HttpPushChannel
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
 from parcours.definitions.message import message_texts
@@ -385,6 +384,8 @@ def build_channels(settings: Settings) -> dict[str, Channel]:
         if settings.smtp_url:
             channels["email"] = _smtp(settings)
         if settings.push_url:
+            from parcours.channels.push import HttpPushChannel  # it takes long to load
+
             channels["push"] = HttpPushChannel(settings.push_url, settings.push_token)
     except ValueError as error:
         raise SettingsError(f"a provider cannot be used: {error}") from None
