@@ -28,6 +28,8 @@ from parcours.testing.scenarios.times import shown
 
 _EVERYTHING = 1_000_000
 _LONGEST = 100
+_INSTANTS = frozenset({"until", "entered"})
+"""Details of the trace that are instants."""
 
 
 class Line(msgspec.Struct):
@@ -56,7 +58,7 @@ def timeline(store: Store, contacts: Iterable[str], zone: ZoneInfo) -> list[Line
                 line = _input(item)  # type: ignore[arg-type]  # it concerns a contact
                 if line is not None:
                     found.append((item.received_at, line))
-            found += [(entry.at, _decision(entry)) for entry in moment.trace]
+            found += [(entry.at, _decision(entry, zone)) for entry in moment.trace]
     found.sort(key=lambda one: one[0])
     for at, line in found:
         line.when = shown(at, zone)
@@ -97,8 +99,12 @@ def _input(item: Input) -> Line | None:
     return line
 
 
-def _decision(entry: Trace) -> Line:
-    detail = {name: value for name, value in (entry.detail or {}).items() if name != "message_id"}
+def _decision(entry: Trace, zone: ZoneInfo) -> Line:
+    detail = {
+        name: shown(value, zone) if name in _INSTANTS else value
+        for name, value in (entry.detail or {}).items()
+        if name != "message_id"
+    }
     why = " ".join(part for part in (entry.reason, _written(detail)) if part)
     if entry.what == What.ARRIVED:
         return Line("", "→", entry.journey, entry.step, why)
