@@ -177,3 +177,70 @@ def test_several_arrows_into_one_step_let_each_token_pass():
     world.did("bob", "Go")
     world.after("1d")
     assert world.sent("ann") == world.sent("bob") == ["news"]
+
+
+# --- what came before the token -----------------------------------------------------------------------------------------
+
+
+def prior(*events: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
+    steps = {"pause": wait("1d", next="listen"), "listen": wait_for(*events, accept_prior=True, next="end"), "end": END}
+    return journey(steps, **more)
+
+
+def on(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "interaction", "interaction": name, **more}
+
+
+def test_what_came_since_the_run_began_is_accepted():
+    steps = {
+        "pause": wait("1d", next="listen"),
+        "listen": wait_for("Paid", on("Seen", next="seen"), accept_prior=True, next="end"),
+        "seen": END,
+        "end": END,
+    }
+    world = World(journey(steps))
+    world.did("ann", "Seen")
+    world.did("ann", "Go")
+    world.did("bob", "Go")
+    world.after("1h")
+    world.did("bob", "Seen")
+    world.did("bob", "Paid")
+    world.after("1d")
+    assert world.path("ann") == ["pause", "listen"]
+    assert world.path("bob") == ["pause", "listen", "seen"]
+    world.did("ann", "Paid")
+    assert world.path("ann")[-1] == "end"
+
+
+def test_what_started_the_run_did_not_come_before_it():
+    world = World(prior("Go", re_entry="never"))
+    world.did("ann", "Go")
+    world.after("1d")
+    assert world.path("ann") == ["pause", "listen"]
+
+
+def test_what_came_before_is_held_against_the_filter_and_the_key():
+    event = on(
+        "Paid", key="order", where={"all": [{"interaction": "total", "at_least": 5}, {"contact": "vip", "is": True}]}
+    )
+    world = World(prior(event, entry={"key": "order"}))
+    world.did("ann", "Go", order="a")
+    world.did("ann", "Paid", order="a", total=9)
+    world.knows("ann", vip=True)
+    world.did("ann", "Paid", order="b", total=9)
+    world.did("ann", "Paid", order="a", total=4)
+    world.after("1d")
+    assert world.path("ann") == ["pause", "listen"]
+    world.did("ann", "Go", order="c")
+    world.did("ann", "Paid", order="c", total=5)
+    world.after("1d")
+    assert world.path("ann")[-2:] == ["listen", "end"]
+    assert [run.key for run in world.runs("ann")] == ["a"]
+
+
+def test_what_came_late_does_not_count_as_having_come():
+    world = World(prior("Paid"))
+    world.did("ann", "Go")
+    world.did("ann", "Paid", ago="7h")
+    world.after("1d")
+    assert world.path("ann") == ["pause", "listen"]

@@ -217,3 +217,12 @@ def test_branches_of_a_fork():
     assert errors == {"/steps/both/branches/1": "unknown_step"}
     errors, _ = look({"both": {"type": "fork", "branches": ["end"]}, "end": END})
     assert errors == {"/steps/both/branches": "too_short"}
+
+
+def test_a_wait_that_accepts_what_came_before_is_none_in_a_circle():
+    event = {"type": "interaction", "interaction": "Paid"}
+    steps = {"a": {"type": "wait_for", "events": [event], "accept_prior": True, "next": "a"}}
+    assert set(look(steps)[0].values()) == {"endless_cycle"}
+    opened = {"type": "reaction", "reaction": "opened"}
+    steps = {"a": {"type": "wait_for", "events": [opened], "accept_prior": True, "next": "end"}, "end": END}
+    assert look(steps)[0] == {"/steps/a/accept_prior": "invalid_value"}

@@ -98,6 +98,7 @@ def compile_journey(
         watches=entry.segment if isinstance(entry, SegmentEntry) and entry.on != "read" else "",
         on_leaving=isinstance(entry, SegmentEntry) and entry.on == "left",
         facts=tuple(sorted(facts)),
+        prior=_prior(steps.values()),
         reacts=any(step.reactions for step in steps.values()),
         start=definition.start,
         once=definition.re_entry == "never",
@@ -198,7 +199,10 @@ def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> Compil
         if isinstance(branch, InteractionBranch):
             where = question(branch.where, segments) if branch.where is not None else None
             for name in dict.fromkeys(map(match_name, names_of(branch.interaction))):
-                compiled = CompiledBranch(name, name, follows, where=where, key=branch.key)
+                prior = ""
+                if step.accept_prior:
+                    prior = ids.derive(name, where.text if where is not None else "", branch.key)
+                compiled = CompiledBranch(name, name, follows, where=where, key=branch.key, prior=prior)
                 interactions[name] = (*interactions.get(name, ()), compiled)
         elif isinstance(branch, ReactionBranch):
             label = f"{branch.reaction} {branch.message}" if branch.message else branch.reaction
@@ -213,6 +217,16 @@ def _compile_wait_for(step: WaitFor, segments: Mapping[str, ast.Node]) -> Compil
         timeout.next if timeout is not None and timeout.next is not None else step.next,
         until=moment(timeout.until) if timeout is not None and timeout.until is not None else None,
     )
+
+
+def _prior(steps: Iterable[CompiledStep]) -> dict[str, tuple[CompiledBranch, ...]]:
+    found: dict[str, dict[str, CompiledBranch]] = {}
+    for step in steps:
+        for name, branches in step.interactions.items():
+            for branch in branches:
+                if branch.prior:
+                    found.setdefault(name, {}).setdefault(branch.prior, branch)
+    return {name: tuple(branches.values()) for name, branches in found.items()}
 
 
 def _facts_of(step: CompiledStep) -> set[str]:

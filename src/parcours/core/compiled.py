@@ -47,6 +47,8 @@ class CompiledBranch(msgspec.Struct, frozen=True):
     where: Question | None = None
     key: str = ""
     message: str | None = None
+    prior: str = ""
+    """Under what a run remembers that the event came, when the step accepts that; alike for branches that are alike."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -142,6 +144,8 @@ class CompiledJourney(msgspec.Struct, frozen=True):
     on_leaving: bool
     facts: tuple[str, ...]
     """The attributes of the trigger that later conditions look at; a run remembers these."""
+    prior: dict[str, tuple[CompiledBranch, ...]]
+    """Interaction to the branches for which a run remembers that it came."""
     reacts: bool
     """Whether some step waits for reactions, so that a run must remember what it sent."""
     start: str

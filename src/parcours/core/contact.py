@@ -44,6 +44,9 @@ class Run(msgspec.Struct, array_like=True):
     """Goal to when it was reached; 0 for one that was true when the run started, and has not been false since."""
     data: dict[str, Any] = msgspec.field(default_factory=dict)
     """What its steps saved, by the names they gave it."""
+    seen: dict[str, int] = msgspec.field(default_factory=dict)
+    """Branches that accept what came before (`CompiledBranch.prior`), to when the first that fits came;
+    in that order."""
     made: int = 1
     """How many tokens and forks were ever made: their numbers."""
     test: bool = False

@@ -311,6 +311,10 @@ def _offer_interaction(plan: Plan, contact: Contact, item: Interaction, route: R
         versions = plan.journeys[name]
         for run in list(runs.values()):
             journey = versions[run.version]
+            if journey.prior and now - item.occurred_at <= journey.max_age:
+                for branch in journey.prior.get(item.name, ()):
+                    if branch.prior not in run.seen and fits(branch, run):
+                        run.seen[branch.prior] = now
             waiting = _waiting(run, journey, item.name)
             if not waiting:
                 continue

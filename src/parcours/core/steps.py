@@ -9,7 +9,8 @@ The rules this file keeps:
 |            | none sent → `suppressed` if drawn, else `next`        |                                                    |
 | wait       | parks with a timer; `until` what is over → `next`     | timer → `next`                                     |
 | wait_for   | parks, with a timer if it has a timeout; one `until`  | first matching event → its branch; timer → timeout |
-|            | what is over → timeout                                |                                                    |
+|            | what is over → timeout; what came since the run began |                                                    |
+|            | → its branch, with `accept_prior`                     |                                                    |
 | decision   | condition true → `then`, else → `else`                |                                                    |
 | split      | first branch whose condition is true, else → `else`   |                                                    |
 | experiment | the branch that the contact drew                      |                                                    |

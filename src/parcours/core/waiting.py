@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from parcours.core.compiled import CompiledStep
+from itertools import chain
+
+from parcours.core.compiled import CompiledBranch, CompiledStep
 from parcours.core.contact import Token
 from parcours.core.effects import What
 from parcours.core.waits import due
@@ -27,12 +29,25 @@ def wait(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
 
 
 def wait_for(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
-    """Park, with a timer if there is a timeout; one whose moment is over is taken at once."""
+    """Park, with a timer if there is a timeout; what came before, and a moment that is over, are taken at once."""
+    prior = _prior(walk, compiled)
+    if prior is not None:
+        walk.note(What.BRANCHED, token.step, prior.label, {"came_at": walk.run.seen[prior.prior]})
+        return prior.next
     over = _begin(walk, token, compiled) if compiled.duration or compiled.until is not None else ""
     if not over:
         return PARK
     walk.note(What.BRANCHED, token.step, over)
     return compiled.after_timeout
+
+
+def _prior(walk: Walk, compiled: CompiledStep) -> CompiledBranch | None:
+    """Return the branch whose event came first since the run began, if the step accepts that."""
+    seen = walk.run.seen
+    if not seen:
+        return None
+    known = {branch.prior: branch for branch in reversed([*chain.from_iterable(compiled.interactions.values())])}
+    return next((known[prior] for prior in seen if prior in known), None)
 
 
 def _begin(walk: Walk, token: Token, compiled: CompiledStep) -> str:

@@ -117,6 +117,8 @@ def _always_waits(step: Step) -> bool:
     match step:
         case Wait():
             return step.duration is not None or (step.until is not None and not step.until.passes_at_once)
+        case WaitFor() if step.accept_prior:
+            return False
         case WaitFor():
             return step.timeout is None or step.timeout.until is None or not step.timeout.until.passes_at_once
         case _:

@@ -438,6 +438,9 @@ class _Checker:
                         self.span(timeout.after, timeout.until, journey, longest, f"{pointer}/timeout", "after")
                     for index, branch in enumerate(step.events):
                         self.branch(branch, journey, sent, f"{pointer}/events/{index}")
+                    if step.accept_prior and not any(isinstance(branch, InteractionBranch) for branch in step.events):
+                        message = "only interactions can have come before, and none is waited for"
+                        self.error("invalid_value", message, f"{pointer}/accept_prior", "leave it out")
                 case _:
                     self.step(step, journey, pointer)
         for flaw in flaws_of_graph(journey):

@@ -92,6 +92,9 @@ class WaitFor(Part, frozen=True, kw_only=True, tag="wait_for"):
 
     events: Annotated[list[Branch], msgspec.Meta(min_length=1, description="What to wait for; the first one wins.")]
     timeout: Annotated[Timeout | None, msgspec.Meta(description="What ends the wait when none came.")] = None
+    accept_prior: Annotated[
+        bool, msgspec.Meta(description="Interactions that came since the run began count, too, not only those to come.")
+    ] = False
     next: Annotated[
         StepName | None,
         msgspec.Meta(description="Where a branch or a timeout goes on that names no step of its own."),

@@ -158,6 +158,7 @@ _KINDS = (
     "pause",
     "wait_for",
     "wait_for",
+    "prior",
     "decision",
     "split",
     "experiment",
@@ -178,7 +179,7 @@ _ARROWS = {
     **dict.fromkeys(_ACTS, ("next",)),
     "end": (),
 }
-_SEVERAL = {"wait_for": "events", "split": "branches", "experiment": "branches"}
+_SEVERAL = {"wait_for": "events", "prior": "events", "split": "branches", "experiment": "branches"}
 """Types of step that have any number of ways out, with what these are called."""
 
 _later = st.one_of(
@@ -233,7 +234,7 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
         arrows: Data = {}
         if kind in _SEVERAL:
             arrows[_SEVERAL[kind]] = [target(index) for _ in range(draw(st.integers(1, 3)))]
-        if kind == "wait_for":
+        if kind in {"wait_for", "prior"}:
             arrows["next"] = target(index)
             arrows["timeout"] = target(index) if draw(st.integers(0, 3)) else False
         elif kind == "fork":
@@ -422,6 +423,9 @@ def _step(
             return {"type": plan["type"], **arrows}
     arrows.pop("timeout", None)
     step: Data = {"type": "wait_for", "events": [], **arrows}
+    if plan["type"] == "prior":
+        # At least one branch is an interaction's.
+        step["accept_prior"], sent = True, []
     for to in plan["arrows"]["events"]:
         branch = draw(_branch(sent, keyed="key" in entry))
         step["events"].append(branch | {"next": to} if to else branch)
