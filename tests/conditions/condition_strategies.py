@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from parcours.conditions.loyalty import POINTS
 from parcours.conditions.operators import CASELESS, COUNTS, LARGEST_SUMMAND, OPERATORS, SUMS, Takes
 from parcours.conditions.parse import CONSENT_STATES, MESSAGE_EVENTS, MOST_MESSAGES, MOST_TIMES
 
@@ -168,6 +169,15 @@ def samples(draw, names=labels):
     return data if percent + data.get("from", 0) <= 100 else data | {"from": 0}
 
 
+loyalties = st.one_of(
+    st.tuples(labels, st.sampled_from(sorted(COUNTS)), st.integers(-5, 500), st.sampled_from([None, *POINTS])).map(
+        lambda drawn: {"points": drawn[0], drawn[1]: drawn[2]} | ({"kind": drawn[3]} if drawn[3] else {})
+    ),
+    st.tuples(labels, st.sampled_from(["is", "at_least"]), labels).map(lambda d: {"tier": d[0], d[1]: d[2]}),
+    st.tuples(labels, st.lists(labels, min_size=1, max_size=3)).map(lambda d: {"tier": d[0], "in": d[1]}),
+    labels.map(lambda name: {"member": name}),
+)
+
 leaves = st.one_of(
     comparisons(),
     histories(),
@@ -180,6 +190,7 @@ leaves = st.one_of(
         optional={"topic": labels, "is": st.sampled_from(CONSENT_STATES)},
     ),
     samples(),
+    loyalties,
 )
 conditions = _nested(leaves)
 """Any condition as it is written, valid by itself."""
@@ -195,6 +206,7 @@ garbage = st.recursive(
                     *("consent", "is", "in", "between", "before", "ignore_case", "at_least", "topic", "al", ""),
                     *("did_not", "sequence", "messages", "list", "sum", "min", "first", "of", "channel", "from"),
                     *("until", "since", "sample", "percent", "within_last", "anniversary_within", "contains_any"),
+                    *("points", "tier", "member", "kind", "exactly"),
                 )
             )
             | st.text(max_size=4),

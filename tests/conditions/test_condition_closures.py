@@ -29,6 +29,7 @@ attributes = st.dictionaries(few, values, max_size=4)
 def person_with(contact=None, consent=None, counters=None, lists=None):
     on = {name: SimpleNamespace(member=member) for name, member in (lists or {}).items()}
     return SimpleNamespace(
+        loyalty={},
         id="0" * 15,
         attributes=contact or {},
         consent=consent or {},

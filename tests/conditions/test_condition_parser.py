@@ -98,7 +98,11 @@ def test_needs_depend_on_the_content_alone(data):
         ({"contact": "a", "anniversary_within": "36h"}, ["/anniversary_within"]),
         ({"contact": "a", "contains_any": "x"}, ["/contains_any"]),
         ({"contact": "a", "contains_all": ["x", 1]}, ["/contains_all/1"]),
-        ({"points": {"at_least": 3}}, [""]),
+        ({"pints": {"at_least": 3}}, [""]),
+        ({"points": {"at_least": 3}}, ["/points", ""]),
+        ({"points": "club", "kind": "x", "at_least": "3"}, ["/kind", "/at_least"]),
+        ({"tier": 1, "in": []}, ["/tier", "/in"]),
+        ({"member": "club", "is": "x"}, ["/is"]),
     ],
 )  # fmt: skip
 def test_every_problem_is_reported_where_it_is(data, pointers):

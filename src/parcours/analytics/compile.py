@@ -149,6 +149,11 @@ class _Compiler:
                 return self.consent(node, exact=exact)
             case ast.Sample():
                 return self.sample(node)
+            case ast.Points() | ast.Tier() | ast.IsMember():
+                raise UnanswerableError(
+                    "members of programmes are not in the columnar copy yet",
+                    hint="watch a segment with this condition ('live: true'): its members are known at any instant",
+                )
 
     def segment(self, leaf: ast.InSegment, *, exact: bool) -> exp.Expr:
         if leaf.name in self.inside:

@@ -160,6 +160,36 @@ class Sample(msgspec.Struct, frozen=True, tag="sample"):
     """The percentage at which the part begins: `from`."""
 
 
+class Points(msgspec.Struct, frozen=True, tag="points"):
+    """How many points the contact has in a programme: `{points: club, at_least: 100}`. False of who was never a member.
+
+    `kind` is one of `POINTS`: what can be spent, what is held, what counts towards tiers in the period under way (of a
+    programme that counts money, in millionths), what was ever earned. An operator of `operators.COUNTS` compares it.
+    """
+
+    programme: str
+    operator: str
+    value: int
+    kind: str = "spendable"
+
+
+class Tier(msgspec.Struct, frozen=True, tag="tier"):
+    """The contact's tier in a programme: `{tier: club, in: [silver, gold]}`, `{tier: club, at_least: silver}`.
+
+    The operator is `is`, `in` or `at_least`. False of who has none.
+    """
+
+    programme: str
+    operator: str
+    names: tuple[str, ...]
+
+
+class IsMember(msgspec.Struct, frozen=True, tag="member"):
+    """Whether the contact is a member of a programme now: `{member: club}`."""
+
+    programme: str
+
+
 class All(msgspec.Struct, frozen=True, tag="all"):
     """True when every part is true; true when there are none."""
 
@@ -178,4 +208,22 @@ class Not(msgspec.Struct, frozen=True, tag="not"):
     part: Node
 
 
-Node = Attribute | History | Sequence | MessageHistory | InSegment | InList | Consent | Sample | All | Any | Not
+OfMember = Points | Tier | IsMember
+"""What looks at a member of a programme."""
+
+Node = (
+    Attribute
+    | History
+    | Sequence
+    | MessageHistory
+    | InSegment
+    | InList
+    | Consent
+    | Sample
+    | Points
+    | Tier
+    | IsMember
+    | All
+    | Any
+    | Not
+)

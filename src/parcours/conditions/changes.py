@@ -13,6 +13,7 @@ answer turns out to be the same and the closure is asked again.
 | messages in a rolling window           | when the oldest leaves                                             |
 | `within_last`, `within_next`, `older_than` | when the value comes to either end                             |
 | `anniversary_within`                   | the midnight (UTC) at which it begins or ends                      |
+| what counts towards tiers in a rolling period | when the oldest leaves                                     |
 | anything else                          | never                                                              |
 """
 
@@ -24,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parcours.conditions import ast
+from parcours.conditions.loyalty import change_of
 from parcours.conditions.needs import Keeps, need_of, walk
 from parcours.conditions.operators import COUNTS, OPERATORS, days_to_anniversary, to_instant
 from parcours.conditions.to_python import Person, Segments, of_sum
@@ -55,6 +57,8 @@ def compile_change(node: ast.Node, segments: Segments | None = None) -> Change |
             return _sequence(node)
         case ast.MessageHistory():
             return _messages(node)
+        case ast.Points() | ast.Tier() | ast.IsMember():
+            return change_of(node)
         case ast.InSegment():
             return compile_change(known[node.name], known)
         case ast.Not():

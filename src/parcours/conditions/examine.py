@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from parcours.conditions import ast
+from parcours.conditions.loyalty import seen_of
 from parcours.conditions.needs import Keeps, need_of
 from parcours.conditions.operators import MILLIONTHS
 from parcours.conditions.text import describe
@@ -125,6 +126,8 @@ def _seen(node: ast.Node, person: Person, trigger: Mapping[str, Any], now: int) 
             return _figure(node, person, trigger, now)
         case ast.MessageHistory():
             return count_messages(node, person, trigger, now)
+        case ast.Points() | ast.Tier() | ast.IsMember():
+            return seen_of(node, person, now)
         case ast.Consent():
             return consent_state(person.consent, node.channel, node.topic)
         case _:

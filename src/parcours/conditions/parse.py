@@ -16,6 +16,9 @@ How a condition is written (YAML or JSON):
     {segment: regulars}
     {list: vip}
     {consent: email, topic: news, is: opted_in}
+    {points: club, at_least: 100}                           kind: held, qualifying or lifetime
+    {tier: club, at_least: silver}                          or is, in
+    {member: club}
     {sample: october, percent: 10, from: 0}                 a random part of everybody, always the same
 """
 
@@ -29,6 +32,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from parcours.conditions import ast
 from parcours.conditions.durations import UNITS, parse_duration
+from parcours.conditions.loyalty import MOST_POINTS, POINTS, TIER_OPERATORS
 from parcours.conditions.names import match_name
 from parcours.conditions.operators import (
     CASELESS,
@@ -81,7 +85,7 @@ _SHOWN = 80  # characters of somebody's text that a message repeats
 
 _HEADS = (
     *("all", "any", "not", "contact", "interaction", "did", "did_not", "sequence", "messages", "segment", "list"),
-    *("consent", "sample"),
+    *("consent", "sample", "points", "tier", "member"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -179,6 +183,9 @@ class _Reader:
             "list": self.on_list,
             "consent": self.consent,
             "sample": self.sample,
+            "points": self.points,
+            "tier": self.tier,
+            "member": self.member,
         }
         return readers[heads[0]](data, pointer, depth)
 
@@ -493,6 +500,38 @@ class _Reader:
         if state not in CONSENT_STATES:
             raise self.refuse(f"'is' takes one of {', '.join(CONSENT_STATES)}", f"{pointer}/is")
         return ast.Consent(channel, str(state), topic)
+
+    def points(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
+        programme = self.attempt(self.text, data, "points", pointer) or ""
+        kind = data.get("kind", "spendable")
+        if kind not in POINTS:
+            self.refuse(f"'kind' takes one of {', '.join(POINTS)}", f"{pointer}/kind")
+        written = [key for key in data if key not in {"points", "kind"}]
+        if len(written) != 1 or written[0] not in COUNTS:
+            hint = next((guess for key in written if (guess := did_you_mean(str(key), COUNTS))), "")
+            raise self.refuse(f"'points' takes exactly one of {', '.join(COUNTS)}", pointer, hint)
+        value = data[written[0]]
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MOST_POINTS:
+            raise self.refuse("takes a whole number", f"{pointer}/{written[0]}")
+        return ast.Points(programme, written[0], value, str(kind))
+
+    def tier(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
+        programme = self.attempt(self.text, data, "tier", pointer) or ""
+        written = [key for key in data if key != "tier"]
+        if len(written) != 1 or written[0] not in TIER_OPERATORS:
+            hint = next((guess for key in written if (guess := did_you_mean(str(key), TIER_OPERATORS))), "")
+            raise self.refuse(f"'tier' takes exactly one of {', '.join(TIER_OPERATORS)}", pointer, hint)
+        operator, below = written[0], f"{pointer}/{written[0]}"
+        value = data[operator]
+        if operator != "in":
+            return ast.Tier(programme, operator, (self.item(value, below),))
+        if not isinstance(value, list) or not value:
+            raise self.refuse("takes a list of tiers", below)
+        return ast.Tier(programme, operator, tuple(self.item(name, f"{below}/{i}") for i, name in enumerate(value)))
+
+    def member(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
+        self.only(data, {"member"}, pointer)
+        return ast.IsMember(self.text(data, "member", pointer))
 
     def sample(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
         self.only(data, {"sample", "percent", "from"}, pointer)

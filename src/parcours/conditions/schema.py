@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from parcours.conditions.durations import PATTERN
+from parcours.conditions.loyalty import POINTS, TIER_OPERATORS
 from parcours.conditions.operators import COUNTS, LARGEST_SUMMAND, OPERATORS, SUMS, Operator, Takes
 from parcours.conditions.parse import (
     CONSENT_STATES,
@@ -90,8 +91,29 @@ def condition_schema(ref: str = "#/$defs/Condition") -> Schema:
                 },
                 "percent",
             ),
+            *_of_members(),
         ],
     }
+
+
+def _of_members() -> list[Schema]:
+    programme = _name("Programme", "The name of the programme.")
+    points: Schema = {"type": "integer"}
+    tier = {"type": "string", "minLength": 1}
+    limits = {name: points | {"title": _title(name), "description": "How many."} for name in COUNTS}
+    kinds = {"title": "Kind", "description": "Which points.", "enum": list(POINTS), "default": "spendable"}
+    tiers: Schema = {
+        name: (tier if name != "in" else {"type": "array", "items": tier, "minItems": 1})
+        | {"title": _title(name), "description": "The tier, or the tiers."}
+        for name in TIER_OPERATORS
+    }
+    about_points = "How many points somebody has; false of who was never a member."
+    return [
+        _object("points", "Points", about_points, {"points": programme, "kind": kinds} | limits)
+        | _exactly_one(tuple(COUNTS)),
+        _object("tier", "Tier", "The tier somebody has.", {"tier": programme} | tiers) | _exactly_one(TIER_OPERATORS),
+        _object("member", "Member", "Is a member of a programme.", {"member": programme}),
+    ]
 
 
 def _object(head: str, title: str, description: str, properties: Schema, *needed: str) -> Schema:

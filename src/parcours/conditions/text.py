@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from parcours.conditions import ast
 from parcours.conditions.durations import format_duration
+from parcours.conditions.loyalty import describe_loyalty
 from parcours.conditions.operators import OPERATORS, Takes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +33,8 @@ def describe(node: ast.Node) -> str:  # noqa: PLR0911 (a case a kind of node)
         case ast.Consent():
             topic = f"/{node.topic}" if node.topic else ""
             return f"consent {node.channel}{topic} is {node.state}"
+        case ast.Points() | ast.Tier() | ast.IsMember():
+            return describe_loyalty(node)
         case ast.Sample():
             start = f" from {node.start:.9g}%" if node.start else ""
             return f"in sample {node.seed} of {node.percent:.9g}%{start}"

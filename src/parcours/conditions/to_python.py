@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from parcours.conditions import ast
+from parcours.conditions.loyalty import MemberOf, compile_loyalty
 from parcours.conditions.needs import Keeps, need_of
 from parcours.conditions.operators import COUNTS, OPERATORS, fold_case, millionths, prepare
 from parcours.conditions.samples import edges, place
@@ -57,6 +58,11 @@ class Person(Protocol):
         ...
 
     @property
+    def loyalty(self) -> Mapping[str, MemberOf]:
+        """What the contact has in programmes, by name."""
+        ...
+
+    @property
     def messages(self) -> Mapping[str, Sent]:
         """The latest messages sent to the contact, by id."""
         ...
@@ -88,6 +94,8 @@ def compile_condition(node: ast.Node, segments: Segments | None = None) -> Test:
             return compile_condition(known[node.name], known)
         case ast.Consent():
             return _consent(node)
+        case ast.Points() | ast.Tier() | ast.IsMember():
+            return compile_loyalty(node)
         case ast.Sample():
             return _sample(node)
         case ast.Not():

@@ -116,10 +116,15 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
         case Enrol() | Leave() | Spend() | Adjust() | Refund():
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
+            _aim(plan, contact, item, effects)
     return taken
 
 
-def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb, effects: Effects) -> None:
+_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund)
+_OfMember = Enrol | Leave | Spend | Adjust | Refund
+
+
+def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb | _OfMember, effects: Effects) -> None:
     """Look at the exits and goals that an input may have touched."""
     if not contact.runs and not contact.over:
         return
@@ -137,8 +142,10 @@ def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb, effects
             touched = aims.by_consent | aims.by_message
         case Absorb():
             touched = dict.fromkeys([*contact.runs, *contact.over])
+        case _:
+            touched = aims.by_loyalty
     if touched:
-        silent = not isinstance(item, Reaction) and item.backfill
+        silent = isinstance(item, Update | Absorb) and item.backfill
         look_at_aims(plan, contact, touched, item.received_at, effects, silent=silent)
 
 
@@ -168,6 +175,9 @@ def _watch(plan: Plan, contact: Contact, item: Input, effects: Effects, taken: l
         touched = watch.by_consent | watch.by_message
     if effects.messages and watch.by_message:
         touched = touched | watch.by_message
+    if watch.by_loyalty and (effects.ledger or effects.follows or isinstance(item, _OF_MEMBERS)):
+        # A change of a balance, or of what is told of a member: joining, leaving, a tier.
+        touched = touched | watch.by_loyalty
     if touched and not contact.merged_into and not contact.erased_at:
         silent = isinstance(item, Interaction | Update | Absorb) and item.backfill
         look(plan, contact, touched.values(), item.received_at, item.position, effects, cause_of(item), silent=silent)
@@ -194,6 +204,10 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             continue
         if timer.token == OF_PROGRAMME:
             loyalty_clock.come_due(plan.loyalty.programmes.get(timer.run), contact, timer, effects)
+            if plan.aims.by_loyalty and (contact.runs or contact.over):
+                look_at_aims(plan, contact, plan.aims.by_loyalty, timer.due, effects)
+            if plan.watch.by_loyalty:
+                look(plan, contact, plan.watch.by_loyalty.values(), timer.due, 0, effects, "")
             continue
         if not timer.journey:
             come_due(plan, contact, timer, effects)
@@ -269,6 +283,8 @@ def _interaction(plan: Plan, contact: Contact, item: Interaction, effects: Effec
     touches = plan.loyalty.routes.get(item.name)
     if touches is not None:
         happen(plan.loyalty, contact, item, touches, effects)
+        if plan.aims.by_loyalty and (contact.runs or contact.over):
+            look_at_aims(plan, contact, plan.aims.by_loyalty, now, effects)
     if contact.runs:
         _offer_interaction(plan, contact, item, route, effects)
     if route.entries:

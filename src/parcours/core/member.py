@@ -51,6 +51,8 @@ class Standing(msgspec.Struct, array_like=True, gc=False):
     """The instant at which it is seen whether the tier is kept; 0 for never."""
     reviewed: int = 0
     """The review after which grace was given; 0 for none."""
+    has: list[str] = msgspec.field(default_factory=list)
+    """The tier and all below it, lowest first."""
 
 
 class Member(msgspec.Struct, array_like=True):
@@ -93,6 +95,11 @@ class Member(msgspec.Struct, array_like=True):
     def tier(self) -> str:
         """The name of the member's tier, empty for none."""
         return self.standing.tier
+
+    @property
+    def tiers(self) -> list[str]:
+        """The member's tier and all below it."""
+        return self.standing.has
 
     def qualifying(self, now: int) -> int:
         """Return what counts towards tiers in the period under way."""

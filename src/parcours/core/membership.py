@@ -28,6 +28,7 @@ from parcours.core.contact import Contact, Membership, Sent, Timer
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
 from parcours.core.life import live_on
+from parcours.core.loyalty.clock import catch_up
 from parcours.core.memory import remember_message, remember_reaction
 from parcours.core.plan import MESSAGES, Plan
 from parcours.core.runs import enter
@@ -77,6 +78,9 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
         # Asked as of then: time alone may have changed the answer since.
         if asked.ask(contact, {}, announced.at):
             _start(plan, contact, (name,), announced.at, announced.position, effects, watches)
+    if contact.loyalty and plan.loyalty.revision > since:
+        catch_up(plan.loyalty, contact, effects)
+        look(plan, contact, plan.watch.by_loyalty.values(), plan.loyalty.revised_at, 0, effects, "")
 
 
 def _count_again(plan: Plan, contact: Contact, sent: Iterable[Message], since: int) -> None:

@@ -174,10 +174,14 @@ class Plan:
             if isinstance(entry, SegmentEntry) and entry.existing and self.states[name] == "live":
                 self.announced.setdefault((name, entry.segment), Announced(revision, at, position))
         self._revise_aims(before, revision, at, position)
+        self.loyalty.revision = revision
+        if before is not None and before.workspace.programmes == self.workspace.programmes:
+            self.loyalty.revision, self.loyalty.revised_at = before.loyalty.revision, before.loyalty.revised_at
         lived = self._live_on(known, at)
         changed = (
             lived
             or revision in self.needed.values()
+            or (bool(self.loyalty.programmes) and self.loyalty.revision == revision)
             or any(turned.revision == revision for turned in self.turned.values())
             or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
@@ -369,6 +373,7 @@ class AimIndex:
         self.by_list: dict[str, dict[str, None]] = {}
         self.by_consent: dict[str, None] = {}
         self.by_message: dict[str, None] = {}
+        self.by_loyalty: dict[str, None] = {}
 
     def add(self, journey: str, node: ast.Node) -> None:
         """Take up a condition of a journey."""
@@ -382,6 +387,8 @@ class AimIndex:
                     self.by_consent[journey] = None
                 case ast.MessageHistory():
                     self.by_message[journey] = None
+                case ast.Points() | ast.Tier() | ast.IsMember():
+                    self.by_loyalty[journey] = None
                 case _:
                     pass
 

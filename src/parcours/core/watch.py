@@ -163,6 +163,7 @@ class Watch:
         self.by_list: dict[str, dict[str, Watched]] = {}
         self.by_consent: dict[str, Watched] = {}
         self.by_message: dict[str, Watched] = {}
+        self.by_loyalty: dict[str, Watched] = {}
         for watched in self.segments.values():
             self._index(watched)
 
@@ -180,6 +181,8 @@ class Watch:
                     self.by_consent[name] = watched
                 case ast.MessageHistory():
                     self.by_message[name] = watched
+                case ast.Points() | ast.Tier() | ast.IsMember():
+                    self.by_loyalty[name] = watched
                 case _:
                     pass
 

@@ -229,6 +229,8 @@ class _Checker:
             match leaf:
                 case ast.InSegment():
                     self.segment(leaf.name, f"{place}/segment")
+                case ast.Points() | ast.Tier() | ast.IsMember():
+                    self.of_member(leaf, place)
                 case ast.InList():
                     self.named("list", leaf.name, self.workspace.lists, f"{place}/list")
                 case ast.Consent() if leaf.channel not in CHANNELS:
@@ -388,6 +390,22 @@ class _Checker:
                 hint = "for example {interaction: category, is: shoes}"
                 message = "a condition of lines may only look at their attributes"
                 self.error("invalid_condition", message, "/points/where", hint)
+
+    def of_member(self, leaf: ast.OfMember, pointer: str) -> None:
+        """Look at what a condition about members names."""
+        head = {ast.Points: "points", ast.Tier: "tier", ast.IsMember: "member"}[type(leaf)]
+        known = self.workspace.programmes
+        self.named("programme", leaf.programme, known, f"{pointer}/{head}")
+        programme = known.get(leaf.programme)
+        if not isinstance(leaf, ast.Tier) or programme is None:
+            return
+        names = [level.name for level in programme.tiers.levels] if programme.tiers is not None else []
+        for index, name in enumerate(leaf.names):
+            if name not in names:
+                place = f"{pointer}/{leaf.operator}" + (f"/{index}" if leaf.operator == "in" else "")
+                message = f"the programme {shown(leaf.programme)} has no tier {shown(name)}"
+                hint = self.guess(name, names) or f"its tiers are {', '.join(names) or 'none'}"
+                self.error("unknown_reference", message, place, hint)
 
     def rules(self) -> None:
         """Refuse rules that set each other off in a circle by what they record."""

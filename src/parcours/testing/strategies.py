@@ -913,6 +913,15 @@ def scenarios(
     return Scenario(found, known, draw(st.lists(moves, min_size=length, max_size=length)))
 
 
+_of_members = st.one_of(
+    st.tuples(
+        st.sampled_from(["spendable", "held", "qualifying", "lifetime"]),
+        st.sampled_from(["at_least", "less_than", "exactly"]),
+        st.integers(0, 6),
+    ).map(lambda drawn: {"points": "club", "kind": drawn[0], drawn[1]: drawn[2]}),
+    st.just({"member": "club"}),
+)
+_of_tiers = st.sampled_from([{"tier": "club", "is": "blue"}, {"tier": "club", "at_least": "gold"}])
 _buys: st.SearchStrategy[Move] = st.builds(
     Comes,
     st.builds(
@@ -937,7 +946,14 @@ def loyal_scenarios(draw: st.DrawFn, *, longest: int = 40) -> Scenario:
         moves |= _erases
     length = draw(st.integers(3, longest))
     drawn = draw(st.lists(moves, min_size=length, max_size=length))
-    return Scenario([*messages(), *draw(programmes())], [], [*known, *drawn])
+    club = draw(programmes())
+    asked = _of_members | _of_tiers if "tiers" in club[0] else _of_members
+    watched = [
+        {"kind": "segment", "name": f"w{index}", "condition": draw(asked | asked.map(lambda part: {"not": part}))}
+        for index in range(draw(st.integers(0, 2)))
+    ]
+    live = [segment | {"live": True} for segment in watched]
+    return Scenario([*messages(), *club, *live], [], [*known, *drawn])
 
 
 _MANY = 1_000_000

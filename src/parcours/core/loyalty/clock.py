@@ -20,8 +20,8 @@ from parcours.core.contact import OF_PROGRAMME, Contact, Timer
 from parcours.core.effects import Effects
 from parcours.core.loyalty.account import Account
 from parcours.core.loyalty.announce import EXPIRED, announce
-from parcours.core.loyalty.compiled import CompiledProgramme
-from parcours.core.loyalty.tiers import begin, period_end, review, turn
+from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty
+from parcours.core.loyalty.tiers import keep_up, period_end, promote, review, turn
 from parcours.core.member import Member
 
 _NEVER = 2**62
@@ -40,11 +40,7 @@ def come_due(programme: CompiledProgramme | None, contact: Contact, timer: Timer
 def settle(account: Account) -> None:
     """Let everything happen that is due by now, and set the timer for what comes next."""
     member, programme = account.member, account.programme
-    tiers = programme.tiers
-    if member.span != (tiers.span if tiers is not None else 0) or (
-        tiers is not None and tiers.unit and not member.period
-    ):
-        begin(account)
+    keep_up(account)
     expired = 0
     while (due := next_due(account)) <= account.now:
         expired += _happen(account, due)
@@ -52,6 +48,19 @@ def settle(account: Account) -> None:
     if expired:
         announce(account, EXPIRED, points=expired, balance=member.balance)
     set_timer(account.contact, programme.name, member, due if due < _NEVER else 0)
+
+
+def catch_up(loyalty: Loyalty, contact: Contact, effects: Effects) -> None:
+    """Let a contact have what programmes say since they were changed: as of then. The contact is changed."""
+    at = loyalty.revised_at
+    for name in sorted(contact.loyalty):
+        programme, member = loyalty.programmes.get(name), contact.loyalty[name]
+        if programme is not None:
+            account = Account(contact, programme, member, at, 0, str(at), effects)
+            keep_up(account)
+            if not member.left:
+                promote(account, reason="changed")
+            settle(account)
 
 
 def next_due(account: Account) -> int:

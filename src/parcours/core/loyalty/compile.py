@@ -49,7 +49,7 @@ Segments = Mapping[str, ast.Node]
 
 def compile_loyalty(workspace: Workspace, segments: Segments, since: Mapping[str, int], at: int) -> Loyalty:
     """Return what is in force after a publication at an instant."""
-    found = Loyalty()
+    found = Loyalty(revised_at=at)
     found.programmes = {
         name: _programme(definition) for name, definition in workspace.programmes.items() if not definition.archived
     }

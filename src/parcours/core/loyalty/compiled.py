@@ -127,5 +127,9 @@ class Loyalty(msgspec.Struct):
     """By the folded name of the interaction."""
     live: dict[str, int] = msgspec.field(default_factory=dict)
     """Rule to the instant from which it has been live."""
+    revision: int = 0
+    """The revision of the plan from which the programmes are as they are."""
+    revised_at: int = 0
+    """The instant of that."""
     questions: list[Question] = msgspec.field(default_factory=list)
     """Every condition, for what it needs to remember."""

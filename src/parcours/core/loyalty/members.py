@@ -20,7 +20,7 @@ from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty, LoyaltyRoute
 from parcours.core.loyalty.earn import earn, reference_of
 from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
-from parcours.core.loyalty.tiers import begin, promote, qualify
+from parcours.core.loyalty.tiers import keep_up, promote, qualify
 from parcours.core.member import Member
 
 LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund
@@ -104,8 +104,7 @@ def enrol(
     account = Account(contact, programme, member, item.received_at, item.position, cause_of(item), effects)
     account.note(What.ENROLLED, programme.name)
     announce(account, JOINED, again=again)
-    if not again:
-        begin(account)
+    keep_up(account)
     promote(account)
     settle(account)
 

@@ -57,14 +57,18 @@ def promote(account: Account, at_least: str = "", reason: str = "reached") -> No
         _change(account, tiers, rank, reason)
 
 
-def begin(account: Account) -> None:
-    """Let the member's tier be counted as the programme now says."""
+def keep_up(account: Account) -> None:
+    """Let the member's tier be counted as the programme says now."""
     tiers, member = account.programme.tiers, account.member
     if tiers is None:
         member.period = member.span = 0
         return
-    member.span = tiers.span
-    member.period = 0 if tiers.span else dates.start_of(tiers.unit, account.now, account.programme.zone)
+    if member.span != tiers.span or (tiers.unit and not member.period):
+        member.span = tiers.span
+        member.period = 0 if tiers.span else dates.start_of(tiers.unit, account.now, account.programme.zone)
+    standing = member.standing
+    if standing.tier:
+        standing.has = [level.name for level in tiers.levels[: tiers.ranks.get(standing.tier, -1) + 1]]
 
 
 def turn(account: Account) -> None:
@@ -136,7 +140,8 @@ def _change(account: Account, tiers: CompiledTiers, rank: int, reason: str) -> N
     member, now = account.member, account.now
     before = member.standing.tier
     tier = tiers.levels[rank].name if rank >= 0 else ""
-    member.standing = Standing(tier, now, _next_review(account, tiers, rank))
+    has = [level.name for level in tiers.levels[: rank + 1]]
+    member.standing = Standing(tier, now, _next_review(account, tiers, rank), 0, has)
     account.note(What.TIER, tier, programme=account.programme.name, before=before, why=reason)
     direction = "up" if rank > tiers.ranks.get(before, -1) else "down"
     announce(account, TIER_CHANGED, tier=tier, before=before, direction=direction, why=reason)
