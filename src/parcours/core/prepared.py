@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
@@ -55,6 +55,7 @@ class Kind(msgspec.Struct, array_like=True, eq=False):
     """As in an arrival."""
 
 
+@final
 class Prepared(msgspec.Struct, eq=False):
     """One interaction that was made ready. No attribute of it is None."""
 
@@ -92,11 +93,6 @@ class Prepared(msgspec.Struct, eq=False):
 
 
 AnyArrival = Arrival | Prepared
-
-
-def plain(arrival: AnyArrival) -> Arrival:
-    """Return an arrival as it is, or as it was before it was made ready."""
-    return arrival.arrival() if isinstance(arrival, Prepared) else arrival
 
 
 class Preparer:

@@ -46,7 +46,7 @@ from parcours.core.inputs import (
 from parcours.core.learned import CONTACTS, Learner
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
-from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared, plain
+from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared
 from parcours.definitions.load import load_data
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.workspace import AnyDefinition, key_of
@@ -347,7 +347,7 @@ class Engine:
         outcomes: list[Outcome] = []
         batch.received_at = now = clock.now()
         horizon = clock.horizon()
-        direct = _Direct(self, batch, people)
+        direct: _Direct | None = None
         for arrival, key in zip(arrivals, keys, strict=True):
             if key in repeated:
                 outcomes.append(Duplicate())
@@ -356,13 +356,16 @@ class Engine:
                 if arrival.occurred_at <= horizon + DAY:
                     clock.observe(arrival.occurred_at)
                 now = clock.now()
-            outcome: Outcome | None = None
-            if isinstance(arrival, Prepared):
-                outcome = direct.take(arrival, key)
+            outcome: Outcome
+            if type(arrival) is Prepared:
+                direct = direct or _Direct(self, batch, people)
+                outcome = direct.take(arrival, key) or self._take(
+                    batch, people, arrival.arrival(), key, now, horizon
+                )  # fmt: skip
             else:
-                direct.at_rest.clear()  # it may be anything, for one have a timer that is due at once
-            if outcome is None:
-                outcome = self._take(batch, people, plain(arrival), key, now, horizon)
+                if direct is not None:
+                    direct.at_rest.clear()  # it may be anything, for one have a timer that is due at once
+                outcome = self._take(batch, people, arrival, key, now, horizon)
             if type(outcome) is Accepted:
                 repeated.add(key)
             outcomes.append(outcome)
@@ -1111,7 +1114,7 @@ class _People:
         asked: set[Identity] = set()
         told: set[str] = set()
         for arrival in arrivals:
-            if not isinstance(arrival, Prepared) and type(arrival.what) is Reacted:
+            if type(arrival) is not Prepared and type(arrival.what) is Reacted:
                 contact = ids.contact_of_message(arrival.what.message)
                 if contact is not None:
                     told.add(contact)
