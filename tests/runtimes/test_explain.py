@@ -169,6 +169,18 @@ def test_a_contact_with_too_long_a_history_is_not_explained(monkeypatch: pytest.
         because(world, "ann")
 
 
+def test_only_the_latest_moments_are_told_and_all_entries_are_counted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("parcours.runtimes.explain.MOST_MOMENTS", 3)
+    world = World(GO, RECEIPT, journey({"s": send("receipt")}))
+    world.knows("ann")
+    for _ in range(5):
+        world.did("ann", "Go")
+        world.after("1h")
+    found = explain(past_of(world.store, world.id_of("ann")), world.run.engine.plan, "j", world.now)
+    assert found.entered == 5
+    assert [moment.at for moment in found.moments] == [world.now - ms(f"{hours}h") for hours in (3, 2, 1)]
+
+
 def test_an_explanation_changes_nothing():
     world = World(GO, RECEIPT, journey({"w": wait("2d", next="s"), "s": send("receipt")}))
     world.knows("ann")

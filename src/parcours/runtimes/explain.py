@@ -125,6 +125,8 @@ class Retelling:
         self.journey = journey
         self.people: dict[str, Retold] = {}
         self.moments: list[Moment] = []
+        """The latest."""
+        self.entered = 0
         self.plan = Plan.empty()
         self._publications = list(publications)
         self._records = [record for record in records if not isinstance(record[1], Erased)]
@@ -216,6 +218,7 @@ class Retelling:
         one.sent += effects.messages
         asked, self._heard = self._heard, []
         decided = [entry for entry in effects.trace if entry.journey == self.journey]
+        self.entered += sum(entry.what == What.ENTERED for entry in decided)
         counted, needed = self._counted(one.contact, item) if not decided else (0, 0)
         if not self.journey or not (asked or decided or counted):
             return
@@ -306,11 +309,10 @@ def explain(past: Past, plan: Plan, journey: str, at: int) -> Explanation:
     life.until(at)
     one = life.people.get(past.contact) or Retold(past.contact)
     standing = _standing(one.contact, journey)
-    entered = sum(entry.what == What.ENTERED for moment in life.moments for entry in moment.decided)
-    because = list(_because(life, plan.newest.get(journey), journey, entered, standing))
-    if not entered:
+    because = list(_because(life, plan.newest.get(journey), journey, standing))
+    if not life.entered:
         because += _outside(plan.newest.get(journey), one.contact, at)
-    return Explanation(past.contact, journey, at, entered, because, standing, life.moments)
+    return Explanation(past.contact, journey, at, life.entered, because, standing, life.moments)
 
 
 def _standing(contact: Contact, journey: str) -> list[Standing]:
@@ -324,11 +326,9 @@ def _standing(contact: Contact, journey: str) -> list[Standing]:
     return found
 
 
-def _because(
-    life: Retelling, known: CompiledJourney | None, journey: str, entered: int, standing: list[Standing]
-) -> Iterator[str]:
+def _because(life: Retelling, known: CompiledJourney | None, journey: str, standing: list[Standing]) -> Iterator[str]:
     """Yield the answer, in sentences."""
-    if not entered:
+    if not life.entered:
         yield from _not_entered(life, known, journey)
         return
     for moment in life.moments:
