@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, get
 from litestar.exceptions import HTTPException, NotFoundException
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from parcours.conditions.parse import shown
 from parcours.errors import did_you_mean
@@ -17,6 +17,7 @@ from parcours.runtimes.explain import TooMuchError, explain, past_of
 from parcours.web.api.common import as_object, guard, host_of
 from parcours.web.api.people import find, iso
 
+Who = Annotated[str, QueryParameter(description="An identity such as user_id:42, or the id of a contact.")]
 At = Annotated[
     str, QueryParameter(description="ISO 8601 with an offset: as it was then, and what happened up to then. Now else.")
 ]
@@ -30,10 +31,13 @@ class ExplainApi(Controller):
 
     @get("/{journey:str}/explain", summary="Why did she get this, and why did she not?", opt={"scope": "contacts:read"})
     async def explain(
-        self, request: Request[Any, Any, Any], journey: FromPath[str], contact: FromQuery[str], at: At = ""
+        self, request: Request[Any, Any, Any], journey: FromPath[str], contact: Who = "", at: At = ""
     ) -> dict[str, Any]:
         """Fold what is recorded of a contact again, and tell what the conditions of a journey saw."""
         host = host_of(request)
+        if not contact:
+            detail = "'contact' is missing: write for example ?contact=user_id:42"
+            raise HTTPException(status_code=400, detail=detail, extra={"code": "missing_key"})
         if journey not in host.engine.plan.journeys:
             hint = did_you_mean(journey, host.engine.plan.journeys)
             raise NotFoundException(f"there is no journey {shown(journey)}" + (f": {hint}" if hint else ""))
