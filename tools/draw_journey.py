@@ -32,8 +32,10 @@ from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import Source, load
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.steps import (
+    Award,
     Decision,
     Enlist,
+    Enrol,
     Experiment,
     Fork,
     InteractionBranch,
@@ -77,6 +79,8 @@ STYLES = {
     "update": Style("#1b7c83", "#dbf3f4"),
     "list": Style("#1b7c83", "#dbf3f4"),
     "record": Style("#1b7c83", "#dbf3f4"),
+    "award": Style("#1b7c83", "#dbf3f4"),
+    "enrol": Style("#1b7c83", "#dbf3f4"),
     "start": Style("#1b7c83", "#dbf3f4"),
     "end": Style("#6e7781", "#eaeef2"),
 }
@@ -220,6 +224,10 @@ class Graph:
                 lines = [*(f"+ {one}" for one in step.add), *(f"− {one}" for one in step.remove)]
             case Record():
                 lines = [self.interaction(step.interaction)]
+            case Award():
+                lines = [f"{step.points:,} in {step.programme}"]
+            case Enrol():
+                lines = [step.programme]
             case Start():
                 lines = [step.journey]
             case Decision():
@@ -235,7 +243,7 @@ class Graph:
                 self.arrow(card, step.next)
                 if step.suppressed is not None:
                     self.arrow(card, step.suppressed, "nothing sent")
-            case Wait() | Join() | Update() | Enlist() | Record() | Start():
+            case Wait() | Join() | Update() | Enlist() | Record() | Start() | Award() | Enrol():
                 self.arrow(card, step.next)
             case WaitFor():
                 for branch in step.events:

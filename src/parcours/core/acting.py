@@ -1,4 +1,4 @@
-"""Steps that make something happen to the contact: update, list, record, start.
+"""Steps that make something happen to the contact: update, list, record, start, award, enrol.
 
 What they do is an input of its own that follows at once (`Effects.follows`), so that conditions, segments and other
 journeys see it like anything else that happens. The token waits until it has happened, and goes on at the same instant.
@@ -12,12 +12,13 @@ from parcours.conditions.names import match_name
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Token
 from parcours.core.effects import What
-from parcours.core.inputs import Enter, Input, Interaction
+from parcours.core.inputs import Adjust, Enter, Input, Interaction
+from parcours.core.inputs import Enrol as Enrolled
 from parcours.core.inputs import Update as Updated
 from parcours.core.values import attributes_of, worked_out
 from parcours.core.walk import PARK, Outcome, Walk
 from parcours.definitions.message import ADDRESSES
-from parcours.definitions.steps import Enlist, Record, Start, Update
+from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update
 from parcours.errors import Problem
 
 
@@ -99,6 +100,40 @@ def start(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         version=walk.plan.newest[step.journey].version,
         message_id=_cause(walk, token, "start"),
         attributes=_set(worked_out(walk, step.attributes, {})),
+    )
+    return _happen(walk, token, item)
+
+
+def award(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Give points to the contact."""
+    step = compiled.definition
+    assert isinstance(step, Award)  # noqa: S101 (the table of steps pairs types and functions)
+    name = f"journey:{walk.run.journey}"
+    item = Adjust(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        programme=step.programme,
+        points=step.points,
+        reason=token.step,
+        author=name,
+        qualifying=step.qualifying,
+        message_id=_cause(walk, token, "award"),
+        rule=name,
+    )
+    return _happen(walk, token, item)
+
+
+def enrol(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Make the contact a member of a programme."""
+    step = compiled.definition
+    assert isinstance(step, Enrol)  # noqa: S101 (the table of steps pairs types and functions)
+    item = Enrolled(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        programme=step.programme,
+        message_id=_cause(walk, token, "enrol"),
     )
     return _happen(walk, token, item)
 

@@ -125,6 +125,8 @@ class Message(msgspec.Struct, array_like=True, kw_only=True):
     lists: list[str] = msgspec.field(default_factory=list)
     step: str = ""
     journey_version: int = 0
+    loyalty: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    """What the contact had in programmes at the moment of the decision."""
 
 
 class Entry(msgspec.Struct, array_like=True, kw_only=True):

@@ -194,6 +194,8 @@ class Adjust(msgspec.Struct, array_like=True, tag="adjust", kw_only=True):
     """Whether they count towards tiers."""
     source: str = ""
     message_id: str = ""
+    rule: str = ""
+    """What gives them, when it is no hand: then they are earned, as by a rule of this name."""
 
 
 class Refund(msgspec.Struct, array_like=True, tag="refund", kw_only=True):

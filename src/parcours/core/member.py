@@ -6,6 +6,8 @@ entries in the ledger; what lots hold is the same unless the balance is below ze
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import msgspec
 
 
@@ -105,3 +107,26 @@ class Member(msgspec.Struct, array_like=True):
         """Return what counts towards tiers in the period under way."""
         after = max(self.period - 1, now - self.span if self.span else -1)
         return sum(amount for at, amount in self.qualified if after < at <= now)
+
+
+class HasMembers(Protocol):
+    """Who may be a member of programmes."""
+
+    loyalty: dict[str, Member]
+
+
+def standing_of(contact: HasMembers) -> dict[str, dict[str, Any]]:
+    """Return what a contact has in the programmes it is a member of, as templates see it."""
+    if not contact.loyalty:
+        return {}
+    return {
+        name: {
+            "points": member.balance,
+            "held": member.held,
+            "lifetime": member.lifetime,
+            "tier": member.tier,
+            "card": member.card,
+        }
+        for name, member in contact.loyalty.items()
+        if not member.left
+    }

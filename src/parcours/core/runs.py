@@ -19,7 +19,7 @@ from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
 from parcours.core.walk import Park, Spread, Walk, drop_timers
 from parcours.definitions.journey import MOST_RUNS
-from parcours.definitions.steps import Enlist, Record, Start, Update, Wait
+from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update, Wait
 
 LONGEST_WALK = 1_000
 """Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
@@ -177,7 +177,7 @@ def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects
         return
     walk = Walk(plan, contact, plan.journeys[journey][run.version], run, now, effects)
     step = walk.journey.steps[token.step].definition
-    assert isinstance(step, Update | Enlist | Record | Start)  # noqa: S101 (no other waits so)
+    assert isinstance(step, Update | Enlist | Record | Start | Award | Enrol)  # noqa: S101 (no other waits so)
     go(walk, token, step.next)
 
 

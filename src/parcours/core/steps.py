@@ -19,7 +19,9 @@ The rules this file keeps:
 | update,    | an input of the contact follows at once; parks until  | → `next`, at the same instant                      |
 | list,      | it has happened; what is not as declared is SKIPPED   |                                                    |
 | record,    |                                                       |                                                    |
-| start      |                                                       |                                                    |
+| start,     |                                                       |                                                    |
+| award,     |                                                       |                                                    |
+| enrol      |                                                       |                                                    |
 | end        | the token ends                                        |                                                    |
 
 A token that is led nowhere ends; a run whose last token ended has ended, and so has one whose time is up. A token that
@@ -32,21 +34,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parcours.core import ids
-from parcours.core.acting import enlist, record, start, update
+from parcours.core.acting import award, enlist, enrol, record, start, update
 from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
 from parcours.core.effects import Message, What
 from parcours.core.forks import fork, join
+from parcours.core.member import standing_of
 from parcours.core.memory import remember_message
 from parcours.core.permission import address
 from parcours.core.policy import hold, rule
 from parcours.core.waiting import wait, wait_for
 from parcours.core.walk import Outcome, Walk
 from parcours.definitions.steps import (
+    Award,
     Decision,
     End,
     Enlist,
+    Enrol,
     Experiment,
     Fork,
     Join,
@@ -104,6 +109,7 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             lists=[name for name, membership in contact.lists.items() if membership.member],
             step=name,
             journey_version=run.version,
+            loyalty=standing_of(contact),
         )
         if ruling.until:
             hold(walk, decided, name, ruling.until)
@@ -132,6 +138,8 @@ STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
     Enlist: enlist,
     Record: record,
     Start: start,
+    Award: award,
+    Enrol: enrol,
     End: _end,
 }
 """What each type of step does when a token arrives."""

@@ -246,7 +246,7 @@ class Limit(_Part, frozen=True, kw_only=True):
     ] = None
 
 
-class Record(_Part, frozen=True, kw_only=True):
+class RuleRecord(_Part, frozen=True, kw_only=True):
     """An interaction that is recorded, for journeys and other rules to see."""
 
     interaction: Annotated[str, msgspec.Meta(min_length=1, description="Its name.")]
@@ -283,7 +283,7 @@ class RuleDefinition(Archivable, frozen=True, kw_only=True, tag="rule"):
         msgspec.Meta(description="What other rules of the programme earn by a formula with it, so many times."),
     ] = None
     tier: Annotated[Name | None, msgspec.Meta(description="The tier it lifts members to, who are not higher.")] = None
-    record: Annotated[Record | None, msgspec.Meta(description="An interaction it records.")] = None
+    record: Annotated[RuleRecord | None, msgspec.Meta(description="An interaction it records.")] = None
     starts: Annotated[Instant | None, msgspec.Meta(description="Not for what occurred before.")] = None
     ends: Annotated[Instant | None, msgspec.Meta(description="Not for what occurred then or later.")] = None
     tiers: Annotated[list[Name], msgspec.Meta(description="Only for members of these tiers.")] = msgspec.field(

@@ -28,7 +28,9 @@ from parcours.definitions.message import ADDRESSES, CHANNELS, MessageDefinition
 from parcours.definitions.policy import policy_problems
 from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.steps import (
+    Award,
     Enlist,
+    Enrol,
     Experiment,
     InteractionBranch,
     ReactionBranch,
@@ -475,6 +477,8 @@ class _Checker:
             case Record():
                 self.interaction(step.interaction, f"{pointer}/interaction")
                 self.values(step.attributes, journey, f"{pointer}/attributes")
+            case Award() | Enrol():
+                self.named("programme", step.programme, self.workspace.programmes, f"{pointer}/programme")
             case Start():
                 self.start(step, pointer)
                 self.values(step.attributes, journey, f"{pointer}/attributes")

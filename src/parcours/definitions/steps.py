@@ -211,11 +211,43 @@ class Start(Part, frozen=True, kw_only=True, tag="start"):
     next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
 
 
+class Award(Part, frozen=True, kw_only=True, tag="award"):
+    """Give points to the contact, as a rule of the programme does. Who is no member gets none."""
+
+    programme: Annotated[Name, msgspec.Meta(description="The programme.")]
+    points: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, description="How many points.")]
+    qualifying: Annotated[bool, msgspec.Meta(description="Whether they count towards tiers.")] = True
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
+class Enrol(Part, frozen=True, kw_only=True, tag="enrol"):
+    """Make the contact a member of a programme, or let them return to it."""
+
+    programme: Annotated[Name, msgspec.Meta(description="The programme.")]
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+
+
 class End(Part, frozen=True, kw_only=True, tag="end"):
     """The token ends here."""
 
 
-Step = Send | Wait | WaitFor | Decision | Split | Experiment | Fork | Join | Update | Enlist | Record | Start | End
+Step = (
+    Send
+    | Wait
+    | WaitFor
+    | Decision
+    | Split
+    | Experiment
+    | Fork
+    | Join
+    | Update
+    | Enlist
+    | Record
+    | Start
+    | Award
+    | Enrol
+    | End
+)
 
 
 def following(step: Step) -> Iterator[tuple[str, str]]:
@@ -224,7 +256,7 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
     match step:
         case Send():
             arrows = [("/next", step.next), ("/suppressed", step.suppressed)]
-        case Wait() | Join() | Update() | Enlist() | Record() | Start():
+        case Wait() | Join() | Update() | Enlist() | Record() | Start() | Award() | Enrol():
             arrows = [("/next", step.next)]
         case WaitFor():
             arrows = [(f"/events/{index}/next", branch.next) for index, branch in enumerate(step.events)]

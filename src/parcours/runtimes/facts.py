@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from parcours.conditions.names import match_name
@@ -92,8 +93,20 @@ class Person(Mapping[str, Any]):
         return str(dict(self._attributes))
 
 
-RESERVED = ("id", "identities", "interactions", "lists")
+RESERVED = ("id", "identities", "interactions", "lists", "loyalty")
 """What a contact has beside its attributes. An attribute of the same name is hidden."""
+
+
+def of_loyalty(message: Message) -> dict[str, Callable[[], Any]]:
+    """Return what is looked up of a member: every programme, and in short points and tier in the first of them."""
+    found: dict[str, Callable[[], Any]] = {"loyalty": lambda: message.loyalty}
+    if message.loyalty:
+        first = message.loyalty[min(message.loyalty)]
+        # An attribute of the same name is what is meant.
+        for name in ("points", "tier"):
+            if name not in message.attributes:
+                found[name] = partial(first.__getitem__, name)
+    return found
 
 
 def facts_of(store: Store, plan: Plan, message: Message) -> dict[str, Any]:
@@ -117,6 +130,7 @@ def facts(store: Store, plan: Plan, message: Message, interaction: Mapping[str, 
                 "identities": lambda: dict(reversed(message.identities)),
                 "lists": lambda: list(message.lists),
                 "interactions": lambda: Lazy(history.of),
+                **of_loyalty(message),
             },
         ),
         "interaction": interaction,

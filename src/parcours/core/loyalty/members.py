@@ -128,9 +128,15 @@ def _adjust(account: Account, item: Adjust) -> None:
     if not item.points:
         _decline(account.effects, item, "no_points")
         return
-    account.earn(item.points, says, 0, account.programme.expires)
-    if item.qualifying:
-        qualify(account, item.received_at, item.points)
+    holding = 0
+    if item.rule:
+        says = Says(kind="earned", rule=item.rule, occurred_at=item.occurred_at, reason=item.reason)
+        holding = account.programme.holding
+    lot = account.earn(item.points, says, holding, account.programme.expires)
+    tiers = account.programme.tiers
+    if item.qualifying and tiers is not None and not tiers.by_spend:
+        lot.qualifying = item.points
+        qualify(account, lot.at, item.points)
         promote(account)
 
 
