@@ -384,3 +384,38 @@ def test_cycles_are_cycles_and_none_is_missed(graph):
         return False
 
     assert not any(returns(name) for name in left)
+
+
+SALE = {"kind": "message", "name": "sale", "channel": "email", "content": {"subject": "s", "text": "t"}}
+ASKS = {"consent": "email", "is": "opted_in"}
+
+
+def of_consent(**more: Any) -> list[str]:
+    send = {"type": "send", "messages": ["sale"], "next": "end"} | more.pop("send", {})
+    steps = {"s": send, "end": {"type": "end"}} if "end" in send.values() else {"s": send}
+    journey = {
+        "kind": "journey", "name": "j", "entry": {"type": "interaction", "interaction": "Go"},
+        "start": "s", "steps": steps, **more.pop("journey", {}),
+    }  # fmt: skip
+    definitions = [SALE | more.pop("sale", {}), {"kind": "interaction", "name": "Go"}, journey, *more.pop("others", ())]
+    _, errors, warnings = load_data(definitions)
+    assert errors == []
+    return [f"{warning.code} {warning.pointer}" for warning in warnings]
+
+
+def test_marketing_that_nobody_asks_consent_for_is_warned_of():
+    assert of_consent() == ["no_consent_check /definitions/2/steps/s/messages"]
+
+
+def test_marketing_is_not_warned_of_where_a_refusal_is_seen_or_consent_is_asked_for():
+    assert of_consent(send={"suppressed": "end"}) == []
+    assert of_consent(send={"next": None}) == []  # nothing goes on
+    assert of_consent(sale={"purpose": "transactional"}) == []
+    entry = {"type": "interaction", "interaction": "Go"}
+    assert of_consent(journey={"entry": entry | {"where": ASKS}}) == []
+    other = {"all": [{"not": {"consent": "push", "is": "opted_in"}}]}
+    assert len(of_consent(journey={"entry": entry | {"where": other}})) == 1
+    segment = {"kind": "segment", "name": "reachable", "condition": ASKS}
+    outer = {"kind": "segment", "name": "outer", "condition": {"segment": "reachable"}}
+    read = {"entry": {"type": "segment", "segment": "outer"}}
+    assert of_consent(journey=read, others=[segment, outer]) == []

@@ -222,3 +222,11 @@ def test_dates_are_written_in_the_zone_of_the_contact():
     world.did("ann", "Go", at="2026-03-02T12:00:00Z")
     assert says(world, '{{ interaction.at | date: "%H:%M" }} {{ timezone }}') == "21:00 Asia/Tokyo"
     assert world.now == instant("2026-03-02T09:00:00Z")
+
+
+def test_what_steps_of_the_run_saved_is_seen():
+    world = sending()
+    world.did("ann", "Go")
+    (message,) = world.messages("ann")
+    message.saved = {"answer": {"code": 7}}
+    assert says(world, "{{ run.answer.code }}[{{ run.nothing.code }}]", message) == "7[]"

@@ -104,6 +104,7 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             priority=walk.plan.priority(definition, walk.journey),
             position=walk.effects.position,
             key=run.key,
+            saved=dict(run.data),
             started_at=run.started_at,
             identities=list(contact.identities),
             lists=[name for name, membership in contact.lists.items() if membership.member],

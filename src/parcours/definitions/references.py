@@ -14,6 +14,7 @@ import msgspec
 from parcours.conditions import ast
 from parcours.conditions.durations import parse_duration
 from parcours.conditions.names import match_name
+from parcours.conditions.needs import walk
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
 from parcours.definitions.common import milliseconds_of
@@ -443,13 +444,14 @@ class _Checker:
                 self.segment(journey.entry.segment, "/entry/segment")
         self.aims(journey)
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
+        consents = self.consents(journey)
         longest = self.duration(journey.max_duration, "/max_duration")
         self.zone(journey.zone, "/zone")
         for name, step in journey.steps.items():
             pointer = f"/steps/{escape(name)}"
             match step:
                 case Send():
-                    self.send(step, pointer)
+                    self.send(step, consents, pointer)
                 case Wait():
                     self.span(step.duration, step.until, journey, longest, pointer, "for")
                 case WaitFor():
@@ -559,12 +561,22 @@ class _Checker:
                 place = f"/test/recipients/{escape(channel)}"
                 self.error("unknown_channel", f"there is no channel {shown(channel)}", place, hint)
 
-    def send(self, step: Send, pointer: str) -> None:
+    def send(self, step: Send, asked: Collection[str], pointer: str) -> None:
+        """Look at what a step sends. `asked` are the channels of which the journey asks for consent."""
         for index, name in enumerate(step.messages):
             place = f"{pointer}/messages/{index}"
             self.named("message", name, self.workspace.messages, place)
             if name in step.messages[:index]:
                 self.error("sent_twice", f"the message {shown(name)} is listed twice", place)
+        known = [self.workspace.messages[name] for name in step.messages if name in self.workspace.messages]
+        unasked = [one for one in known if one.purpose == "marketing" and one.channel not in asked]
+        if step.next is not None and step.suppressed is None and unasked and len(unasked) == len(step.messages):
+            self.warn(
+                "no_consent_check",
+                "this is marketing: who has not consented gets nothing, and goes on as if they had got it",
+                f"{pointer}/messages",
+                "draw 'suppressed' (it may lead where 'next' does), or ask for consent before",
+            )
 
     def branch(
         self,
@@ -693,6 +705,25 @@ class _Checker:
                 pointer,
                 "shorten it, or raise the journey's 'max_duration'",
             )
+
+    def consents(self, journey: JourneyDefinition) -> set[str]:
+        """Return the channels of which a journey asks for consent, itself or by the segments it names."""
+        written: list[object] = [place.condition for place in conditions_in(journey)]
+        if isinstance(journey.entry, SegmentEntry):
+            written.append({"segment": journey.entry.segment})
+        found: set[str] = set()
+        seen: set[str] = set()
+        while written:
+            node, _ = parse_condition(written.pop())
+            for leaf in walk(node) if node is not None else ():
+                if isinstance(leaf, ast.Consent):
+                    found.add(leaf.channel)
+                elif isinstance(leaf, ast.InSegment) and base_of(leaf.name) not in seen:
+                    seen.add(base_of(leaf.name))
+                    segment = self.workspace.segments.get(base_of(leaf.name))
+                    if segment is not None:
+                        written.append(segment.condition)
+        return found
 
     # --- segments among themselves ------------------------------------------------------------------------------------
 
