@@ -165,6 +165,14 @@ def test_the_timeline_tells_of_points(api: Service, who: str):
     assert ("tier", "gold") in said
 
 
+def test_an_export_holds_the_ledger(api: Service, who: str):
+    buys(api, who, 5)
+    exported = got(api.api("GET", f"/v1/contacts/{who}/export"))
+    assert exported["complete"]
+    assert [(entry["kind"], entry["amount"]) for entry in exported["ledger"]] == [("earned", 10)]
+    assert exported["state"]["loyalty"]["club"]["balance"] == 10
+
+
 # --- the command line -------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from parcours.core.codec import decode_message
 from parcours.core.contact import Contact, Delayed
-from parcours.core.effects import Trace
+from parcours.core.effects import Entry, Trace
 from parcours.core.inputs import Input, WorkspaceInput
 from parcours.runtimes.embedded import Embedded
 from parcours.web.auth import Holder, Keys, covers, scope_of
@@ -79,7 +79,7 @@ def host_of(request: Request[Any, Any, Any]) -> Embedded:
     return host
 
 
-def as_object(value: Contact | Input | WorkspaceInput | Trace) -> dict[str, Any]:
+def as_object(value: Contact | Input | WorkspaceInput | Trace | Entry) -> dict[str, Any]:
     """Return a struct that is stored as an array as an object with names, for people."""
     found: dict[str, Any] = _named(value)
     return found

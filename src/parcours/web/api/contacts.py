@@ -543,6 +543,21 @@ async def _exported(host: Embedded, state: Contact, everyone: Sequence[str]) -> 
                 between = b","
             before = posted[-1].sequence
             complete = await _stays(host, state.id)
+    yield b'],"ledger":['
+    between = b""
+    for contact in everyone if complete else ():
+        before = 0
+        while complete:
+            async with host.turn:
+                host.engine.catch_up()
+                postings = host.store.ledger(contact, _MESSAGES, before)
+            if not postings:
+                break
+            for posting in postings:
+                yield between + _encode(as_object(posting.entry) | {"time": iso(posting.entry.at)})
+                between = b","
+            before = postings[-1].place
+            complete = await _stays(host, state.id)
     yield b'],"complete":' + _encode(complete) + b"}"
 
 
