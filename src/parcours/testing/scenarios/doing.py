@@ -10,7 +10,7 @@ from parcours.core.effects import What
 from parcours.core.gate import Asked, Called, Happened, Learned, Reacted
 from parcours.definitions.load import Located, dump
 from parcours.runtimes.engine import Outcome
-from parcours.sources.plain import learned_from
+from parcours.sources.plain import checked_name, learned_from
 from parcours.sources.segment import read_consent
 from parcours.testing.scenarios.format import Step
 from parcours.testing.scenarios.reading import find_key, key_of_data, merge_patch
@@ -18,7 +18,9 @@ from parcours.testing.scenarios.world import UnexpectedError, World
 
 
 def _track(world: World, step: Step, who: str, _pointer: str) -> Outcome:
-    return world.send(world.identities(who), Happened(str(step.track), dict(step.attributes)), step)
+    return world.send(
+        world.identities(who), Happened(checked_name(str(step.track), "track"), dict(step.attributes)), step
+    )
 
 
 def _learn(world: World, step: Step, who: str, _pointer: str) -> Outcome:

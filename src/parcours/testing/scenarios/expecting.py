@@ -35,8 +35,8 @@ from parcours.errors import PermanentFailureError
 from parcours.ports import Delivery
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.outbox import Outbox
-from parcours.testing.scenarios.format import Entry, Expect, Names, Posted, Reasons, Recorded, Sending
-from parcours.testing.scenarios.times import length_in
+from parcours.testing.scenarios.format import NEVER, Entry, Expect, Names, Posted, Reasons, Recorded, Sending
+from parcours.testing.scenarios.times import is_length, length_in
 
 _EVERYTHING = 1_000_000
 _OURS = frozenset({"", "loyalty"})
@@ -328,19 +328,23 @@ def _step(view: _View, wanted: Names) -> Problems:
 
 def _waiting_until(view: _View, wanted: str) -> Problems:
     look = view.look
-    try:
-        until = look.now + length_in(wanted)
-    except ValueError:
-        until = look.instant(wanted)
     runs = {run.id: {token.id for token in run.tokens} for run in view.runs}
 
     def waits(timer: Timer) -> bool:
         return timer.run in runs and timer.token in runs[timer.run]
 
     dues = [timer.due for timer in look.contact.timers if waits(timer)]
+    instead = ", ".join(look.shown(due) for due in dues) or "for something that happens"
+    if not runs:
+        yield f"{view.who} was to wait, and is in no run"
+        return
+    if wanted == NEVER:
+        if dues:
+            yield f"{view.who} was to wait for something that happens, and waits until {instead}"
+        return
+    until = look.now + length_in(wanted) if is_length(wanted) else look.instant(wanted)
     if until not in dues:
-        instead = ", ".join(look.shown(due) for due in dues) or "for nothing that comes by itself"
-        yield f"{view.who} was to wait until {look.shown(until)}, and waits until {instead}"
+        yield f"{view.who} was to wait until {look.shown(until)}, and waits {'until ' if dues else ''}{instead}"
 
 
 def _runs(view: _View, wanted: int) -> Problems:

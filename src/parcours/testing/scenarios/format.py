@@ -31,6 +31,7 @@ Time = Annotated[
 ]
 Length = Annotated[str, Meta(description="A length of time: 24h, 1d12h; 1d-1s is a second less than a day.")]
 Names = str | list[str]
+NEVER = "never"
 Reasons = bool | str | list[str] | dict[str, str]
 
 START = "2026-03-02T09:00:00Z"
@@ -173,7 +174,10 @@ class Expect(Part, frozen=True, kw_only=True):
     step: Annotated[Names | None, Meta(description="The steps at which tokens stand now, all of them.")] = None
     waiting_until: Annotated[
         str | None,
-        Meta(description="The instant at which a token that stands now goes on: a time, or a length from now."),
+        Meta(
+            description="When a token that stands now goes on by itself: a time, or a length from now; `never` when only "
+            "something that happens lets it."
+        ),
     ] = None
     runs: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="How many runs are under way.")] = None
     attributes: Annotated[
@@ -315,6 +319,6 @@ class ScenarioFile(Part, frozen=True, kw_only=True):
     zone: Annotated[str, Meta(description="The zone of times without an offset: an IANA name.")] = "UTC"
     start: Annotated[Time, Meta(description="Where the clock stands at first; a Monday morning else.")] = START
     scenarios: Annotated[
-        dict[str, list[Step] | Body],
+        dict[str, Annotated[list[Step], Meta(min_length=1)] | Body],
         Meta(min_length=1, description="Name to steps, or to an object of steps with what is its own."),
     ]

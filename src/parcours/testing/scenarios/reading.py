@@ -14,8 +14,8 @@ from parcours.definitions.load import DEFINITION_SUFFIXES, Located, Source, is_s
 from parcours.definitions.validate import convert
 from parcours.definitions.workspace import KINDS, key_name
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem, did_you_mean
-from parcours.testing.scenarios.format import Body, Expect, Known, ScenarioFile, Sending, Step
-from parcours.testing.scenarios.times import instant_in, length_in, zone_of
+from parcours.testing.scenarios.format import NEVER, Body, Expect, Known, ScenarioFile, Sending, Step
+from parcours.testing.scenarios.times import instant_in, is_length, length_in, zone_of
 
 Key = tuple[str, str]
 
@@ -312,6 +312,9 @@ def _wrong_times(step: Step, looks: list[Expect], place: str, start: int, zone: 
         yield Problem(code="ambiguous", message="`at` and `after` both say when", pointer=place, hint="leave one out")
     times = [step.at, step.occurred_at, *(look.at for look in looks if look.at != "any")]
     for look in looks:
+        times += look.held.values() if isinstance(look.held, dict) else ()
+        if look.waiting_until is not None and look.waiting_until != NEVER and not is_length(look.waiting_until):
+            times.append(look.waiting_until)
         sent = look.sent if isinstance(look.sent, list) else [look.sent]
         times += [item.at for item in sent if isinstance(item, Sending) and item.at != "any"]
     for text in times:

@@ -74,7 +74,7 @@ def play(world: World) -> Failure | None:
     scenario = world.scenario
     try:
         _begin(world)
-    except (UnexpectedError, InvalidDefinitionError) as error:
+    except (UnexpectedError, InvalidDefinitionError, MalformedError) as error:
         return _failure(world, scenario.pointer, [str(error)], "")
     for index, step in enumerate(scenario.steps):
         pointer = f"{scenario.steps_pointer}/{index}"

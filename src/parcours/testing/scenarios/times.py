@@ -40,6 +40,15 @@ def length_in(text: str) -> int:
     return length
 
 
+def is_length(text: str) -> bool:
+    """Return whether a text is a length of time."""
+    try:
+        length_in(text)
+    except ValueError:
+        return False
+    return True
+
+
 def instant_in(text: str, now: int, zone: ZoneInfo) -> int:
     """Return an instant in milliseconds.
 

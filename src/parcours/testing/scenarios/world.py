@@ -15,7 +15,7 @@ from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Identity
 from parcours.runtimes.engine import Engine, Outcome
-from parcours.sources.plain import learned_from
+from parcours.sources.plain import identities_in, learned_from
 from parcours.sources.segment import MalformedError, read_consent
 from parcours.testing.scenarios.expecting import Look
 from parcours.testing.scenarios.format import Known, Step
@@ -104,10 +104,14 @@ class World:
     # --- who is who ---------------------------------------------------------------------------------------------------
 
     def identities(self, who: str) -> tuple[Identity, ...]:
-        """Return what a contact of the scenario is known by."""
+        """Return what a contact of the scenario is known by.
+
+        Raises:
+            MalformedError: It is not what a door would take.
+        """
         known = self.scenario.contacts.get(who)
         given = known.identities if known is not None else {}
-        return tuple(given.items()) or (("user_id", who),)
+        return identities_in(given, f"/contacts/{who}/identities") if given else (("user_id", who),)
 
     def known(self, name: str, known: Known) -> Learned:
         """Return what is known of a contact at first.
