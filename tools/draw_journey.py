@@ -27,7 +27,7 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.text import describe
 from parcours.definitions.common import Condition, names_of
-from parcours.definitions.entries import ApiEntry, ContactEntry, InteractionEntry, JourneyEntry, SegmentEntry
+from parcours.definitions.entries import ApiEntry, ContactEntry, DateEntry, InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import Source, load
 from parcours.definitions.message import CHANNELS
@@ -167,6 +167,9 @@ def width_of(text: str, size: int, *, bold: bool = False) -> float:
 # --- from a definition to a graph -------------------------------------------------------------------------------------
 
 
+_TITLES = {ContactEntry: "contact created", ApiEntry: "API", JourneyEntry: "another journey"}
+
+
 class Graph:
     """The nodes and arrows of a journey."""
 
@@ -198,7 +201,10 @@ class Graph:
             lines += [f"one run a value of {entry.key}"] if entry.key else []
             return self.add(Node("card", "entry", " or ".join(map(self.interaction, names)), lines))
         if not isinstance(entry, SegmentEntry):
-            title = {ContactEntry: "contact created", ApiEntry: "API", JourneyEntry: "another journey"}[type(entry)]
+            title = _TITLES.get(type(entry), "")
+            if isinstance(entry, DateEntry):
+                offset = f"{entry.before} before " if entry.before else f"{entry.after} after " if entry.after else ""
+                title = f"{offset}{entry.attribute}"
             where, key = getattr(entry, "where", None), getattr(entry, "key", "")
             lines = wrap(text_of(where)) if where else []
             return self.add(Node("card", "entry", title, [*lines, *([f"one run a value of {key}"] if key else [])]))

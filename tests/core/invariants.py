@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from parcours.conditions.durations import parse_duration
-from parcours.core.contact import DELAYED, OF_PROGRAMME, Contact, Run
+from parcours.core.contact import DATE, DELAYED, OF_PROGRAMME, Contact, Run
 from parcours.core.effects import TEST, Message, What
 from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Publish, Update
 from parcours.core.memory import KEPT_MESSAGES
@@ -89,7 +89,7 @@ def lots_hold_what_the_balance_says(contact: Contact, _plan: Plan) -> None:
 
 def nothing_of_a_paused_journey_comes_due(contact: Contact, plan: Plan) -> None:
     if contact.revision == plan.revision:
-        assert not any(timer.journey in plan.paused for timer in contact.timers)
+        assert not any(timer.journey in plan.paused and timer.token != DATE for timer in contact.timers)
         assert all(timer.journey in plan.paused for timer in contact.shelf)
         assert all(held.journey in plan.paused for held in contact.held)
         assert not any(plan.states[name] == "stopped" for name in contact.runs)
@@ -105,7 +105,7 @@ def only_a_test_is_under_way_of_a_journey_that_was_never_live(contact: Contact, 
 
 def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
     for timer in contact.timers + contact.shelf:
-        if not timer.journey:
+        if not timer.journey or timer.token == DATE:
             continue
         if timer.token == CLOCK:
             kept = {**contact.runs.get(timer.journey, {}), **contact.over.get(timer.journey, {})}
@@ -115,8 +115,14 @@ def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
         assert timer.token == 0 or any(token.id == timer.token for token in run.tokens)
 
 
+def a_date_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
+    assert {timer.journey: timer.due for timer in contact.timers if timer.token == DATE} == contact.dates
+    if contact.revision == plan.revision:
+        assert contact.dates.keys() <= plan.dated.keys()
+
+
 def every_run_has_one_timer_that_ends_it(contact: Contact, plan: Plan) -> None:
-    of_runs = [timer for timer in contact.timers + contact.shelf if timer.journey]
+    of_runs = [timer for timer in contact.timers + contact.shelf if timer.journey and timer.token != DATE]
     ends = {timer.run: timer.due for timer in of_runs if timer.token == 0}
     assert len(ends) == sum(timer.token == 0 for timer in of_runs)
     runs = {run.id: run for runs in contact.runs.values() for run in runs.values()}
@@ -128,7 +134,7 @@ def every_run_has_one_timer_that_ends_it(contact: Contact, plan: Plan) -> None:
 
 
 def a_waiting_token_has_at_most_one_timer(contact: Contact, _plan: Plan) -> None:
-    waiting = Counter((timer.run, timer.token) for timer in contact.timers + contact.shelf)
+    waiting = Counter((timer.journey, timer.run, timer.token) for timer in contact.timers + contact.shelf)
     assert all(count == 1 for count in waiting.values())
 
 
@@ -201,6 +207,7 @@ def what_caps_count_is_bounded_and_sorted(contact: Contact, plan: Plan) -> None:
 
 
 OF_A_CONTACT = (
+    a_date_has_the_timer_it_says,
     a_run_that_is_kept_after_its_end_has_a_goal_to_reach,
     no_more_runs_than_a_journey_allows,
     what_entries_count_is_bounded_and_sorted,

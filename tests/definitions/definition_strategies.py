@@ -81,6 +81,16 @@ entries = st.fixed_dictionaries(
 ) | st.fixed_dictionaries({"type": st.just("segment"), "segment": names}, optional={"on": st.just("read")})
 entries |= st.one_of(
     st.fixed_dictionaries({"type": st.just("contact_created")}, optional={"where": conditions | st.none()}),
+    st.fixed_dictionaries(
+        {"type": st.just("date"), "attribute": texts},
+        optional={
+            "yearly": st.booleans(),
+            "before": durations | st.none(),
+            "after": durations | st.none(),
+            "at": st.just("18:30"),
+            "where": conditions | st.none(),
+        },
+    ),
     st.fixed_dictionaries({"type": st.just("api")}, optional={"where": conditions | st.none(), "key": texts}),
     st.fixed_dictionaries({"type": st.just("journey")}, optional={"key": texts}),
 )

@@ -8,7 +8,7 @@ import msgspec
 
 from parcours.conditions import ast
 from parcours.conditions.changes import compile_turns
-from parcours.conditions.durations import parse_duration
+from parcours.conditions.durations import UNITS, parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import asks_since_entry, trigger_attributes, walk
 from parcours.conditions.parse import parse_condition
@@ -25,13 +25,14 @@ from parcours.core.compiled import (
     CompiledJourney,
     CompiledStep,
     CompiledTest,
+    Dated,
     Question,
     Share,
     Tally,
 )
-from parcours.core.waits import moment
+from parcours.core.waits import clock, moment
 from parcours.definitions.common import Condition, names_of
-from parcours.definitions.entries import AfterPause, InteractionEntry, JourneyEntry, SegmentEntry
+from parcours.definitions.entries import AfterPause, DateEntry, InteractionEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.segment import CONTROL, SegmentDefinition
@@ -130,6 +131,14 @@ def _tally(journey: str, entry: InteractionEntry) -> Tally:
     within = parse_duration(entry.within) if entry.within is not None else None
     counted = msgspec.json.encode([sorted(names_of(entry.interaction)), entry.where, entry.key, entry.with_history])
     return Tally(ids.derive("tally", journey, counted.decode()), entry.times, within, entry.with_history)
+
+
+def dated_of(entry: DateEntry, zones: tuple[str, str], revision: int, since: int) -> Dated:
+    """Return an entry by a date, compiled."""
+    days = parse_duration(entry.after) if entry.after is not None else 0
+    if entry.before is not None:
+        days = -parse_duration(entry.before)
+    return Dated(entry.attribute, entry.yearly, days // UNITS["d"], clock(entry.at), zones, revision, since)
 
 
 def _compile_aims(definition: JourneyDefinition, segments: Mapping[str, ast.Node]) -> Aims:

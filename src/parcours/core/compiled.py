@@ -97,6 +97,23 @@ class Tally(msgspec.Struct, frozen=True):
     """Whether what came before the journey went live counts."""
 
 
+class Dated(msgspec.Struct, frozen=True):
+    """An entry by a date of the contact."""
+
+    attribute: str
+    yearly: bool
+    days: int
+    """How many days after the date; before it, less than 0."""
+    time: int
+    """Milliseconds since midnight."""
+    zones: tuple[str, str]
+    """The journey's and the workspace's, for contacts of whom none is known."""
+    revision: int
+    """The revision of the plan from which it has been so."""
+    since: int
+    """The instant of that."""
+
+
 class CompiledAim(msgspec.Struct, frozen=True):
     """An exit or a goal: an interaction, or a condition."""
 

@@ -61,6 +61,9 @@ def under_way(runs: dict[str, Run], key: str) -> bool:
     return False
 
 
+DATE = -5
+"""The token of a timer of the entry of a journey by a date. There is no run."""
+
 OF_PROGRAMME = -2
 """What the timer of a member of a programme has as its token."""
 
@@ -188,6 +191,8 @@ class Contact(msgspec.Struct, array_like=True):
     """The timers of runs whose journey is paused, sorted: they do not come due."""
     held: list[Held] = msgspec.field(default_factory=list)
     """Entries that wait for the end of a pause, oldest first."""
+    dates: dict[str, int] = msgspec.field(default_factory=dict)
+    """Journey that is entered by a date to when its timer is due."""
 
     @property
     def next_due(self) -> int | None:

@@ -28,7 +28,9 @@ from collections.abc import Callable
 from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
-from parcours.core.contact import DELAYED, OF_PROGRAMME, Contact, Run, Token
+from parcours.core.contact import DATE, DELAYED, OF_PROGRAMME, Contact, Run, Token
+from parcours.core.dated import come_due as date_came
+from parcours.core.dated import set_dates
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
 from parcours.core.inputs import (
@@ -100,6 +102,9 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
         case Update():
             _update(contact, item)
             _aim(plan, contact, item, effects)
+            if plan.dated:
+                touched = {name: None for told in item.attributes for name in plan.dated_by.get(told, ())}
+                set_dates(plan, contact, touched, item.received_at)
         case Reaction():
             _reaction(plan, contact, item, effects)
         case Enter():
@@ -107,6 +112,7 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
         case Absorb():
             absorb(plan, contact, item, effects)
             _aim(plan, contact, item, effects)
+            set_dates(plan, contact, plan.dated, item.received_at)
         case Dissolve():
             dissolve(plan, contact, item, effects)
         case Erase():
@@ -200,6 +206,10 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
         sent = len(effects.messages)
         if timer.token == DELAYED:
             leave(plan, contact, timer, effects)
+            _look_at_messages(plan, contact, timer.due, effects, sent)
+            continue
+        if timer.token == DATE:
+            date_came(plan, contact, timer, effects)
             _look_at_messages(plan, contact, timer.due, effects, sent)
             continue
         if timer.token == OF_PROGRAMME:

@@ -19,7 +19,7 @@ from bisect import insort
 
 from parcours.core.aims import look_at_aims
 from parcours.core.codec import decode_message
-from parcours.core.contact import DELAYED, Contact, Timer
+from parcours.core.contact import DATE, DELAYED, Contact, Timer
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
 from parcours.core.plan import Plan
@@ -70,9 +70,10 @@ def _pause(plan: Plan, contact: Contact, effects: Effects) -> None:
     """Put the timers of paused journeys on the shelf."""
     if not plan.paused:
         return
-    pausing = [timer for timer in contact.timers if timer.journey in plan.paused]
+    # Dates come all the same: their entries are held, or not let in.
+    pausing = [timer for timer in contact.timers if timer.journey in plan.paused and timer.token != DATE]
     if pausing:
-        contact.timers = [timer for timer in contact.timers if timer.journey not in plan.paused]
+        contact.timers = [timer for timer in contact.timers if timer not in pausing]
         contact.shelf = sorted(contact.shelf + pausing)
         _tell(contact, {timer.run for timer in pausing}, What.PAUSED, plan, effects)
 

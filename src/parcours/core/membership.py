@@ -25,6 +25,7 @@ from parcours.core.aims import look_at_aims
 from parcours.core.caps import CAPS, caps_for, count_again
 from parcours.core.codec import decode_message
 from parcours.core.contact import Contact, Membership, Sent, Timer
+from parcours.core.dated import set_dates
 from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
 from parcours.core.life import live_on
@@ -56,6 +57,24 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
             _remember_again(plan, contact, past, sent, since)
         _count_again(plan, contact, sent, since)
     live_on(plan, contact, effects)
+    _watch_anew(plan, contact, since)
+    for name, turned in plan.turned.items():
+        if turned.revision > since:
+            look_at_aims(plan, contact, (name,), turned.at, effects)
+    for (name, watches), announced in plan.announced.items():
+        asked = plan.watch.segments.get(watches)
+        if asked is None or announced.revision <= since or name not in asked.entered:
+            continue
+        # Asked as of then: time alone may have changed the answer since.
+        if asked.ask(contact, {}, announced.at):
+            _start(plan, contact, (name,), announced.at, announced.position, effects, watches)
+    if contact.loyalty and plan.loyalty.revision > since:
+        catch_up(plan.loyalty, contact, effects)
+        look(plan, contact, plan.watch.by_loyalty.values(), plan.loyalty.revised_at, 0, effects, "")
+
+
+def _watch_anew(plan: Plan, contact: Contact, since: int) -> None:
+    """Let a contact know whether it is a member of what is newly watched, and when its dates come."""
     watched = plan.watch.segments
     for name in [name for name in contact.segments if name not in watched]:
         _set_timer(contact, name, None)
@@ -68,19 +87,10 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
             _set_timer(contact, segment.name, None)
         contact.segments[segment.name] = Membership(member, segment.since)
         _set_timer(contact, segment.name, segment.change(contact, segment.since) if segment.change else None)
-    for name, turned in plan.turned.items():
-        if turned.revision > since:
-            look_at_aims(plan, contact, (name,), turned.at, effects)
-    for (name, watches), announced in plan.announced.items():
-        asked = watched.get(watches)
-        if asked is None or announced.revision <= since or name not in asked.entered:
-            continue
-        # Asked as of then: time alone may have changed the answer since.
-        if asked.ask(contact, {}, announced.at):
-            _start(plan, contact, (name,), announced.at, announced.position, effects, watches)
-    if contact.loyalty and plan.loyalty.revision > since:
-        catch_up(plan.loyalty, contact, effects)
-        look(plan, contact, plan.watch.by_loyalty.values(), plan.loyalty.revised_at, 0, effects, "")
+    set_dates(plan, contact, [name for name in contact.dates if name not in plan.dated], plan.revised_at)
+    for name, dated in plan.dated.items():
+        if dated.revision > since:
+            set_dates(plan, contact, (name,), dated.since)
 
 
 def _count_again(plan: Plan, contact: Contact, sent: Iterable[Message], since: int) -> None:

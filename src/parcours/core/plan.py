@@ -32,18 +32,27 @@ from parcours.conditions import ast
 from parcours.conditions.needs import Need, asks_for_messages, merge_need, needs, walk
 from parcours.core.caps import CAPS, Counted, caps_for, compile_caps, counted_by
 from parcours.core.checks import Checks, checks_of
-from parcours.core.compile import compile_journey, compile_test, question, questions_of, segment_nodes, with_segments
-from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Route, Tally
+from parcours.core.compile import (
+    compile_journey,
+    compile_test,
+    dated_of,
+    question,
+    questions_of,
+    segment_nodes,
+    with_segments,
+)
+from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Dated, Route, Tally
 from parcours.core.loyalty.compile import compile_loyalty
 from parcours.core.loyalty.compiled import Loyalty
 from parcours.core.memory import memories_of
 from parcours.core.quiet import compile_quiet
 from parcours.core.watch import Watch, watch
-from parcours.definitions.entries import ContactEntry, SegmentEntry
+from parcours.definitions.entries import ContactEntry, DateEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition, changes_after, content_of, state_at
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition, base_of
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
+from parcours.definitions.zones import TIMEZONE
 
 MESSAGES = "messages"
 """What stands among the needs for the messages sent to a contact; ids of needs are hexadecimal."""
@@ -112,6 +121,10 @@ class Plan:
         """Tally of a live entry to the instant from which it counts."""
         self.created: list[CompiledJourney] = []
         """Newest live versions that whoever is met for the first time enters."""
+        self.dated: dict[str, Dated] = {}
+        """Live journeys that are entered by a date of the contact."""
+        self.dated_by: dict[str, tuple[str, ...]] = {}
+        """Attribute of the contact to those journeys that it may concern."""
         self.aims = AimIndex()
         self.turned: dict[str, Announced] = {}
         """Journeys with exits or goals whose conditions mean something else than before, for they name a segment."""
@@ -178,11 +191,14 @@ class Plan:
         if before is not None and before.workspace.programmes == self.workspace.programmes:
             self.loyalty.revision, self.loyalty.revised_at = before.loyalty.revision, before.loyalty.revised_at
         lived = self._live_on(known, at)
+        self._revise_dates(known.dated, revision, at)
         changed = (
             lived
             or revision in self.needed.values()
             or (bool(self.loyalty.programmes) and self.loyalty.revision == revision)
             or any(turned.revision == revision for turned in self.turned.values())
+            or any(dated.revision == revision for dated in self.dated.values())
+            or not known.dated.keys() <= self.dated.keys()
             or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
             or not known.watch.segments.keys() <= self.watch.segments.keys()
@@ -200,6 +216,21 @@ class Plan:
         for name, versions in (before.journeys if before is not None else {}).items():
             if any(_asked(self.journeys[name][version]) != _asked(known) for version, known in versions.items()):
                 self.turned[name] = Announced(revision, at, position)
+
+    def _revise_dates(self, before: dict[str, Dated], revision: int, at: int) -> None:
+        """Say which journeys are entered by a date, and from when on."""
+        by: dict[str, list[str]] = {}
+        for name, journey in self.newest.items():
+            entry = journey.definition.entry
+            if not isinstance(entry, DateEntry) or self.states[name] not in OPEN:
+                continue
+            zones = journey.definition.zone, self.workspace.settings.zone
+            dated, known = dated_of(entry, zones, revision, at), before.get(name)
+            same = known is not None and replace(known, revision=revision, since=at) == dated
+            self.dated[name] = known if known is not None and same else dated
+            for attribute in {entry.attribute, TIMEZONE}:
+                by.setdefault(attribute, []).append(name)
+        self.dated_by = {attribute: tuple(names) for attribute, names in by.items()}
 
     def _tallies(self) -> Iterator[Tally]:
         """Yield what entries count: those of open journeys, and with their history those of all."""
@@ -406,6 +437,7 @@ class _Nothing:
     revision = revised_at = revised_position = 0
     needs: dict[str, Need] = {}  # noqa: RUF012 (it is never changed)
     needed: dict[str, int] = {}  # noqa: RUF012
+    dated: dict[str, Dated] = {}  # noqa: RUF012
     activated: dict[str, int] = {}  # noqa: RUF012
     counted: dict[str, Counted] = {}  # noqa: RUF012
     states: dict[str, str] = {}  # noqa: RUF012

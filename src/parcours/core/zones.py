@@ -7,10 +7,7 @@ from zoneinfo import ZoneInfo
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.plan import Plan
-from parcours.definitions.zones import zone_of
-
-TIMEZONE = "timezone"
-"""The contact's attribute that holds the name of a time zone."""
+from parcours.definitions.zones import TIMEZONE, zone_of
 
 _UTC = ZoneInfo("UTC")
 

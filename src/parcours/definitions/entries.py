@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from parcours.definitions.common import Condition, Duration, Interactions, Part, SegmentName
+from parcours.definitions.waits import Clock
 
 MOST_TIMES = 1_000
 """How often something may be asked for at most."""
@@ -76,6 +77,17 @@ class ContactEntry(Part, frozen=True, kw_only=True, tag="contact_created"):
 _KEY = "An attribute given with it whose value tells runs of one contact apart, such as an order number."
 
 
+class DateEntry(Part, frozen=True, kw_only=True, tag="date"):
+    """A contact enters on a date that is known of it, or some days before or after."""
+
+    attribute: Annotated[str, msgspec.Meta(description="The contact's attribute that holds the date.")]
+    yearly: Annotated[bool, msgspec.Meta(description="Every year from then on, as a birthday.")] = False
+    before: Annotated[Duration | None, msgspec.Meta(description="So many whole days before.")] = None
+    after: Annotated[Duration | None, msgspec.Meta(description="So many whole days after.")] = None
+    at: Annotated[Clock, msgspec.Meta(description="The time of day, in the contact's time zone.")] = "09:00"
+    where: Annotated[Condition | None, msgspec.Meta(description="What must also be true of the contact then.")] = None
+
+
 class ApiEntry(Part, frozen=True, kw_only=True, tag="api"):
     """Contacts enter when somebody asks for it over the API or on the command line."""
 
@@ -107,4 +119,4 @@ class MostEntries(Part, frozen=True, kw_only=True):
     within: Annotated[Duration | None, msgspec.Meta(description="In which time; ever when it is left out.")] = None
 
 
-Entry = InteractionEntry | SegmentEntry | ContactEntry | ApiEntry | JourneyEntry
+Entry = InteractionEntry | SegmentEntry | ContactEntry | DateEntry | ApiEntry | JourneyEntry

@@ -12,13 +12,21 @@ from typing import Any, Protocol
 import msgspec
 
 from parcours.conditions import ast
-from parcours.conditions.durations import parse_duration
+from parcours.conditions.durations import UNITS, parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import walk
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
 from parcours.definitions.common import milliseconds_of
-from parcours.definitions.entries import ApiEntry, ContactEntry, Entry, InteractionEntry, JourneyEntry, SegmentEntry
+from parcours.definitions.entries import (
+    ApiEntry,
+    ContactEntry,
+    DateEntry,
+    Entry,
+    InteractionEntry,
+    JourneyEntry,
+    SegmentEntry,
+)
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
@@ -56,6 +64,9 @@ LARGEST_SEGMENT = 10_000
 
 DEEPEST_SEGMENT = 128
 """How deep it may be nested then: enough for a chain of segments, too little to exhaust a stack."""
+
+MOST_DAYS = 366
+"""How many days before or after a date a journey may be entered."""
 
 _MOST_GUESSES = 100
 
@@ -440,6 +451,8 @@ class _Checker:
             case InteractionEntry():
                 self.several(journey.entry.interaction, "/entry/interaction")
                 self.counted(journey.entry)
+            case DateEntry():
+                self.dated(journey.entry, journey)
             case SegmentEntry():
                 self.segment(journey.entry.segment, "/entry/segment")
         self.aims(journey)
@@ -505,6 +518,21 @@ class _Checker:
                 message = "with 'with_history', 'where' may only look at attributes of the interaction"
                 hint = "what the contact was like then is not known; ask for it in a decision at the start"
                 self.error("invalid_condition", message, "/entry/where", hint)
+
+    def dated(self, entry: DateEntry, journey: JourneyDefinition) -> None:
+        """Look at an entry by a date."""
+        if entry.before is not None and entry.after is not None:
+            self.error("invalid_value", "it is 'before' or 'after', one of them", "/entry/after")
+        for field, written in (("before", entry.before), ("after", entry.after)):
+            length = self.duration(written, f"/entry/{field}") if written is not None else None
+            if length is not None and length % UNITS["d"]:
+                hint = "write for example 3d; the time of day is 'at'"
+                self.error("invalid_value", f"{written} is not a number of whole days", f"/entry/{field}", hint)
+            elif length is not None and length > MOST_DAYS * UNITS["d"]:
+                self.error("invalid_value", f"{written} is more than {MOST_DAYS} days", f"/entry/{field}")
+        if entry.yearly and journey.re_entry == "never":
+            hint = "write 're_entry: after_end'"
+            self.warn("enters_once", "it is yearly, and a contact enters once and never again", "/re_entry", hint)
 
     def aims(self, journey: JourneyDefinition) -> None:
         """Look at exits and goals."""
@@ -767,7 +795,7 @@ def _sees_an_interaction(definition: AnyDefinition, owner: msgspec.Struct, point
             return True
         case JourneyDefinition():
             # A filter looks at the interaction it filters; any other condition at the one that started the run.
-            if isinstance(owner, ContactEntry):
+            if isinstance(owner, ContactEntry | DateEntry):
                 return False
             filters = isinstance(owner, InteractionEntry | InteractionBranch) or pointer.endswith("/where")
             return filters or isinstance(definition.entry, InteractionEntry | ApiEntry | JourneyEntry)

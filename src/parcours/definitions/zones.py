@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from parcours.errors import did_you_mean
 
+TIMEZONE = "timezone"
+"""The contact's attribute that holds the name of a time zone."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 """Names under which a machine keeps what is its own, or nothing."""

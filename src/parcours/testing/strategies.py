@@ -336,12 +336,20 @@ def _segment_entry(draw: st.DrawFn, segments: Sequence[str]) -> Data:
     return entry
 
 
+_dated = st.fixed_dictionaries(
+    {"attribute": st.just("born"), "yearly": st.booleans()},
+    optional={"at": st.sampled_from(["00:00", "18:00"]), "before": st.just("1d")},
+)
+
+
 def _other_entry(draw: st.DrawFn, _segments: Sequence[str]) -> Data:
-    kind = draw(st.sampled_from(["api", "contact_created", "journey"]))
+    kind = draw(st.sampled_from(["api", "contact_created", "journey", "date"]))
     entry: Data = {"type": kind}
+    if kind == "date":
+        entry |= draw(_dated)
     if kind != "journey" and draw(st.integers(0, 3)) == 0:
         entry["where"] = draw(conditions(trigger=kind == "api"))
-    if kind != "contact_created" and draw(st.integers(0, 2)) == 0:
+    if kind in {"api", "journey"} and draw(st.integers(0, 2)) == 0:
         entry["key"] = "order"
     return entry
 
@@ -802,6 +810,7 @@ def _learned(draw: st.DrawFn) -> Learned:
             optional={
                 "city": st.sampled_from([*CITIES, None]),
                 "age": st.integers(0, 4),
+                "born": st.sampled_from(["1990-03-04", "2026-03-05", "2026-03-03T12:00:00Z", "nonsense", None]),
                 "timezone": st.sampled_from([*ZONES, "Nowhere"]),
                 "birthday": st.sampled_from(DATES),
                 "email": st.sampled_from(["a@parcours.dev", "nonsense", None]),
