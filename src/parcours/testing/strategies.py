@@ -357,7 +357,7 @@ def _other_entry(draw: st.DrawFn, _segments: Sequence[str]) -> Data:
 def _interaction_entry(draw: st.DrawFn, _segments: Sequence[str]) -> Data:
     names = st.sampled_from(INTERACTIONS) | _some_interactions
     entry: Data = {"type": "interaction", "interaction": draw(names)}
-    if draw(st.integers(0, 2)) == 0:
+    if draw(st.integers(0, 4)) == 0:
         entry["times"] = draw(st.integers(2, 3))
         if draw(st.booleans()):
             entry["within"] = draw(st.sampled_from(["6h", "1d"]))
@@ -465,7 +465,7 @@ _recorded = st.sampled_from(INTERACTIONS) | st.just("Noted")
 def _sets(draw: st.DrawFn, entry: Data, names: Sequence[str]) -> Data:
     """Return values for some attributes."""
     copied = [{"from": "contact", "attribute": "age"}, {"from": "run", "attribute": "key"}]
-    if entry["type"] != "segment":
+    if entry["type"] in {"interaction", "api", "journey"}:
         copied += [{"from": "interaction", "attribute": "total"}, {"from": "interaction", "attribute": "order"}]
     plain = st.sampled_from([1, 2.5, "Atlanta", "a", ["a"]])
     value = st.one_of(
@@ -546,10 +546,10 @@ def messages(revision: int = 1) -> list[Data]:
 _rules: st.SearchStrategy[Data] = st.sampled_from(
     [
         {},
-        {},
         {"counts_when": {"interaction": "total", "more_than": 1}},
         {"attributes": {"total": {"type": "number"}}},
         {"attributes": {"total": {"type": "number", "required": True}, "order": {"type": "string"}}, "strict": True},
+        {"attributes": {"total": {"type": "number"}, "order": {"type": "string", "required": True}}},
     ]
 )
 
@@ -919,7 +919,8 @@ def scenarios(
             moves |= st.builds(Publishes, programmes())
     # A length that is drawn by itself is often large; that of a plain list hardly ever is.
     length = draw(st.integers(3, longest))
-    return Scenario(found, known, draw(st.lists(moves, min_size=length, max_size=length)))
+    begun = draw(st.lists(_does, min_size=min(4, length), max_size=4))  # journeys are entered in most scenarios
+    return Scenario(found, known, [*begun, *draw(st.lists(moves, min_size=length, max_size=length))])
 
 
 _of_members = st.one_of(
