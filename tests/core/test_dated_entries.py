@@ -210,7 +210,7 @@ def naive(entry: dict[str, Any], attributes: dict[str, Any], after: int, upto: i
     offset -= timedelta(milliseconds=ms(entry["before"])) if "before" in entry else timedelta()
     hour, minute = map(int, entry["at"].split(":"))
     found = []
-    for number in range(-40, (upto - START) // 86_400_000 + 400):
+    for number in range(-800, (upto - START) // 86_400_000 + 400):
         of = datetime.fromtimestamp(START / 1000, UTC).date() + timedelta(days=number)
         leap = (day.month, day.day) == (2, 29) and (of.month, of.day) == (2, 28) and (of + timedelta(days=1)).day == 1
         yearly = entry["yearly"] and of.year >= day.year and ((of.month, of.day) == (day.month, day.day) or leap)

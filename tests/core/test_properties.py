@@ -156,7 +156,7 @@ def test_replaying_the_log_gives_the_same_states_and_traces(scenario: Scenario):
 @given(scenarios(loyalty=True), st.data())
 def test_any_batching_of_the_same_inputs_gives_the_same_result(scenario: Scenario, data: st.DataObject):
     simulation, script = played(scenario)
-    assert_same(performed(gathered(script, data)), snapshot(simulation.store))
+    assert_same(performed(gathered(script, data)), snapshot(simulation.store), places=False)
 
 
 @examples(40)
