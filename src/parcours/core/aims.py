@@ -121,6 +121,8 @@ def _reaches(walk: Walk, goal: CompiledAim, item: Interaction | None) -> bool:
     if met:
         run.reached[goal.name] = at
         walk.note(What.GOAL, "", goal.name, {"by": goal.label})
+        for step, variant in run.drawn.items():
+            walk.note(What.CONVERTED, step, f"{variant}/{goal.name}")
     return met
 
 

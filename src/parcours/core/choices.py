@@ -37,4 +37,7 @@ def draw(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     drawn = place(f"experiment:{walk.journey.name}:{token.step}", walk.contact.id)
     share = next(share for share in compiled.shares if drawn < share.upto)
     walk.note(What.BRANCHED, token.step, share.name)
+    if token.step not in walk.run.drawn:
+        walk.run.drawn[token.step] = share.name
+        walk.note(What.DREW, token.step, share.name)
     return share.next

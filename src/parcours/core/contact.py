@@ -49,6 +49,8 @@ class Run(msgspec.Struct, array_like=True):
     in that order."""
     made: int = 1
     """How many tokens and forks were ever made: their numbers."""
+    drawn: dict[str, str] = msgspec.field(default_factory=dict)
+    """Experiment to the variant that was drawn."""
     test: bool = False
     """Whether it is a test: it is not counted, and what it sends goes to the recipients of tests."""
 

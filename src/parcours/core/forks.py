@@ -57,6 +57,7 @@ def join(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     step = compiled.definition
     assert isinstance(step, Join)  # noqa: S101 (the table of steps pairs types and functions)
     if not token.forks:
+        walk.note(What.PASSED, token.step, "next")
         return step.next
     return Spread(freed(walk, (token.forks[-1],)))
 
@@ -75,10 +76,12 @@ def freed(walk: Walk, forks: Iterable[int]) -> tuple[tuple[Token, str | None], .
         first: dict[str, Token] = {}
         for token in alive:
             if first.setdefault(token.step, token) is not token:
+                walk.note(What.PASSED, token.step, "merged")
                 run.tokens.remove(token)
         for name, token in first.items():
             definition = steps[name].definition
             assert isinstance(definition, Join)  # noqa: S101 (looked at above)
+            walk.note(What.PASSED, name, "next")
             token.forks.pop()
             token.step = UNDER_WAY
             ways.append((token, definition.next))

@@ -237,6 +237,16 @@ def cause_of(item: Input) -> str:
     return f"{item.source}\0{item.message_id}"
 
 
+class Move(msgspec.Struct, array_like=True, frozen=True):
+    """The runs of one version of a journey are moved to another."""
+
+    journey: str
+    before: int
+    after: int
+    steps: dict[str, str]
+    """Step of the one to the step of the other; steps that are not named keep their name."""
+
+
 class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):
     """Definitions were published. It concerns no contact; everything after it is folded with the plan it makes."""
 
@@ -246,6 +256,7 @@ class Publish(msgspec.Struct, array_like=True, tag="publish", kw_only=True):
     definitions: list[dict[str, Any]]
     source: str = ""
     message_id: str = ""
+    moves: list[Move] = msgspec.field(default_factory=list)
 
 
 class Stock(msgspec.Struct, array_like=True, tag="stock", kw_only=True):

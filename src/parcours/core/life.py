@@ -22,6 +22,7 @@ from parcours.core.codec import decode_message
 from parcours.core.contact import DATE, DELAYED, Contact, Timer
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
+from parcours.core.moves import move_runs
 from parcours.core.plan import Plan
 from parcours.core.runs import enter
 from parcours.core.walk import Walk, drop_timers
@@ -35,6 +36,7 @@ def live_on(plan: Plan, contact: Contact, effects: Effects) -> None:
     if not (contact.runs or contact.shelf or contact.held or contact.delayed):
         return
     _end(plan, contact, effects)
+    move_runs(plan, contact, effects)
     _pause(plan, contact, effects)
     _go_on(plan, contact, effects)
 

@@ -42,6 +42,7 @@ from parcours.core.compile import (
     with_segments,
 )
 from parcours.core.compiled import Announced, CompiledJourney, CompiledMessage, Dated, Route, Tally
+from parcours.core.inputs import Move
 from parcours.core.loyalty.compile import compile_loyalty
 from parcours.core.loyalty.compiled import Loyalty
 from parcours.core.memory import memories_of
@@ -75,7 +76,10 @@ class Plan:
         before: Plan | None = None,
         at: int = 0,
         position: int = 0,
+        moves: Sequence[Move] = (),
     ) -> None:
+        self.moves = tuple(moves)
+        """What moves runs to another version with this revision."""
         self.workspace = workspace
         self.journeys = journeys
         self.messages = messages
@@ -247,14 +251,16 @@ class Plan:
         )
         self.stopped_at = known.stopped_at | dict.fromkeys(self.stopping, at)
         self.tested = frozenset(name for name, state in before.items() if state == "test" != after[name])
-        return bool(self.stopping or self.tested) or self.paused != known.paused
+        return bool(self.stopping or self.tested or self.moves) or self.paused != known.paused
 
     @classmethod
     def empty(cls) -> Plan:
         """Return the plan of a workspace in which nothing is defined."""
         return cls(Workspace(), {}, {}, {})
 
-    def publish(self, definitions: Iterable[AnyDefinition], *, at: int = 0, position: int = 0) -> Plan:
+    def publish(
+        self, definitions: Iterable[AnyDefinition], *, at: int = 0, position: int = 0, moves: Sequence[Move] = ()
+    ) -> Plan:
         """Return the plan after a publication at an instant, with its place in the log.
 
         A message that changed gets the next version, and so does a journey of which more changed than its words, state
@@ -291,7 +297,7 @@ class Plan:
                 version = before.version + 1 if before else 1
                 messages[definition.name] = CompiledMessage(version, definition)
                 texts[definition.name, version] = definition
-        return Plan(workspace, journeys, messages, texts, before=self, at=at, position=position)
+        return Plan(workspace, journeys, messages, texts, before=self, at=at, position=position, moves=moves)
 
     def _has(self, definition: AnyDefinition) -> bool:
         return self.workspace.get(*key_of(definition)) == definition

@@ -18,6 +18,8 @@ import msgspec
 import structlog
 
 from parcours.core.contact import Contact
+from parcours.core.inputs import Move
+from parcours.core.moves import MoveCheck
 from parcours.core.permission import address
 from parcours.core.prepared import AnyArrival
 from parcours.definitions.load import load_data
@@ -283,6 +285,15 @@ class Embedded:
         would = as_message(plan, contact, message, engine.clock.now(), self.store.last_position())
         texts = self.outbox.render(definition, facts(self.store, plan, would, interaction))
         return dict(texts), address(contact, definition.channel)
+
+    async def move(self, move: Move) -> MoveCheck:
+        """Move runs to another version. See `Engine.move`."""
+        await self._brought_up()
+        async with self.turn:
+            found = self.engine.move(move)
+        self._wake.set()
+        self.outbox.notify()
+        return found
 
     async def _brought_up(self) -> None:
         """Wait until all contacts were brought up to the plan in force, so that publishing has not to do it at once."""

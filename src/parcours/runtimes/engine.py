@@ -38,6 +38,7 @@ from parcours.core.inputs import (
     Erase,
     Input,
     Interaction,
+    Move,
     Publish,
     Reaction,
     Stock,
@@ -45,6 +46,7 @@ from parcours.core.inputs import (
 )
 from parcours.core.learned import CONTACTS, Learner
 from parcours.core.membership import bring_up
+from parcours.core.moves import MoveCheck, check_move
 from parcours.core.plan import Plan
 from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared
 from parcours.definitions.load import load_data
@@ -153,7 +155,10 @@ class Engine:
         self.plan = Plan.empty()
         for publication in store.publications():
             self.plan = self.plan.publish(
-                self._definitions(publication), at=publication.received_at, position=publication.position
+                self._definitions(publication),
+                at=publication.received_at,
+                position=publication.position,
+                moves=publication.moves,
             )
         self.learner = Learner()
         self._begun: _Batch | None = None
@@ -651,13 +656,33 @@ class Engine:
         while self._fire(now):
             pass
 
-    def _put_in_force(self, definitions: list[dict[str, Any]], changed: list[AnyDefinition], now: int) -> None:
+    def move(self, move: Move) -> MoveCheck:
+        """Move the runs of one version of a journey to another, unless something is wrong with that.
+
+        Raises:
+            StoreError: Nothing was moved.
+        """
+        now = self.clock.now()
+        self._turn_until(now)
+        self._be_up_to(now)
+        found = check_move(self.plan, move, self.store.statistics())
+        if not found.errors:
+            self._put_in_force([], [], now, [move])
+        return found
+
+    def _put_in_force(
+        self,
+        definitions: list[dict[str, Any]],
+        changed: list[AnyDefinition],
+        now: int,
+        moves: Sequence[Move] = (),
+    ) -> None:
         self.catch_up()
         # States are whole before the plan changes, so what they lack was always folded with the plan in force.
         self.store.flush()
         position = self.store.last_position() + 1
-        item = Publish(position=position, received_at=now, occurred_at=now, definitions=definitions)
-        plan = self.plan.publish(changed, at=now, position=position)
+        item = Publish(position=position, received_at=now, occurred_at=now, definitions=definitions, moves=list(moves))
+        plan = self.plan.publish(changed, at=now, position=position, moves=moves)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
         reads = [journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()]
         for journey in reads:

@@ -155,7 +155,7 @@ class Retelling:
     def _publish(self, item: Publish) -> None:
         before = self.plan
         workspace, _, _ = load_data(list(item.definitions), before.workspace)
-        self.plan = before.publish(workspace.all(), at=item.received_at, position=item.position)
+        self.plan = before.publish(workspace.all(), at=item.received_at, position=item.position, moves=item.moves)
         self._listening = None
         known, now = before.newest.get(self.journey), self.plan.newest.get(self.journey)
         if now is not None and now.segment is not None and not now.watches and now is not known:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from parcours.core.effects import Message, Trace
+from parcours.core.inputs import Move
+from parcours.core.moves import MoveCheck
 from parcours.core.prepared import AnyArrival
 from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError, Problem
@@ -38,6 +40,12 @@ class Simulation:
             raise InvalidDefinitionError(errors)
         self._settle()
         return warnings
+
+    def move(self, move: Move) -> MoveCheck:
+        """Move runs to another version of their journey and do at once what follows."""
+        found = self.engine.move(move)
+        self._settle()
+        return found
 
     def advance(self, to: int) -> None:
         """Move the clock to an instant; every timer on the way fires at its own."""

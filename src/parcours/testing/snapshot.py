@@ -203,7 +203,7 @@ class _Replay:
         if errors:
             raise InvalidDefinitionError(errors)
         before = self.plan.revision
-        self.plan = self.plan.publish(workspace.all(), at=item.received_at, position=item.position)
+        self.plan = self.plan.publish(workspace.all(), at=item.received_at, position=item.position, moves=item.moves)
         self._everybody = self.plan.revision != before
 
     def bring_up_all(self) -> None:

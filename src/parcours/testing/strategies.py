@@ -22,6 +22,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from parcours.conditions.durations import parse_duration
+from parcours.core import inputs
 from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
 from parcours.definitions.load import dump
 from parcours.runtimes.simulation import Simulation
@@ -771,7 +772,16 @@ class Lives(msgspec.Struct, frozen=True):
     changes: Data
 
 
-Move = Comes | Lives | Reacts | Repeats | Erases | Passes | Publishes
+class Moves(msgspec.Struct, frozen=True):
+    """The runs of a version of the `choice`-th journey are moved to another, steps that wait to any others."""
+
+    choice: int
+    before: int
+    after: int
+    steps: list[int]
+
+
+Move = Comes | Lives | Moves | Reacts | Repeats | Erases | Passes | Publishes
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -887,6 +897,9 @@ _turns: st.SearchStrategy[Move] = st.builds(
     st.fixed_dictionaries({"state": st.sampled_from(["live", "live", "paused", "paused", "closed", "stopped"])})
     | _lives,
 )
+_migrations: st.SearchStrategy[Move] = st.builds(
+    Moves, st.integers(0, 2), st.integers(0, 3), st.integers(0, 3), st.lists(st.integers(0, 9), min_size=1, max_size=4)
+)
 _erases: st.SearchStrategy[Move] = st.builds(Erases, st.integers(0, 5), st.booleans())
 
 
@@ -908,7 +921,8 @@ def scenarios(
     if publishing and draw(st.booleans()):
         others = moves | _does
         # Alternatives that are given twice are one, so that is no way to draw more of them.
-        moves = st.integers(0, 3).flatmap(lambda die: [_turns, _does][die] if die < 2 else others)  # noqa: PLR2004
+        often = [_turns, _does, st.builds(Publishes, changes()) | _migrations]
+        moves = st.integers(0, 4).flatmap(lambda die: [*often, others, others][die])
     if erasing and draw(st.booleans()):
         moves |= _erases
     found = draw(definitions())
@@ -980,9 +994,10 @@ class Step(msgspec.Struct):
     erased: str = ""
     """A contact."""
     suppress: bool = False
+    move: inputs.Move | None = None
 
 
-def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
+def play(simulation: Simulation, scenario: Scenario) -> list[Step]:  # noqa: C901 (one case for each kind of move)
     """Let a scenario happen in a new simulation that stands at `START`, and return the script of what happened."""
     script: list[Step] = []
     so_far: list[Arrival] = []
@@ -1021,6 +1036,8 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
                 of_journey = list(simulation.engine.plan.workspace.journeys.values())
                 definition = of_journey[move.choice % len(of_journey)]
                 happen(Step(simulation.clock.now(), [], [dump(definition) | move.changes]))
+            case Moves():
+                happen(Step(simulation.clock.now(), [], move=_chosen(simulation, move)))
             case Repeats() if so_far:
                 happen(Step(simulation.clock.now(), [so_far[move.choice % len(so_far)]]))
             case Erases():
@@ -1036,12 +1053,27 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:
     return script
 
 
+def _chosen(simulation: Simulation, move: Moves) -> inputs.Move:
+    names = sorted(simulation.engine.plan.journeys)
+    name = names[move.choice % len(names)]
+    versions = simulation.engine.plan.journeys[name]
+    before, after = 1 + move.before % len(versions), 1 + move.after % len(versions)
+    to = sorted(versions[after].steps)
+    steps = {
+        step: to[move.steps[index % len(move.steps)] % len(to)]
+        for index, step in enumerate(sorted(versions[before].steps))
+    }
+    return inputs.Move(name, before, after, steps)
+
+
 def perform(simulation: Simulation, script: Iterable[Step]) -> None:
     """Let a script happen, one step after the other."""
     for step in script:
         simulation.advance(step.at)
         if step.definitions:
             simulation.publish(step.definitions)
+        if step.move is not None:
+            simulation.move(step.move)
         if step.erased:
             simulation.engine.erase(step.erased, suppress=step.suppress)
         if step.arrivals:
