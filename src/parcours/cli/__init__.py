@@ -17,9 +17,9 @@ from parcours.cli import (
     explain,
     imports,
     interactions,
-    journeys,
     keys,
     lists,
+    lives,
     loyalty,
     messages,
     packs,
@@ -65,7 +65,7 @@ app.add_typer(loyalty.app, name="loyalty")
 app.add_typer(messages.app, name="messages")
 app.add_typer(segments.app, name="segments")
 app.add_typer(rebuild.app, name="rebuild")
-app.add_typer(journeys.app, name="journeys")
+app.add_typer(lives.app, name="journeys")
 app.add_typer(catalogues.app, name="catalogues")
 app.add_typer(interactions.app, name="interactions")
 

@@ -1,4 +1,4 @@
-"""`parcours journeys`: letting contacts into a journey; against a running service."""
+"""`parcours journeys`: their states, versions and figures, and letting contacts in; against a running service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from parcours.cli.console import ERR, OUT, SecretKey, Url
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
-    help="Journeys: letting contacts in.",
+    help="Journeys: their states, versions and figures, and letting contacts in.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -87,8 +87,10 @@ class Plan:
         self.newest = {name: versions[max(versions)] for name, versions in journeys.items()}
         self.states = {name: state_at(journey.definition, at) for name, journey in self.newest.items()}
         """The state each journey is in since the publication."""
-        turns = (changes_after(journey.definition, at) for journey in self.newest.values())
-        self.next_turn = min((turn for turn in turns if turn is not None), default=None)
+        turns = {name: changes_after(journey.definition, at) for name, journey in self.newest.items()}
+        self.turns = {name: turn for name, turn in turns.items() if turn is not None}
+        """When each journey comes into another state by itself next, if it does."""
+        self.next_turn = min(self.turns.values(), default=None)
         """The next instant at which a journey comes into another state by itself."""
         self.paused = frozenset(name for name, state in self.states.items() if state == "paused")
         self.tests = {name: compile_test(journey.definition) for name, journey in self.newest.items()}

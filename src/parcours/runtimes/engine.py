@@ -656,6 +656,15 @@ class Engine:
         while self._fire(now):
             pass
 
+    def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
+        """Return the errors and warnings that publishing definitions would come to."""
+        _, errors, warnings = load_data(list(definitions), self.plan.workspace)
+        return errors, warnings
+
+    def check_move(self, move: Move) -> MoveCheck:
+        """Return what a move would do, as things are now."""
+        return check_move(self.plan, move, self.store.statistics())
+
     def move(self, move: Move) -> MoveCheck:
         """Move the runs of one version of a journey to another, unless something is wrong with that.
 

@@ -17,6 +17,7 @@ from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
 from parcours.web.api.journeys import JourneysApi
 from parcours.web.api.keys import KeysApi
 from parcours.web.api.lists import ListsApi
+from parcours.web.api.lives import LivesApi
 from parcours.web.api.loyalty import LoyaltyApi
 from parcours.web.api.messages import MessagesApi
 from parcours.web.api.packs import PacksApi
@@ -41,6 +42,7 @@ CONTROLLERS: list[type[Controller]] = [
     CataloguesApi,
     InteractionsApi,
     JourneysApi,
+    LivesApi,
     KeysApi,
     ImportsApi,
     DumpApi,

@@ -196,7 +196,7 @@ def _missing(workspace: Workspace, kind: str, name: str) -> NotFoundException:
     return NotFoundException(detail=f"{said} ({hint})" if hint else said)
 
 
-def _conditions(headers: Mapping[str, str], found: AnyDefinition | None) -> None:
+def check_match(headers: Mapping[str, str], found: AnyDefinition | None) -> None:
     """Refuse a change when what was asked for with it (RFC 9110, 13.1) is not so."""
     tag = etag_of(found) if found is not None else None
     wanted = headers.get("if-match")
@@ -308,8 +308,8 @@ class DefinitionsApi(Controller):
         _known_kind(kind)
         async with publishing(request):
             found = find(workspace_of(request), kind, name)
-            _conditions(request.headers, found)
-            problems = _other(kind, name, data)
+            check_match(request.headers, found)
+            problems = other_problems(kind, name, data)
             if problems:
                 return Response(published(problems, []), status_code=400)
             whole = {"kind": kind, "name": found.name if found is not None else name} | data
@@ -347,7 +347,7 @@ class DefinitionsApi(Controller):
         return Response(answer, headers={"ETag": etag_of(after)})
 
 
-def _other(kind: str, name: str, data: Mapping[str, Any]) -> list[Problem]:
+def other_problems(kind: str, name: str, data: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with a body that says it is another definition than its path."""
     problems = []
     if data.get("kind", kind) != kind:

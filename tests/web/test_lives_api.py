@@ -1,0 +1,178 @@
+"""The life of journeys over the API and on the command line, over real HTTP to a real service."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.service import SECRET_KEY, Answer, Service
+
+MAIL = {
+    "kind": "message",
+    "name": "mail",
+    "channel": "email",
+    "purpose": "transactional",
+    "content": {"subject": "s", "text": "t"},
+}
+STEPS = {
+    "w": {"type": "wait_for", "events": [{"type": "interaction", "interaction": "Paid", "next": "s"}], "next": "s"},
+    "s": {"type": "send", "messages": ["mail"], "next": "l"},
+    "l": {"type": "wait", "for": "1d"},
+}
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("lives") / "data") as running:
+        assert running.publish(MAIL).status == 200
+        yield running
+    errors = running.errors.read_text()
+    assert "Traceback" not in errors, errors[-5_000:]
+
+
+def got(answer: Answer, status: int = 200) -> Any:
+    assert answer.status == status, answer
+    return answer.json
+
+
+def journey(name: str, **more: Any) -> dict[str, Any]:
+    entry = {"type": "interaction", "interaction": f"Go {name}"}
+    return {"name": name, "entry": entry, "start": "w", "steps": STEPS, "re_entry": "always", **more}
+
+
+def put(api: Service, name: str, status: int = 201, headers: dict[str, str] | None = None, **more: Any) -> Answer:
+    answer = changed(api, "PUT", name, journey(name, **more), headers)
+    assert answer.status == status, answer
+    return answer
+
+
+def changed(api: Service, method: str, name: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
+    own = {"Authorization": f"Bearer {SECRET_KEY}", "Content-Type": "application/json"} | (headers or {})
+    return api.request(method, f"/v1/journeys/{name}", json.dumps(body).encode(), own)
+
+
+def did(api: Service, who: str, name: str, **properties: Any) -> None:
+    message = {"type": "track", "messageId": f"l{next(_numbers)}", "userId": who, "event": name}
+    got(api.batch(message | {"properties": properties}))
+
+
+def knows(api: Service, who: str) -> None:
+    got(api.post("/v1/contacts", {"contact": {"user_id": who}, "attributes": {"email": f"{who}@parcours.dev"}}))
+
+
+def cli(api: Service, *arguments: str, status: int = 0) -> str:
+    command = [sys.executable, "-m", "parcours", "journeys", *arguments, "--url", api.url, "--secret-key", SECRET_KEY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status, done
+    return done.stdout + done.stderr
+
+
+def state(api: Service, name: str) -> str:
+    return str(got(api.api("GET", f"/v1/journeys/{name}"))["state"])
+
+
+def test_a_journey_is_created_changed_and_taken_through_its_states(api: Service):
+    made = put(api, "life", state="draft")
+    assert got(api.api("GET", "/v1/journeys/life"))["state"] == "draft"
+    tag = made.headers["etag"]
+    stale = changed(api, "PATCH", "life", {"title": "Life"}, {"If-Match": '"other"'})
+    assert stale.status == 412
+    fresh = changed(api, "PATCH", "life", {"title": "Life"}, {"If-Match": tag})
+    assert fresh.status == 200
+    assert fresh.headers["etag"] != tag
+    for action, expected in (
+        ("publish", "live"), ("pause", "paused"), ("resume", "live"), ("close", "closed"), ("archive", "archived"),
+        ("restore", "closed"), ("publish", "live"), ("stop", "stopped"),
+    ):  # fmt: skip
+        got(api.api("POST", f"/v1/journeys/life/{action}"))
+        assert state(api, "life") == expected
+    assert "paused" in str(got(api.api("POST", "/v1/journeys/life/resume"), 409))
+    assert "did you mean 'pause'" in str(got(api.api("POST", "/v1/journeys/life/pauze"), 404))
+    view = got(api.api("GET", "/v1/journeys/life"))
+    assert [row["version"] for row in view["versions"]] == [1]
+    assert view["definition"]["title"] == "Life"
+
+
+def test_it_is_scheduled(api: Service):
+    put(api, "later", state="draft")
+    assert "starts" in str(got(api.api("POST", "/v1/journeys/later/schedule"), 400))
+    got(api.api("POST", "/v1/journeys/later/schedule", {"starts": "2999-01-01T00:00:00Z"}))
+    view = got(api.api("GET", "/v1/journeys/later"))
+    assert (view["state"], view["next_change"][:4]) == ("scheduled", "2999")
+    rows = got(api.api("GET", "/v1/journeys?in_state=scheduled"))["journeys"]
+    assert [row["name"] for row in rows] == ["later"]
+
+
+def test_who_waits_where_and_what_is_different(api: Service):
+    put(api, "count", goals=[{"name": "paid", "interaction": "Paid"}])
+    for who in ("c1", "c2", "c3"):
+        knows(api, who)
+        did(api, who, "Go count")
+    did(api, "c1", "Paid")
+    found = got(api.api("GET", "/v1/journeys/count/statistics"))
+    steps = {step["step"]: step for step in found["figures"]["steps"]}
+    assert (found["figures"]["entered"], found["figures"]["running"]) == (3, 3)
+    assert [(name, step["entered"], step["waiting"]) for name, step in steps.items()] == [
+        ("w", 3, 2), ("s", 1, 0), ("l", 1, 1),
+    ]  # fmt: skip
+    assert steps["w"]["left"] == {"paid": 1}
+    assert steps["s"]["sent"] == {"mail": 1}
+    (goal,) = found["figures"]["goals"]
+    assert goal["reached"] == 1
+    assert goal["rate"]["low"] < 1 / 3 < goal["rate"]["high"]
+    assert [row["share"] for row in found["funnel"]] == [1, 1 / 3, 1 / 3]
+
+    other = {
+        "w": STEPS["w"],
+        "s": STEPS["s"] | {"next": "d"},
+        "d": {"type": "decision", "if": {"contact": "a", "is": 1}},
+    }
+    put(api, "count", 200, steps=other)
+    diff = got(api.api("GET", "/v1/journeys/count/diff?before=1&after=2"))
+    assert (diff["added"], diff["removed"]) == (["d"], ["l"])
+    assert diff["changed"] == [
+        {"step": "s", "fields": [{"pointer": "/next", "before": "l", "after": "d", "texts": None}]}
+    ]
+    assert diff["arrows_added"] == [{"step": "s", "pointer": "/next", "to": "d"}]
+    assert "d" in cli(api, "diff", "count", "1", "2")
+
+    body = {"from": 1, "to": 2, "dry_run": True}
+    refused = got(api.api("POST", "/v1/journeys/count/moves", body), 400)
+    assert [(one["code"], one["pointer"]) for one in refused["errors"]] == [("missing_step", "/steps/l")]
+    assert "missing" not in cli(api, "move", "count", "1", "2", "--step", "l=d", "--dry-run")
+    assert "1 stand at 'l'" in cli(api, "move", "count", "1", "2", status=1)
+    moved = got(api.api("POST", "/v1/journeys/count/moves", {"from": 1, "to": 2, "steps": {"l": "d"}}))
+    assert moved["moved"]
+    assert moved["steps"] == {"w": "w", "l": "d"}
+    rows = got(api.api("GET", "/v1/journeys/count"))["versions"]
+    assert rows[0]["version"] == 2
+    found = got(api.api("GET", "/v1/journeys/count/statistics?version=2"))
+    assert {step["step"]: step["waiting"] for step in found["figures"]["steps"]} == {"w": 2, "s": 0, "d": 0}
+
+
+def test_on_the_command_line(api: Service):
+    put(api, "lines", state="draft")
+    assert "draft" in cli(api, "list")
+    assert "lines is live" in cli(api, "state", "lines", "publish")
+    knows(api, "l1")
+    did(api, "l1", "Go lines")
+    assert "1 entered, 1 under way" in cli(api, "stats", "lines")
+    assert json.loads(cli(api, "stats", "lines", "--json"))["figures"]["running"] == 1
+    assert "lines is live" in cli(api, "show", "lines")
+    assert "nothing keeps it" in cli(api, "check", "lines")
+    assert "did you mean 'lines'" in cli(api, "show", "line", status=2)
+
+
+def test_everything_wrong_with_a_draft_is_said_at_once(api: Service):
+    put(api, "checked", state="draft")
+    wrong = journey("checked", start="q", steps={"w": STEPS["w"], "x": {"type": "send", "messages": ["nothing"]}})
+    found = got(api.api("POST", "/v1/journeys/checked/check", wrong))
+    assert {one["code"] for one in found["errors"]} >= {"unknown_step", "unknown_reference"}
+    assert got(api.api("GET", "/v1/journeys/checked"))["definition"]["start"] == "w"
