@@ -14,6 +14,8 @@ from parcours.errors import ParcoursError
 
 Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="The name of a journey.")]
 
+__all__ = ["app"]
+
 _URL = "http://127.0.0.1:8700"
 
 
