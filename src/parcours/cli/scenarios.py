@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -43,8 +44,11 @@ def run_scenarios(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every scenario.")] = False,
 ) -> None:
     """Run scenario files on a virtual clock; exit with 1 when something is not as they say."""
+    import structlog
+
     from parcours.testing.scenarios import HOSTS, read_scenarios, run, scenario_files
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     found = scenario_files(files)
     scenarios = [one for one in read_scenarios(found) if _chosen(one, name)]
     if not scenarios:
