@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -56,11 +57,13 @@ def add(instant: int, months: int, days: int, zone: tzinfo) -> int:
     return instant_of(moved + timedelta(days=days), zone)
 
 
+@lru_cache(maxsize=4_096)
 def start_of(unit: str, instant: int, zone: tzinfo) -> int:
     """Return the first instant of the day, week, month, quarter or year in which an instant lies."""
     return instant_of(datetime.combine(_first_day(unit, local(instant, zone).date()), datetime.min.time()), zone)
 
 
+@lru_cache(maxsize=4_096)
 def end_of(unit: str, instant: int, zone: tzinfo) -> int:
     """Return the first instant after the day, week, month, quarter or year in which an instant lies."""
     first = _first_day(unit, local(instant, zone).date())
@@ -80,6 +83,20 @@ def end_of(unit: str, instant: int, zone: tzinfo) -> int:
 
 def day_number(instant: int, zone: tzinfo) -> int:
     """Return the day of an instant as a number: 20261231."""
+    return _day_of_quarter(instant // QUARTER_HOUR, zone) if instant > SETTLED else _day_number(instant, zone)
+
+
+QUARTER_HOUR = 900_000
+SETTLED = 473_385_600_000
+"""Since 1985 every zone has been whole quarters of an hour off UTC, so that a day begins with one."""
+
+
+@lru_cache(maxsize=4_096)
+def _day_of_quarter(quarter: int, zone: tzinfo) -> int:
+    return _day_number(quarter * QUARTER_HOUR, zone)
+
+
+def _day_number(instant: int, zone: tzinfo) -> int:
     day = local(instant, zone).date()
     return day.year * 10_000 + day.month * 100 + day.day
 

@@ -6,9 +6,12 @@ entries in the ledger; what lots hold is the same unless the balance is below ze
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Protocol
 
 import msgspec
+
+_amount = itemgetter(1)
 
 
 class Lot(msgspec.Struct, array_like=True, gc=False):
@@ -106,7 +109,12 @@ class Member(msgspec.Struct, array_like=True):
     def qualifying(self, now: int) -> int:
         """Return what counts towards tiers in the period under way."""
         after = max(self.period - 1, now - self.span if self.span else -1)
-        return sum(amount for at, amount in self.qualified if after < at <= now)
+        qualified = self.qualified
+        if not qualified:
+            return 0
+        if qualified[0][0] > after and qualified[-1][0] <= now:
+            return sum(map(_amount, qualified))
+        return sum(amount for at, amount in qualified if after < at <= now)
 
 
 class HasMembers(Protocol):
