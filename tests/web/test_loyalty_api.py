@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +166,47 @@ def test_the_timeline_tells_of_points(api: Service, who: str):
     assert ("tier", "gold") in said
 
 
+def test_a_rule_is_tried_on_what_is_recorded(api: Service):
+    for who, totals in (("t1", (10, 20)), ("t2", (5,))):
+        for total in totals:
+            item = {"name": "Tried", "contact": {"user_id": who}, "attributes": {"total": total}}
+            got(api.post("/v1/interactions", item))
+    ask(api, "user_id:t1", "enrol")
+    item = {"name": "Tried", "contact": {"user_id": "t1"}, "attributes": {"total": 4}}
+    got(api.post("/v1/interactions", item))
+    rule = {"kind": "rule", "name": "new", "programme": "club", "on": ["Tried"], "points": {"points": 3, "of": "total"}}
+    tried = got(api.api("POST", "/v1/loyalty/simulate", {"rule": rule}))
+    assert (tried["points"], tried["members"], tried["times"], tried["complete"]) == (12, 1, 1, True)
+    tried = got(api.api("POST", "/v1/loyalty/simulate", {"rule": rule, "everybody": True}))
+    assert (tried["points"], tried["members"], tried["times"]) == (117, 2, 4)
+    assert [row["points"] for row in tried["most"]] == [102, 15]
+    assert sum(tried["by_month"].values()) == 117
+    assert look(api, "user_id:t1")["balance"] == 0
+    nothing = {"rule": rule, "everybody": True, "until": "2020-01-01"}
+    assert got(api.api("POST", "/v1/loyalty/simulate", nothing))["members"] == 0
+    wrong = got(api.api("POST", "/v1/loyalty/simulate", {"rule": rule | {"programme": "clib"}}), 400)
+    assert wrong["extra"]["errors"][0]["pointer"] == "/rule/programme"
+
+
+def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: str):
+    item = {"name": "Past", "contact": {"user_id": who.removeprefix("user_id:")}, "attributes": {"total": 7}}
+    got(api.post("/v1/interactions", item))
+    rule = {"kind": "rule", "name": "past", "programme": "club", "on": ["Past"], "points": {"points": 2, "of": "total"}}
+    assert api.publish(rule).status == 200
+    got(api.post("/v1/interactions", item))
+    assert look(api, who)["balance"] == 14
+    path = "/v1/loyalty/club/rules/past/retroactive"
+    body = {"since": "2020-01-01", "author": "eve"}
+    preview = got(api.api("POST", path, body))
+    assert (preview["points"], preview["members"], preview["given"]) == (14, 1, 0)
+    assert look(api, who)["balance"] == 14
+    assert got(api.api("POST", path, body | {"preview": False}))["given"] == 1
+    assert got(api.api("POST", path, body | {"preview": False}))["given"] == 0
+    entry = look(api, who, "/ledger")["entries"][0]
+    assert (entry["kind"], entry["amount"], entry["rule"], entry["balance"]) == ("earned", 14, "past", 28)
+    assert got(api.api("POST", path.replace("past", "psat"), body), 404)
+
+
 def test_an_export_holds_the_ledger(api: Service, who: str):
     buys(api, who, 5)
     exported = got(api.api("GET", f"/v1/contacts/{who}/export"))
@@ -191,7 +233,7 @@ def said(api: Service, *arguments: str) -> str:
     return " ".join(done.out.split())
 
 
-def test_commands(api: Service):
+def test_commands(api: Service, tmp_path: Path):
     assert "gold from 100" in said(api, "programmes")
     said(api, "enrol", "club", "user_id:cli", "--card", "c1")
     said(api, "adjust", "club", "user_id:cli", "120", "--reason", "welcome", "--author", "eve", "--qualifying")
@@ -207,5 +249,9 @@ def test_commands(api: Service):
     assert "balance: 0" in said(api, "member", "club", "card:c1", "--at", "2026-01-01T00:00:00Z")
     buys(api, "user_id:cli", 10, "o7")
     assert "reversed" in said(api, "refund", "club", "card:c1", "o7", "--attribute", "total=4")
+    tried = tmp_path / "rule.yaml"
+    tried.write_text("kind: rule\nname: more\nprogramme: club\non: [Bought]\npoints: {points: 100, of: total}\n")
+    assert "1,000 points to" not in said(api, "simulate", str(tried), "--until", "2020-01-01")
+    assert "points to" in said(api, "simulate", str(tried), "--everybody")
     said(api, "leave", "club", "card:c1")
     assert "earned +" in said(api, "statement", "club")

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
-from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.console import ERR, OUT, Files, SecretKey, Url, sources_in
+from parcours.definitions.load import dump, load
+from parcours.errors import ParcoursError
 
 app = typer.Typer(
     help="Loyalty: members of programmes, their points and tiers, and what a programme owes.",
@@ -198,6 +200,59 @@ def statement(
             for row in answer["days"]
         ),
     )
+
+
+@app.command()
+def simulate(
+    files: Files,
+    rule: Annotated[str, typer.Option(help="The name of the rule, if the files hold several.")] = "",
+    everybody: Annotated[bool, typer.Option("--everybody", help="Take every contact for a member.")] = False,
+    since: Annotated[str, typer.Option(help="Only what occurred from this day or instant on.")] = "",
+    until: Annotated[str, typer.Option(help="Only what occurred before this day or instant.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Try a rule from files on recorded history: cost in points, members touched. Nothing is kept of it."""
+    # What is wrong with them the service says, which knows the programme.
+    rules = list(load(sources_in(files))[0].rules.values())
+    chosen = [one for one in rules if rule in {"", one.name}]
+    if len(chosen) != 1:
+        names = ", ".join(one.name for one in rules) or "none"
+        raise ParcoursError(f"which rule? There are {names}", hint="say it with --rule")
+    body: dict[str, Any] = {"rule": dump(chosen[0]), "everybody": everybody}
+    body |= {name: text for name, text in (("since", since), ("until", until)) if text}
+    answer = ask("POST", url, ["loyalty", "simulate"], secret_key, body)
+    if as_json_:
+        as_json(answer)
+    else:
+        _simulated(answer)
+
+
+@app.command()
+def retroactive(
+    programme: Programme,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="The name of a live rule.")],
+    since: Annotated[str, typer.Option("--since", help="From this day or instant on.")],
+    author: Annotated[str, typer.Option("--author", help="Who says so.")],
+    until: Annotated[str, typer.Option(help="Before this day or instant; else until the rule was live.")] = "",
+    apply: Annotated[bool, typer.Option("--apply", help="Give it; without, it is only shown.")] = False,
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Show what a live rule would have given for what occurred before it was live, and with --apply give it, once."""
+    body: dict[str, Any] = {"since": since, "author": author, "preview": not apply}
+    body |= {"until": until} if until else {}
+    answer = ask("POST", url, ["loyalty", programme, "rules", rule, "retroactive"], secret_key, body)
+    _simulated(answer)
+    OUT.print(f"given to {answer['given']:,} members" if apply else "nothing was given: this is a preview")
+
+
+def _simulated(answer: dict[str, Any]) -> None:
+    least = "" if answer["complete"] else "at least "
+    OUT.print(f"{least}{answer['points']:,} points to {answer['members']:,} members, {answer['times']:,} times")
+    OUT.print(f"{answer['contacts']:,} contacts looked at; {answer['reversed']:,} points taken back by refunds")
+    as_table(("month", "points"), ((month, f"{points:,}") for month, points in answer["by_month"].items()))
 
 
 def _ask(action: str, programme: str, contact: str, body: dict[str, Any], url: str, secret_key: str) -> None:

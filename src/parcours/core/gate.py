@@ -93,6 +93,8 @@ class Asked(msgspec.Struct, kw_only=True):
     qualifying: bool = False
     reason: str = ""
     author: str = ""
+    rule: str = ""
+    """With `adjust`: the rule that earned the points, after all."""
 
 
 class Arrival(msgspec.Struct):
@@ -263,7 +265,7 @@ def _admit_asked(
             common |= {"reference": what.reference, "reason": what.reason, "author": what.author}
             return Spend(points=what.points, **common)
         case "adjust":
-            common |= {"points": what.points, "qualifying": what.qualifying}
+            common |= {"points": what.points, "qualifying": what.qualifying, "rule": what.rule}
             return Adjust(reason=what.reason, author=what.author, **common)
         case _:
             return Refund(reference=what.reference, whole=what.whole, attributes=what.attributes, **common)

@@ -6,6 +6,8 @@ the answer is the one of the first time.
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from datetime import datetime
 from typing import Any, Literal
@@ -23,18 +25,38 @@ from parcours.core.effects import Entry, What
 from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledProgramme
 from parcours.core.member import Member
-from parcours.errors import did_you_mean
+from parcours.core.plan import Plan
+from parcours.definitions.load import load_data
+from parcours.definitions.loyalty import RuleDefinition
+from parcours.definitions.workspace import Workspace
+from parcours.errors import Problem, did_you_mean
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted, Refused
+from parcours.runtimes.trial import Given, trial_plan, try_rule
 from parcours.web.api.common import guard, host_of
-from parcours.web.api.people import cursor_of, find, identity_in, iso, look_up, place_in, refusal, submit
+from parcours.web.api.people import (
+    PATIENCE,
+    cursor_of,
+    find,
+    identity_in,
+    iso,
+    look_up,
+    parts_of,
+    place_in,
+    refusal,
+    submit,
+)
+from parcours.web.api.search import contacts
 
 SOURCE = "loyalty-api"
 """The source of what is asked over the API; message ids are told apart by it."""
 
 MOST_ENTRIES = 1_000
 """Entries of a ledger in one page."""
+
+MOST_SHOWN = 10
+"""Members who are shown to whom a rule would have given the most."""
 
 _EVERYTHING = 10**9
 
@@ -244,6 +266,57 @@ class Statement(msgspec.Struct):
     days: list[DayRow]
 
 
+class SimulateAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A rule that is to be tried on recorded history."""
+
+    rule: dict[str, Any]
+    """The rule, as in a definition file; it need not be published."""
+    everybody: bool = False
+    """Take every contact for a member from the beginning, not only those who are one."""
+    since: str | None = None
+    until: str | None = None
+
+
+class MostGiven(msgspec.Struct):
+    """Somebody to whom a rule would have given much."""
+
+    contact: str
+    points: int
+    times: int
+
+
+class Simulated(msgspec.Struct):
+    """What a rule would have given."""
+
+    rule: str
+    programme: str
+    contacts: int
+    """How many were looked at."""
+    members: int
+    """How many it would have given something."""
+    points: int
+    times: int
+    reversed: int
+    """How many of the points refunds would have taken back."""
+    by_month: dict[str, int]
+    most: list[MostGiven]
+    """Those who would have got the most."""
+    complete: bool
+    """Whether everybody was looked at; if not, it took too long, and nothing was given."""
+    given: int = 0
+    """How many members were given it, after all: 0 for a preview, and for those who have it already."""
+
+
+class Retroactive(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The past to which a rule is applied: what occurred from `since` on, until before the rule was live."""
+
+    since: str
+    until: str | None = None
+    author: str
+    preview: bool = True
+    """Say only what would be given."""
+
+
 class LoyaltyApi(Controller):
     """Points and tiers of members."""
 
@@ -446,6 +519,134 @@ class LoyaltyApi(Controller):
             balance, held = balance + total.amount, held + total.held
             row.closing, row.closing_held = balance, held
         return Statement(programme, [row for day, row in days.items() if first <= day <= last])
+
+    @post("/simulate", summary="Try a rule on recorded history", status_code=200)
+    async def simulate(self, request: Request[Any, Any, Any], data: JSONBody[SimulateAsked]) -> Simulated:
+        """Return what a rule would have given for what is recorded: cost in points, members touched. Nothing is kept."""
+        host = host_of(request)
+        workspace = host.engine.plan.workspace
+        rule = _rule(workspace, data.rule)
+        since = _instant(data.since, "since") if data.since is not None else 0
+        until = _instant(data.until, "until") if data.until is not None else 2**62
+        plan = trial_plan(workspace, rule)
+        found, _ = await _try(host, plan, rule, data.everybody, since, until)
+        return found
+
+    @post("/{programme:str}/rules/{rule:str}/retroactive", summary="Apply a rule to the past", status_code=200)
+    async def retroactive(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        rule: FromPath[str],
+        data: JSONBody[Retroactive],
+    ) -> Simulated:
+        """Give members what a live rule would have given for what occurred before it was live; first as a preview.
+
+        Each gets one entry, once: run again over the same time, nothing is given again.
+        """
+        host = host_of(request)
+        _programme(host, programme)
+        compiled = host.engine.plan.loyalty.rules.get(rule)
+        definition = host.engine.plan.workspace.rules.get(rule)
+        if compiled is None or definition is None or compiled.programme.name != programme:
+            raise NotFoundException(detail=f"there is no live rule {shown(rule)} in {shown(programme)}")
+        live = host.engine.plan.loyalty.live[rule]
+        since, until = _instant(data.since, "since"), live
+        if data.until is not None:
+            until = min(_instant(data.until, "until"), live)
+        plan = trial_plan(host.engine.plan.workspace, definition)
+        found, given = await _try(host, plan, definition, False, since, until)
+        if data.preview or not found.complete:
+            return found
+        for start in range(0, len(given), MOST_ENTRIES):
+            arrivals = []
+            async with host.turn:
+                for one in given[start : start + MOST_ENTRIES]:
+                    contact = look_up(host, one.contact)
+                    if contact is None or contact.erased_at or not contact.identities or one.points <= one.reversed:
+                        continue
+                    asked = Asked(
+                        action="adjust",
+                        programme=programme,
+                        points=one.points - one.reversed,
+                        qualifying=definition.qualifying,
+                        reason=f"for what occurred from {iso(since)} until before {iso(until)}",
+                        author=data.author,
+                        rule=rule,
+                    )
+                    message_id = f"retroactive:{rule}:{since}:{until}:{one.contact}"
+                    arrivals.append(Arrival(SOURCE, message_id, tuple(contact.identities[:1]), asked))
+            outcomes = await submit(host, arrivals)
+            found.given += sum(isinstance(outcome, Accepted) for outcome in outcomes)
+        return found
+
+
+async def _try(
+    host: Embedded,
+    plan: Plan,
+    rule: RuleDefinition,
+    everybody: bool,  # noqa: FBT001 (as it is asked)
+    since: int,
+    until: int,
+) -> tuple[Simulated, list[Given]]:
+    """Try a rule on the history of one contact after the other, until it takes too long."""
+    found = Simulated(rule.name, rule.programme, 0, 0, 0, 0, 0, {}, [], complete=True)
+    given: list[Given] = []
+    end = time.monotonic() + 5 * PATIENCE
+    async for people in contacts(host):
+        for contact in people:
+            if contact.merged_into or contact.erased_at:
+                continue
+            found.contacts += 1
+            if not everybody and rule.programme not in contact.loyalty:
+                continue
+            async with host.turn:
+                host.engine.catch_up()
+                parts = parts_of(host.store, contact)
+                records = [record for id_ in parts for record in host.store.history(id_, _EVERYTHING)]
+            history: list[Any] = [record.input() for record in records]
+            one = try_rule(plan, rule, contact, history, everybody=everybody, since=since, until=until)
+            if one is not None:
+                _add(found, one)
+                given.append(one)
+            if time.monotonic() > end:
+                found.complete = False
+                return found, given
+            await asyncio.sleep(0)
+    return found, given
+
+
+def _rule(workspace: Workspace, data: dict[str, Any]) -> RuleDefinition:
+    """Return the rule that is to be tried, checked as for a publication.
+
+    Raises:
+        HTTPException: 400, something is wrong with it.
+    """
+    whole, errors, _ = load_data([data], workspace)
+    rule = whole.get("rule", str(data.get("name", "")))
+    if errors or not isinstance(rule, RuleDefinition) or data.get("kind") != "rule":
+        problems = errors or [Problem(code="unknown_value", message="that is no rule", hint="write 'kind: rule'")]
+        problems = [
+            msgspec.structs.replace(one, pointer="/rule" + one.pointer.removeprefix("/definitions/0"))
+            for one in problems
+        ]
+        extra = {"errors": msgspec.to_builtins(problems)}
+        raise HTTPException(status_code=400, detail="; ".join(map(str, problems)), extra=extra)
+    return rule
+
+
+def _add(found: Simulated, given: Given) -> None:
+    found.members += 1
+    found.points += given.points
+    found.times += given.times
+    found.reversed += given.reversed
+    for day, points in given.by_day.items():
+        month = f"{day // 10_000:04}-{day // 100 % 100:02}"
+        found.by_month[month] = found.by_month.get(month, 0) + points
+    found.most.append(MostGiven(given.contact, given.points, given.times))
+    found.most.sort(key=lambda row: (-row.points, row.contact))
+    del found.most[MOST_SHOWN:]
+    found.by_month = dict(sorted(found.by_month.items()))
 
 
 async def _ask(host: Embedded, reference: str, asked: Asked, data: _Asks) -> Response[Answer]:
