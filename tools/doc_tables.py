@@ -108,6 +108,7 @@ SCENARIOS: dict[str, type[msgspec.Struct]] = {
     "scenario-sending": scenarios.Sending,
     "scenario-entry": scenarios.Entry,
     "scenario-member": scenarios.Member,
+    "scenario-move": scenarios.Moving,
     "scenario-posted": scenarios.Posted,
 }
 """What is written in scenario files; of these a field's description says what it takes."""

@@ -168,6 +168,15 @@ def test_every_expectation_was_seen_to_hold_and_to_fail():
         assert f"{field}: " in holds or field in {"goal", "recorded"}
 
 
+def test_whatever_can_happen_is_done():
+    from parcours.testing.scenarios.doing import DOES
+    from parcours.testing.scenarios.format import Step
+    from parcours.testing.scenarios.reading import INPUTS
+
+    assert tuple(DOES) == INPUTS
+    assert set(INPUTS) <= set(Step.__struct_fields__)
+
+
 def test_a_failure_shows_the_timeline_up_to_where_it_is(tmp_path: Path):
     failure = played(tmp_path, BEGIN + "}", "{after: 1d, who: ann, track: Come, expect: {ended: other}}")
     assert failure is not None
@@ -246,6 +255,7 @@ def test_inputs_of_every_kind(tmp_path: Path, host: str):
         ("{track: Go}", "this does not say whose it is"),
         ("{who: anne, track: Go}", "there is no contact 'anne' (did you mean 'ann'?)"),
         ("{who: ann, track: Go, react: opened}", "a step lets one thing happen, and this one has track, react"),
+        ("{who: ann, outcome: duplicate}", "nothing happens in this step, so outcome says nothing"),
         ("{at: 09:00, after: 1d}", "both say when"),
         ("{at: 9 o'clock}", "is no time"),
         ("{at: 25:00}", "is no time of day"),

@@ -8,7 +8,9 @@ import msgspec
 
 from parcours.core.effects import What
 from parcours.core.gate import Asked, Called, Happened, Learned, Reacted
+from parcours.core.inputs import Move
 from parcours.definitions.load import Located, dump
+from parcours.errors import InvalidDefinitionError
 from parcours.runtimes.engine import Outcome
 from parcours.sources.plain import checked_name, learned_from
 from parcours.sources.segment import read_consent
@@ -98,6 +100,14 @@ def _change(world: World, step: Step, _who: str, pointer: str) -> None:
     world.publish(changed)
 
 
+def _move(world: World, step: Step, _who: str, _pointer: str) -> None:
+    moving = step.move
+    assert moving is not None  # noqa: S101 (it is what happens)
+    problems = world.host.move(Move(moving.journey, moving.before, moving.after, dict(moving.steps)))
+    if problems:
+        raise InvalidDefinitionError(problems)
+
+
 DOES: dict[str, Callable[[World, Step, str, str], Outcome | None]] = {
     "track": _track,
     "identify": _learn,
@@ -111,5 +121,6 @@ DOES: dict[str, Callable[[World, Step, str, str], Outcome | None]] = {
     "items": _items,
     "publish": _publish,
     "change": _change,
+    "move": _move,
 }
 """What each field of `reading.INPUTS` does."""

@@ -122,6 +122,17 @@ class Member(Part, frozen=True, kw_only=True):
     author: Annotated[str, Meta(description="With `adjust`: who.")] = "a scenario"
 
 
+class Moving(Part, frozen=True, kw_only=True):
+    """Runs of one version of a journey are moved to another."""
+
+    journey: Annotated[str, Meta(description="The journey.")]
+    before: Annotated[int, Meta(description="The version they are on.")] = msgspec.field(name="from")
+    after: Annotated[int, Meta(description="The version they come to.")] = msgspec.field(name="to")
+    steps: Annotated[
+        dict[str, str], Meta(description="Step of the one to step of the other; others keep their name.")
+    ] = msgspec.field(default_factory=dict)
+
+
 class Expect(Part, frozen=True, kw_only=True):
     """What must be true now of one contact. Of what was decided, that of this very instant counts, unless `at` is set."""
 
@@ -265,6 +276,7 @@ class Step(Part, frozen=True, kw_only=True):
             description="Definitions in force are changed: the name of a journey, or KIND/NAME, to the fields that change; null removes one."
         ),
     ] = None
+    move: Annotated[Moving | None, Meta(description="Runs are moved to another version of their journey.")] = None
     id: Annotated[str, Meta(description="The message id; the same one is accepted once.")] = ""
     source: Annotated[str, Meta(description="Which sender it comes from.")] = "scenario"
     ago: Annotated[Length | None, Meta(description="It occurred so long ago, and arrives only now.")] = None

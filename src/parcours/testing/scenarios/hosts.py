@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from parcours.core.gate import Arrival
+from parcours.core.inputs import Move
+from parcours.errors import Problem
 from parcours.ports import Store
 from parcours.runtimes.engine import Outcome
 from parcours.runtimes.simulation import Simulation
@@ -57,6 +59,12 @@ class Host:
             InvalidDefinitionError: They were refused.
         """
         self.run.publish(definitions)
+
+    def move(self, move: Move) -> list[Problem]:
+        """Move runs to another version; return what keeps them from being moved."""
+        problems = self.run.engine.move(move).errors
+        self.run.advance(self.now)
+        return problems
 
     def settle(self) -> None:
         """Do all that is due by now: somebody looks."""

@@ -257,13 +257,17 @@ INPUTS = (
     "items",
     "publish",
     "change",
+    "move",
 )
 """The fields of a step that let something happen."""
 
 _TOGETHER = {"identify", "consent", "lists"}
 """What may be learned in one."""
 
-OF_NOBODY = {"items", "publish", "change"}
+_WITH_INPUTS = ("attributes", "to", "nth", "id", "ago", "occurred_at", "backfill", "outcome")
+"""The fields of a step that say more of what happens."""
+
+OF_NOBODY = {"items", "publish", "change", "move"}
 """What concerns no contact."""
 
 
@@ -285,6 +289,9 @@ def _wrong_steps(
                 pointer=place,
                 hint="make a step of each",
             )
+        if not inputs and (stray := [name for name in _WITH_INPUTS if getattr(step, name)]):
+            message = f"nothing happens in this step, so {', '.join(stray)} says nothing"
+            yield Problem(code="ambiguous", message=message, pointer=place, hint="say what happens")
         of_contacts = [name for name in inputs if name not in OF_NOBODY]
         looks = step.expect if isinstance(step.expect, list) else [step.expect] if step.expect else []
         nameless = bool(of_contacts) or any(not look.who for look in looks)
