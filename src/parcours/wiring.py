@@ -32,6 +32,7 @@ from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.jobs import Jobs, Opened
+from parcours.runtimes.schedules import problems_of_journey
 from parcours.runtimes.simulation import Simulation
 from parcours.runtimes.watch import Watch
 from parcours.sources.files import ImportSpec, Known, spec_from_data, spec_from_text
@@ -507,6 +508,19 @@ def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[
                     line = located.line_of(problem.pointer)
                     told.append(msgspec.structs.replace(problem, file=located.file, line=line))
     return errors, warnings
+
+
+def schedule_problems(sources: Iterable[Source], workspace: Workspace) -> list[Problem]:
+    """Return what is wrong with the schedules of the journeys in some sources, with file and line."""
+    found: list[Problem] = []
+    for located in (located for source in sources for located in read(source)[0]):
+        journey = workspace.journeys.get(_name_of(located.definition))
+        if journey is None or not isinstance(located.definition, dict) or located.definition.get("kind") != "journey":
+            continue
+        for problem in problems_of_journey(journey, workspace.settings.zone):
+            line = located.line_of(problem.pointer)
+            found.append(msgspec.structs.replace(problem, file=located.file, line=line))
+    return found
 
 
 def simulation(start: int) -> Simulation:

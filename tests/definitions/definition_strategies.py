@@ -78,7 +78,18 @@ entries = st.fixed_dictionaries(
         "within": durations | st.none(),
         "with_history": st.booleans(),
     },
-) | st.fixed_dictionaries({"type": st.just("segment"), "segment": names}, optional={"on": st.just("read")})
+) | st.fixed_dictionaries(
+    {"type": st.just("segment"), "segment": names},
+    optional={
+        "on": st.just("read"),
+        "at": texts | st.none(),
+        "members": st.sampled_from(["all", "new"]),
+        "schedule": st.none()
+        | st.fixed_dictionaries(
+            {}, optional=dict.fromkeys(["cron", "rrule", "start"], texts | st.none()) | {"zone": texts}
+        ),
+    },
+)
 entries |= st.one_of(
     st.fixed_dictionaries({"type": st.just("contact_created")}, optional={"where": conditions | st.none()}),
     st.fixed_dictionaries(

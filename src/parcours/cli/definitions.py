@@ -20,7 +20,7 @@ from parcours.definitions.load import Source, dump, dump_yaml, load
 from parcours.definitions.schema import json_schema
 from parcours.definitions.workspace import KINDS, AnyDefinition, is_archived, key_of, select
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem, did_you_mean
-from parcours.wiring import template_problems
+from parcours.wiring import schedule_problems, template_problems
 
 app = typer.Typer(
     help="The definitions in force, one by one.",
@@ -40,7 +40,7 @@ def check(
     sources = sources_in(files)
     workspace, problems, warnings = load(sources)
     wrong, doubtful = template_problems(sources, workspace)
-    problems += wrong
+    problems += wrong + schedule_problems(sources, workspace)
     warnings += doubtful
     print_problems(warnings, "warning")
     print_problems(problems, "error")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from parcours.definitions.common import Condition, Duration, Interactions, Part, SegmentName
+from parcours.definitions.common import Condition, Duration, Interactions, Part, SegmentName, Zone
 from parcours.definitions.waits import Clock
 
 MOST_TIMES = 1_000
@@ -52,6 +52,27 @@ class InteractionEntry(Part, frozen=True, kw_only=True, tag="interaction"):
     ] = ""
 
 
+class Schedule(Part, frozen=True, kw_only=True):
+    """When something is done again and again: a cron expression, or a recurrence rule."""
+
+    cron: Annotated[
+        str | None, msgspec.Meta(description="Five fields as in crontab: minute, hour, day, month, weekday.")
+    ] = None
+    rrule: Annotated[
+        str | None, msgspec.Meta(description="A rule of RFC 5545, such as FREQ=WEEKLY;BYDAY=MO;BYHOUR=9.")
+    ] = None
+    start: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="With `rrule`: the first date, or date and time, from which intervals count. 2000-01-01 when it "
+            "is left out."
+        ),
+    ] = None
+    zone: Annotated[
+        Zone, msgspec.Meta(description="The time zone; the journey's, else the workspace's, when it is left out.")
+    ] = ""
+
+
 class SegmentEntry(Part, frozen=True, kw_only=True, tag="segment"):
     """The members of a segment enter: all at once when the journey goes live, or each on entering or leaving it."""
 
@@ -66,6 +87,18 @@ class SegmentEntry(Part, frozen=True, kw_only=True, tag="segment"):
     existing: Annotated[
         bool, msgspec.Meta(description="With `entered`: those who are members when the journey goes live enter, too.")
     ] = False
+    at: Annotated[
+        str | None,
+        msgspec.Meta(description="With `read`: read at this moment (ISO 8601 with an offset), not when it goes live."),
+    ] = None
+    schedule: Annotated[Schedule | None, msgspec.Meta(description="With `read`: read again and again.")] = None
+    members: Annotated[
+        Literal["all", "new"],
+        msgspec.Meta(
+            description="With `schedule`: `all` members enter each time, as far as `re_entry` lets them; of `new` each "
+            "is read once."
+        ),
+    ] = "all"
 
 
 class ContactEntry(Part, frozen=True, kw_only=True, tag="contact_created"):

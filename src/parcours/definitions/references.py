@@ -15,6 +15,7 @@ from parcours.conditions import ast
 from parcours.conditions.durations import UNITS, parse_duration
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import walk
+from parcours.conditions.operators import is_date
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
 from parcours.definitions.common import milliseconds_of
@@ -455,6 +456,7 @@ class _Checker:
                 self.dated(journey.entry, journey)
             case SegmentEntry():
                 self.segment(journey.entry.segment, "/entry/segment")
+                self.read(journey.entry)
         self.aims(journey)
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
         consents = self.consents(journey)
@@ -518,6 +520,27 @@ class _Checker:
                 message = "with 'with_history', 'where' may only look at attributes of the interaction"
                 hint = "what the contact was like then is not known; ask for it in a decision at the start"
                 self.error("invalid_condition", message, "/entry/where", hint)
+
+    def read(self, entry: SegmentEntry) -> None:
+        """Look at when a segment is read."""
+        schedule = entry.schedule
+        asked = [field for field, value in (("at", entry.at), ("schedule", schedule)) if value is not None]
+        for field in asked:
+            if entry.on != "read":
+                self.error("invalid_value", f"'{field}' says nothing with 'on: {entry.on}'", f"/entry/{field}")
+        if len(asked) > 1:
+            self.error("invalid_value", "it is read 'at' an instant or on a 'schedule', one of them", "/entry/at")
+        if entry.at is not None and (is_date(entry.at) or milliseconds_of(entry.at) is None):
+            hint = "write it with its offset, such as 2026-12-01T09:00:00+01:00"
+            self.error("invalid_value", f"{shown(entry.at)} is no date and time with an offset", "/entry/at", hint)
+        if entry.members == "new" and schedule is None:
+            self.error("invalid_value", "'members' says nothing without 'schedule'", "/entry/members")
+        if schedule is not None:
+            if (schedule.cron is None) == (schedule.rrule is None):
+                self.error("invalid_value", "it is a 'cron' expression or an 'rrule', one of them", "/entry/schedule")
+            if schedule.start is not None and schedule.rrule is None:
+                self.error("invalid_value", "'start' says nothing without 'rrule'", "/entry/schedule/start")
+            self.zone(schedule.zone, "/entry/schedule/zone")
 
     def dated(self, entry: DateEntry, journey: JourneyDefinition) -> None:
         """Look at an entry by a date."""

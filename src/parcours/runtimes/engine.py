@@ -25,7 +25,6 @@ import structlog
 from parcours.conditions.durations import parse_duration
 from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
-from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import TEST, Effects, Message
 from parcours.core.fold import fold, unheard, wake
@@ -51,9 +50,11 @@ from parcours.core.plan import Plan
 from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared
 from parcours.definitions.load import load_data
 from parcours.definitions.message import CHANNELS
-from parcours.definitions.workspace import AnyDefinition, key_of
+from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Pending, Record, Settlement, Store, Tombstone
+from parcours.runtimes.readings import Reading, Readings, mark_name
+from parcours.runtimes.schedules import problems_of_journey
 
 LARGEST_TICK = 1_000
 """Contacts whose timers fire in one transaction."""
@@ -174,9 +175,7 @@ class Engine:
         self._learn_again()
         for due, contact in store.due_times():
             self._remind(due, contact)
-        self._reads = [
-            journey for journey in self.plan.read_on_activation() if store.marks().get(_mark(journey), "") != _DONE
-        ]
+        self._readings = Readings(self.plan, store.marks(), clock.now())
         self._cancelling = _Cancelling() if _CANCELLING in store.marks() else None
         """How far messages of stopped journeys are cancelled; None when all are."""
         self.in_hand: Callable[[int], bool] = lambda _sequence: False
@@ -537,7 +536,11 @@ class Engine:
     def next_due(self) -> int | None:
         """Return an instant at or before which no timer is due and no journey begins or ends; None when none ever is."""
         due, turn = self._due[0][0] if self._due else None, self.plan.next_turn
-        return min((at for at in (due, turn) if at is not None), default=None)
+        return min((at for at in (due, turn, self._readings.next_due()) if at is not None), default=None)
+
+    def next_reading(self) -> int | None:
+        """Return when the next segment is to be read; None when none ever is."""
+        return self._readings.next_due()
 
     def tick(self, now: int | None = None) -> int:
         """Fire timers due by `now` (else the clock's time), of up to `LARGEST_TICK` contacts; return of how many.
@@ -636,6 +639,9 @@ class Engine:
         workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
         if errors:
             return errors, warnings
+        errors = self._wrong_schedules(definitions, workspace)
+        if errors:
+            return errors, warnings
         now = self.clock.now()  # once, so that what is due by the publication's own time is what fires before it
         self._turn_until(now)
         self._be_up_to(now)
@@ -643,6 +649,15 @@ class Engine:
         if changed:
             self._put_in_force(list(definitions), changed, now)
         return [], warnings
+
+    def _wrong_schedules(self, definitions: Sequence[dict[str, Any]], workspace: Workspace) -> list[Problem]:
+        """Return what is wrong with schedules, each with its place among the definitions."""
+        errors: list[Problem] = []
+        for index, data in enumerate(definitions):
+            journey = workspace.journeys.get(str(data.get("name"))) if data.get("kind") == "journey" else None
+            if journey is not None:
+                errors += problems_of_journey(journey, workspace.settings.zone, f"/definitions/{index}")
+        return errors
 
     def _be_up_to(self, now: int) -> None:
         """Have everybody where they would be if nothing more were published: brought up, and what is due has fired.
@@ -693,16 +708,13 @@ class Engine:
         item = Publish(position=position, received_at=now, occurred_at=now, definitions=definitions, moves=list(moves))
         plan = self.plan.publish(changed, at=now, position=position, moves=moves)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
-        reads = [journey for journey in plan.read_on_activation() if _mark(journey) not in self.store.marks()]
-        for journey in reads:
-            changes.marks[_mark(journey)] = ""
+        readings = Readings(plan, self.store.marks(), now)
+        changes.marks.update(readings.marks())
         if plan.stopping and plan.revision != self.plan.revision:
             changes.marks[_CANCELLING] = "yes"
         self.store.commit(changes)
         self.plan = plan
-        self._reads = [
-            journey for journey in plan.read_on_activation() if self.store.marks().get(_mark(journey), "") != _DONE
-        ]
+        self._readings = readings
         self._bringing = self._brought_up()
         self._cancelling = _Cancelling() if _CANCELLING in self.store.marks() else None
 
@@ -870,7 +882,8 @@ class Engine:
     @property
     def reading(self) -> bool:
         """Whether a segment is still being read into a journey, or something else goes on in slices."""
-        return bool(self._reads) or self._bringing is not None or self._cancelling is not None
+        busy = self._bringing is not None or self._cancelling is not None
+        return busy or self._readings.under_way(self.clock.now())
 
     @property
     def bringing_up(self) -> bool:
@@ -1003,19 +1016,18 @@ class Engine:
         if self._cancelling is not None:
             self._cancel(self._cancelling)
             return self.reading
-        if not self._reads:
-            return False
         self._turn_until(self.clock.now())
-        if not self._reads:
+        now = self.clock.now()
+        reading = self._readings.current(now)
+        if reading is None:
             return self.reading
         self.catch_up()
-        journey = self._reads[0]
-        after = self.store.marks().get(_mark(journey), "")
-        found = self.store.scan(after, SLICE)
+        assert reading.after is not None  # noqa: S101 (it is under way)
+        found = self.store.scan(reading.after, SLICE)
         batch = _Batch(self.store.last_position())
-        batch.changes.marks[_mark(journey)] = found[-1].id if len(found) == SLICE else _DONE
-        now = self.clock.now()
-        question = journey.segment
+        before, reading.after = reading.after, found[-1].id if len(found) == SLICE else None
+        batch.changes.marks[mark_name(reading.journey)] = reading.mark()
+        question = reading.journey.segment
         members = [
             contact.id
             for contact in found
@@ -1026,24 +1038,24 @@ class Engine:
         ]
         try:
             try:
-                self._enter(batch, journey, members, now)
+                self._enter(batch, reading, members, now)
             except _DEFECTS:
                 self.store.forget()
-                self._enter_each(journey, members, now)
+                self._enter_each(reading, members, now)
                 self._commit(_Batch.of_marks(self.store.last_position(), batch.changes.marks))
             else:
                 self._commit(batch)
         except BaseException:
+            reading.after = before
             self.store.forget()
             raise
-        if batch.changes.marks[_mark(journey)] == _DONE:
-            self._reads.pop(0)
         return self.reading
 
-    def _enter(self, batch: _Batch, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
+    def _enter(self, batch: _Batch, reading: Reading, members: Sequence[str], now: int) -> None:
         """Fold what lets members of a segment into a journey, but for those who were let in before."""
         self.catch_up()
-        keys = {id_: ids.message_key("", f"read:{journey.name}:{id_}") for id_ in members}
+        journey = reading.journey
+        keys = {id_: ids.message_key("", reading.message_id(id_)) for id_ in members}
         before = self.store.seen(keys.values())
         for contact in self.store.contacts(members).values():
             if keys[contact.id] in before:
@@ -1054,19 +1066,19 @@ class Engine:
                 occurred_at=now,
                 journey=journey.name,
                 version=journey.version,
-                message_id=f"read:{journey.name}:{contact.id}",
+                message_id=reading.message_id(contact.id),
             )
             self._append(batch, contact, item, keys[contact.id])
 
-    def _enter_each(self, journey: CompiledJourney, members: Sequence[str], now: int) -> None:
+    def _enter_each(self, reading: Reading, members: Sequence[str], now: int) -> None:
         """Let one member after the other in, for there is one among them that cannot be folded and is left out."""
         for id_ in members:
             batch = _Batch(self.store.last_position())
             try:
-                self._enter(batch, journey, [id_], now)
+                self._enter(batch, reading, [id_], now)
             except _DEFECTS:
                 self.store.forget()
-                _log.exception("entry_failed", journey=journey.name, contact=id_)
+                _log.exception("entry_failed", journey=reading.journey.name, contact=id_)
             else:
                 self._commit(batch)
 
@@ -1281,10 +1293,6 @@ def _failed(error: Exception) -> Refused:
 def _changed(new: list[AnyDefinition], old: list[AnyDefinition]) -> list[AnyDefinition]:
     before = {key_of(definition): definition for definition in old}
     return [definition for definition in new if before.get(key_of(definition)) != definition]
-
-
-def _mark(journey: CompiledJourney) -> str:
-    return f"read:{journey.name}"
 
 
 _DEFECTS = (

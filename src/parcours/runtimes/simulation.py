@@ -48,7 +48,10 @@ class Simulation:
         return found
 
     def advance(self, to: int) -> None:
-        """Move the clock to an instant; every timer on the way fires at its own."""
+        """Move the clock to an instant; every timer on the way fires at its own, and segments are read at theirs."""
+        while (at := self.engine.next_reading()) is not None and at < to:
+            self.clock.set(max(at, self.clock.now()))
+            self._settle()
         self.clock.set(to)
         self._settle()
 

@@ -1,0 +1,136 @@
+"""Which segments are read into which journeys, when, and how far each reading has got.
+
+| entry                  | is read                                                                                       |
+|------------------------|-----------------------------------------------------------------------------------------------|
+| `on: read` alone       | once, when the journey goes live                                                              |
+| with `at`              | once, at that instant; never when it was past as it was published                             |
+| with `schedule`        | each time it comes round; what was missed while nothing ran is read once, at the next start   |
+
+A mark of the store says how far a reading has got, and is kept in the same transaction as the entries of a slice. So a
+reading that is cut off goes on where it was, and each reading lets a member in once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from parcours.core.compiled import CompiledJourney
+from parcours.core.plan import Plan
+from parcours.definitions.common import milliseconds_of
+from parcours.definitions.entries import SegmentEntry
+from parcours.runtimes.schedules import next_after, zone_of_schedule
+
+DONE = "done"
+"""The mark of a reading at once that is over."""
+
+
+class Reading(msgspec.Struct):
+    """The readings of one journey."""
+
+    journey: CompiledJourney
+    asked: str
+    """What is asked for, as a digest; empty for a reading at once."""
+    next: int | None = None
+    """When the next one begins."""
+    round: int = 0
+    """The instant of the one that is under way, or was last."""
+    after: str | None = None
+    """Behind which contact the one under way goes on; None when none is."""
+
+    @property
+    def entry(self) -> SegmentEntry:
+        """The entry of the journey."""
+        entry = self.journey.definition.entry
+        assert isinstance(entry, SegmentEntry)  # noqa: S101 (none else is read)
+        return entry
+
+    def mark(self) -> str:
+        """Return what is kept of it."""
+        if not self.asked:
+            return DONE if self.after is None else self.after
+        return msgspec.json.encode([self.asked, self.next, self.round, self.after]).decode()
+
+    def message_id(self, contact: str) -> str:
+        """Return the message id with which a member enters: of each reading its own, or one for all of them."""
+        if not self.asked or (self.entry.schedule is not None and self.entry.members == "new"):
+            return f"read:{self.journey.name}:{contact}"
+        return f"read:{self.journey.name}:{self.round}:{contact}"
+
+
+def mark_name(journey: CompiledJourney) -> str:
+    """Return the name of the mark of a journey's readings."""
+    return f"read:{journey.name}"
+
+
+class Readings:
+    """The readings of the live journeys of a plan."""
+
+    def __init__(self, plan: Plan, marks: Mapping[str, str], now: int) -> None:
+        self._workspace_zone = plan.workspace.settings.zone
+        self._readings = [self._reading(journey, marks, now) for journey in plan.read_on_activation()]
+
+    def _reading(self, journey: CompiledJourney, marks: Mapping[str, str], now: int) -> Reading:
+        reading = Reading(journey, _asked(journey, self._workspace_zone))
+        mark = marks.get(mark_name(journey))
+        if not reading.asked:
+            known = mark is not None and not mark.startswith("[")
+            reading.after = (None if mark == DONE else mark) if known else ""
+            return reading
+        if mark is not None and mark.startswith("["):
+            asked, at, round_, after = msgspec.json.decode(mark, type=tuple[str, int | None, int, str | None])
+            if asked == reading.asked:
+                reading.next, reading.round, reading.after = at, round_, after
+                return reading
+        reading.next = self._first(reading, now)
+        return reading
+
+    def _first(self, reading: Reading, now: int) -> int | None:
+        if reading.entry.at is None:
+            return self._next(reading, now)
+        at = milliseconds_of(reading.entry.at)
+        return at if at is not None and at > now else None
+
+    def _next(self, reading: Reading, now: int) -> int | None:
+        schedule = reading.entry.schedule
+        if schedule is None:
+            return None
+        return next_after(
+            schedule, zone_of_schedule(schedule, reading.journey.definition.zone, self._workspace_zone), now
+        )
+
+    def marks(self) -> dict[str, str]:
+        """Return what is to be kept of all of them."""
+        return {mark_name(reading.journey): reading.mark() for reading in self._readings}
+
+    def next_due(self) -> int | None:
+        """Return when the next reading begins that is not under way; None when none ever does."""
+        ahead = [reading.next for reading in self._readings if reading.after is None and reading.next is not None]
+        return min(ahead, default=None)
+
+    def under_way(self, now: int) -> bool:
+        """Return whether there is something to be read."""
+        return any(
+            reading.after is not None or (reading.next is not None and reading.next <= now)
+            for reading in self._readings
+        )
+
+    def current(self, now: int) -> Reading | None:
+        """Return the reading whose turn it is, the one that began first; one that is due begins."""
+        for reading in self._readings:
+            if reading.after is None and reading.next is not None and reading.next <= now:
+                reading.round, reading.after = reading.next, ""
+                reading.next = self._next(reading, now)
+        found = [reading for reading in self._readings if reading.after is not None]
+        return min(found, key=lambda reading: reading.round, default=None)
+
+
+def _asked(journey: CompiledJourney, workspace_zone: str) -> str:
+    entry = journey.definition.entry
+    if not isinstance(entry, SegmentEntry) or (entry.at is None and entry.schedule is None):
+        return ""
+    zones = [journey.definition.zone, workspace_zone] if entry.schedule is not None else []
+    told = msgspec.json.encode([entry.segment, entry.at, entry.schedule, zones])
+    return hashlib.blake2b(told, digest_size=6).hexdigest()

@@ -1,0 +1,124 @@
+"""When a schedule comes round again: cron expressions and recurrence rules, in a time zone.
+
+| written      | by                                                                                              |
+|--------------|-------------------------------------------------------------------------------------------------|
+| `cron`       | cronsim: five fields as in crontab, in wall time; as Debian's cron where the clock is changed    |
+| `rrule`      | python-dateutil: RFC 5545, in wall time, from `start` on                                        |
+
+A wall time of a recurrence rule that does not exist moves forward to the first instant that does; one that exists twice
+means the first.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from dateutil.rrule import rrule, rruleset, rrulestr
+
+from parcours.core.waits import local, since_midnight, wall
+from parcours.definitions.entries import Schedule, SegmentEntry
+from parcours.definitions.journey import JourneyDefinition
+from parcours.definitions.zones import zone_of
+from parcours.errors import Problem
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_START = "2000-01-01"
+"""When a rule begins that does not say; with this alone, only whole days are counted from there."""
+
+_ONE_DAY = timedelta(days=1)
+_MOST_TRIED = 100
+"""Occurrences that are passed over: those of the day before, and those that a change of the clock moves together."""
+
+
+def zone_of_schedule(schedule: Schedule, journey: str, workspace: str) -> ZoneInfo:
+    """Return the time zone of a schedule: its own, else the journey's, else the workspace's, else UTC."""
+    return next((zone for name in (schedule.zone, journey, workspace) if (zone := zone_of(name))), ZoneInfo("UTC"))
+
+
+def next_after(schedule: Schedule, zone: ZoneInfo, now: int) -> int | None:
+    """Return the first instant after now, in milliseconds; None when there is none any more.
+
+    Raises:
+        ValueError: It cannot be read: `problem_of` says why.
+    """
+    if schedule.cron is not None:
+        found = next(CronSim(schedule.cron, local(zone, now)), None)
+        return None if found is None else (found - _EPOCH) // timedelta(milliseconds=1)
+    rule = _rule(schedule, zone)
+    here = local(zone, now).replace(tzinfo=None) - _ONE_DAY
+    for _ in range(_MOST_TRIED):
+        here = rule.after(here)
+        if here is None:
+            return None
+        at = wall(zone, here.date(), since_midnight(here))
+        if at > now:
+            return at
+    return None
+
+
+def _rule(schedule: Schedule, zone: ZoneInfo) -> Any:
+    text = schedule.rrule or ""
+    start = datetime.fromisoformat(schedule.start or _START)
+    if start.tzinfo is not None:
+        start = start.astimezone(zone).replace(tzinfo=None)
+    found: rrule | rruleset = rrulestr(text, dtstart=start)
+    return found
+
+
+_OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
+
+
+def problem_of(schedule: Schedule, zone: ZoneInfo, pointer: str) -> Problem | None:
+    """Return why a schedule cannot be read, or None."""
+    field = "cron" if schedule.cron is not None else "rrule"
+    text = (schedule.cron if schedule.cron is not None else schedule.rrule) or ""
+    hint = "write for example '0 9 * * mon'" if field == "cron" else "write for example FREQ=WEEKLY;BYDAY=MO;BYHOUR=9"
+    if schedule.start is not None:
+        try:
+            datetime.fromisoformat(schedule.start)
+        except ValueError:
+            message = "it is no date, and no date and time"
+            return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/start")
+    if field == "rrule":
+        if "\n" in text or "DTSTART" in text.upper():
+            message = "it is more than one rule"
+            return Problem(
+                code="invalid_schedule",
+                message=message,
+                pointer=f"{pointer}/rrule",
+                hint="give the first time as 'start'",
+            )
+        if any(f"FREQ={often}" in text.upper() for often in _OFTEN):
+            message, often_hint = "it comes round more often than daily", "use 'cron' for that"
+            return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/rrule", hint=often_hint)
+    try:
+        found = next_after(schedule, zone, 0 if field == "cron" else _begin(schedule, zone))
+    except (CronSimError, ValueError, TypeError, OverflowError, KeyError) as error:
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        message = f"it cannot be read: {reason}"
+        return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/{field}", hint=hint)
+    if found is None:
+        return Problem(code="invalid_schedule", message="it never comes round", pointer=f"{pointer}/{field}", hint=hint)
+    return None
+
+
+def _begin(schedule: Schedule, zone: ZoneInfo) -> int:
+    start = datetime.fromisoformat(schedule.start or _START)
+    aware = start if start.tzinfo is not None else start.replace(tzinfo=zone)
+    return (aware - _EPOCH) // timedelta(milliseconds=1) - 1
+
+
+def problems_of_journey(definition: JourneyDefinition, workspace_zone: str, pointer: str = "") -> list[Problem]:
+    """Return what is wrong with the schedule of a journey's entry."""
+    entry = definition.entry
+    if not isinstance(entry, SegmentEntry) or entry.schedule is None:
+        return []
+    schedule = entry.schedule
+    if (schedule.cron is None) == (schedule.rrule is None):
+        return []  # told with the definition
+    zone = zone_of_schedule(schedule, definition.zone, workspace_zone)
+    found = problem_of(schedule, zone, f"{pointer}/entry/schedule")
+    return [found] if found is not None else []
