@@ -22,7 +22,7 @@ from parcours.conditions.parse import LARGEST, escape, shown
 from parcours.definitions.references import Finding, check
 from parcours.definitions.validate import DEEPEST, convert
 from parcours.definitions.workspace import KINDS, AnyDefinition, Key, Workspace, key_name, key_of
-from parcours.errors import Problem, did_you_mean
+from parcours.errors import InvalidDefinitionError, Problem, did_you_mean
 
 LARGEST_SOURCE = 2**20
 """How many bytes a source may have."""
@@ -132,6 +132,21 @@ def load_data(
     """
     placed = [(item, _Place(prefix=f"/definitions/{index}")) for index, item in enumerate(items)]
     return _assemble(placed, known or Workspace(), set())
+
+
+def definitions_in(items: Iterable[object]) -> list[AnyDefinition]:
+    """Return definitions that were checked before, as those in a log were; nothing is looked at but their form.
+
+    Raises:
+        InvalidDefinitionError: One has not the form of a definition.
+    """
+    found: list[AnyDefinition] = []
+    for item in items:
+        definition, problems = _definition(item)
+        if definition is None:
+            raise InvalidDefinitionError(problems)
+        found.append(definition)
+    return found
 
 
 def read(source: Source) -> tuple[list[Located], list[Problem]]:

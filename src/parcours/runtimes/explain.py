@@ -31,7 +31,7 @@ from parcours.core.inputs import Enter, Erased, Input, Interaction, Publish, Rea
 from parcours.core.keys import key_of
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
-from parcours.definitions.load import load_data
+from parcours.definitions.load import definitions_in
 from parcours.errors import ParcoursError
 from parcours.ports import Store
 from parcours.runtimes.listening import listening
@@ -154,8 +154,8 @@ class Retelling:
 
     def _publish(self, item: Publish) -> None:
         before = self.plan
-        workspace, _, _ = load_data(list(item.definitions), before.workspace)
-        self.plan = before.publish(workspace.all(), at=item.received_at, position=item.position, moves=item.moves)
+        definitions = definitions_in(item.definitions)
+        self.plan = before.publish(definitions, at=item.received_at, position=item.position, moves=item.moves)
         self._listening = None
         known, now = before.newest.get(self.journey), self.plan.newest.get(self.journey)
         if now is not None and now.segment is not None and not now.watches and now is not known:

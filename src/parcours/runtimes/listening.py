@@ -15,7 +15,7 @@ import msgspec
 
 from parcours.conditions.examine import Answer, examine
 from parcours.conditions.to_python import Person, Test
-from parcours.core.compiled import Question
+from parcours.core.compiled import CompiledJourney, Question
 from parcours.core.plan import Plan
 from parcours.core.watch import Watch, Watched
 
@@ -75,7 +75,8 @@ def _swapped(value: Any, changed: Changed) -> Any:
         return {key: _swapped(part, changed) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_swapped(part, changed) for part in value)
-    if _of_core(value):
+    # One journey has nothing of another in it, so the others need not be looked into.
+    if _of_core(value) and not isinstance(value, CompiledJourney):
         parts = {name: getattr(value, name) for name in value.__struct_fields__}
         other = {name: new for name, part in parts.items() if (new := _swapped(part, changed)) is not part}
         return msgspec.structs.replace(value, **other) if other else value
