@@ -367,6 +367,24 @@ def test_tests_end_when_the_journey_goes_live_and_do_not_count_as_entries():
     assert_replays(world)
 
 
+@pytest.mark.parametrize("in_state", ["draft", "live", "closed"])
+def test_a_test_may_be_begun_by_hand_in_any_state(in_state: str):
+    world = a_world(
+        state=in_state, test=TEST, entry={"where": {"interaction": "total", "more_than": 5}}, re_entry="never"
+    )
+    engine, ann = world.run.engine, world.id_of("ann")
+    first = engine.try_out("j", [ann], {"total": 1})
+    again = engine.try_out("j", [ann], {"total": 1})
+    assert first[ann] != again[ann]
+    assert [run.id for run in world.runs("ann")] == [again[ann]]
+    assert world.reasons("ann", What.ENDED) == ["tested_again"]
+    world.after("20s")
+    assert [message.address for message in world.messages("ann")] == ["qa@parcours.dev"]
+    assert world.runs("ann") == []
+    assert not any(place[0] == "j" for place in world.store.statistics())
+    assert_replays(world)
+
+
 # --- what is wrong with it --------------------------------------------------------------------------------------------
 
 

@@ -176,3 +176,29 @@ def test_everything_wrong_with_a_draft_is_said_at_once(api: Service):
     found = got(api.api("POST", "/v1/journeys/checked/check", wrong))
     assert {one["code"] for one in found["errors"]} >= {"unknown_step", "unknown_reference"}
     assert got(api.api("GET", "/v1/journeys/checked"))["definition"]["start"] == "w"
+
+
+def test_a_journey_is_tested_and_shows_what_happened(api: Service):
+    put(api, "tried", state="draft", test={"waits": "100ms", "recipients": {"email": "qa@parcours.dev"}})
+    knows(api, "t1")
+    body = {"contacts": [{"user_id": "t1"}], "attributes": {"total": 1}, "seconds": 20}
+    (row,) = got(api.api("POST", "/v1/journeys/tried/test", body | {"seconds": 0}))["tests"]
+    assert not row["ended"]
+    assert [entry["what"] for entry in row["trace"]] == ["entered", "arrived"]
+    did(api, "t1", "Paid")
+    out = cli(api, "test", "tried", "user_id:t1", "--seconds", "0")
+    assert "still under way" in out
+    assert got(api.api("GET", "/v1/journeys/tried/statistics"))["figures"]["entered"] == 0
+    nobody = {"contacts": [{"user_id": "nobody"}]}
+    assert api.api("POST", "/v1/journeys/tried/test", nobody).status == 404
+    got(api.api("POST", "/v1/journeys/tried/publish"))
+    got(api.api("POST", "/v1/journeys/tried/pause"))
+    got(api.api("POST", "/v1/journeys/tried/test", body), 409)
+
+
+def test_doubts_are_said_by_the_check(api: Service):
+    put(api, "doubted", state="draft")
+    steps = {"d": {"type": "decision", "if": {"contact": "cityy", "is": "a"}}}
+    found = got(api.api("POST", "/v1/journeys/doubted/check", journey("doubted", start="d", steps=steps)))
+    assert found["errors"] == []
+    assert {one["code"] for one in found["warnings"]} >= {"dead_end", "never_seen"}

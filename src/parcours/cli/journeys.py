@@ -45,7 +45,7 @@ def enter(
 ) -> None:
     """Let contacts enter a journey; exit with 1 if somebody was rejected."""
     attributes = attributes_in(set_ or [])
-    items: list[dict[str, Any]] = [{"contact": _identity(one), "attributes": attributes} for one in people or []]
+    items: list[dict[str, Any]] = [{"contact": identity(one), "attributes": attributes} for one in people or []]
     if file is not None:
         items += _items(file)
     if not items:
@@ -76,7 +76,8 @@ def enter(
         raise typer.Exit(1)
 
 
-def _identity(given: str) -> dict[str, str]:
+def identity(given: str) -> dict[str, str]:
+    """Return an identity written `user_id:42` as the API takes it."""
     space, colon, value = given.partition(":")
     if not colon or not value:
         raise ParcoursError(f"{given!r} is no identity", hint="write for example user_id:42")

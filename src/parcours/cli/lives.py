@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from parcours.cli.asking import AsJson, as_json, as_table, ask, text
+from parcours.cli.asking import AsJson, as_json, as_table, ask, attributes_in, text
 from parcours.cli.client import call
 from parcours.cli.console import ERR, OUT, SecretKey, Url
-from parcours.cli.journeys import app
+from parcours.cli.journeys import app, identity
 from parcours.errors import ParcoursError
 
 Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="The name of a journey.")]
@@ -179,6 +179,32 @@ def stats(
                     for one in goal["variants"]
                 ),
             )
+
+
+@app.command(name="test")
+def try_out(
+    name: Name,
+    people: Annotated[list[str], typer.Argument(metavar="CONTACT...", help="Identities such as user_id:42.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An attribute of what starts the run, such as total=59.90."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, max=60, help="How long to wait for it to end.")] = 10,
+    url: Url = _URL,
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Test a journey with contacts, and show what happened."""
+    contacts = [identity(one) for one in people]
+    body = {"contacts": contacts, "attributes": attributes_in(set_ or []), "seconds": seconds}
+    answer = ask("POST", url, ["journeys", name, "test"], secret_key, body)
+    if as_json_:
+        as_json(answer)
+        return
+    for one in answer["tests"]:
+        OUT.print(f"{one['contact']}: {'ended' if one['ended'] else 'still under way'}", markup=False)
+        rows = ((row["time"], row["what"], row["step"], row["reason"], row["detail"] or "") for row in one["trace"])
+        as_table(("time", "what", "step", "reason", "detail"), rows)
 
 
 @app.command()

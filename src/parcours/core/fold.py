@@ -448,6 +448,11 @@ def _enter(plan: Plan, contact: Contact, item: Enter, effects: Effects) -> None:
     now, attributes = item.received_at, item.attributes
     journey = plan.journeys.get(item.journey, {}).get(item.version)
     reason, detail = "", None
+    if item.test and journey is not None:
+        for run in [run for run in contact.runs.get(journey.name, {}).values() if run.test]:
+            end_run(_walk(plan, contact, run, now, effects), "tested_again")
+        enter(plan, contact, journey, attributes, item.position, now, effects, cause_of(item), test=True)
+        return
     if journey is None:
         reason = "unknown_version"
     elif journey.segment is not None:

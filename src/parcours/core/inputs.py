@@ -86,6 +86,8 @@ class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):
     """What conditions and templates of the journey may look at, as they do at attributes of an interaction."""
     identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """Those that were nobody's and are the contact's from now on."""
+    test: bool = False
+    """Whether it is a test: it begins whatever the entry asks for, and ends the one before."""
 
 
 class Absorb(msgspec.Struct, array_like=True, tag="absorb", kw_only=True):

@@ -286,6 +286,14 @@ class Embedded:
         texts = self.outbox.render(definition, facts(self.store, plan, would, interaction))
         return dict(texts), address(contact, definition.channel)
 
+    async def try_out(self, journey: str, contacts: Sequence[str], attributes: Mapping[str, Any]) -> dict[str, str]:
+        """Let contacts begin a test of a journey. See `Engine.try_out`."""
+        async with self.turn:
+            found = self.engine.try_out(journey, contacts, attributes)
+        self._wake.set()
+        self.outbox.notify()
+        return found
+
     async def move(self, move: Move) -> MoveCheck:
         """Move runs to another version. See `Engine.move`."""
         await self._brought_up()

@@ -26,7 +26,7 @@ from parcours.conditions.durations import parse_duration
 from parcours.core import ids
 from parcours.core.codec import UNENCODABLE, decode_contact, encode
 from parcours.core.contact import Contact
-from parcours.core.effects import TEST, Effects, Message
+from parcours.core.effects import TEST, Effects, Message, What
 from parcours.core.fold import fold, unheard, wake
 from parcours.core.gate import DAY, Arrival, Asked, Called, Happened, Learned, Reacted, admit, admit_item
 from parcours.core.inputs import (
@@ -48,6 +48,7 @@ from parcours.core.membership import bring_up
 from parcours.core.moves import MoveCheck, check_move
 from parcours.core.plan import Plan
 from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared
+from parcours.definitions.doubts import doubts
 from parcours.definitions.load import load_data
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
@@ -671,9 +672,51 @@ class Engine:
         while self._fire(now):
             pass
 
+    def try_out(self, journey: str, contacts: Sequence[str], attributes: Mapping[str, Any]) -> dict[str, str]:
+        """Let contacts begin a test of a journey; return the run of each that began one.
+
+        Raises:
+            StoreError: No test was begun.
+        """
+        now = self.clock.now()
+        self._turn_until(now)
+        self.catch_up()
+        batch = _Batch(self.store.last_position())
+        version, found = self.plan.newest[journey].version, dict[str, str]()
+        try:
+            for contact in self.store.contacts(dict.fromkeys(contacts)).values():
+                item = Enter(
+                    position=0,
+                    received_at=now,
+                    occurred_at=now,
+                    journey=journey,
+                    version=version,
+                    message_id=f"test:{journey}:{contact.id}:{batch.position + 1}",
+                    attributes=dict(attributes),
+                    test=True,
+                )
+                self._append(batch, contact, item, ids.message_key("", item.message_id))
+            for contact_id, position, entries in batch.changes.traces:
+                for entry in entries:
+                    if position > 0 and entry.what == What.ENTERED and entry.journey == journey and TEST in entry.run:
+                        found[contact_id] = entry.run
+            self._commit(batch)
+        except BaseException:
+            self.store.forget()
+            raise
+        return found
+
     def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to."""
-        _, errors, warnings = load_data(list(definitions), self.plan.workspace)
+        workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
+        given = {definition.get("name"): index for index, definition in enumerate(definitions)}
+        for name, index in given.items():
+            journey = workspace.journeys.get(str(name))
+            if journey is not None and definitions[index].get("kind") == "journey":
+                warnings += [
+                    msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
+                    for problem in doubts(journey, workspace, self.learned_attributes)
+                ]
         return errors, warnings
 
     def check_move(self, move: Move) -> MoveCheck:
