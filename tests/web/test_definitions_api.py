@@ -309,7 +309,7 @@ def test_a_live_journey_and_the_settings_are_not_archived(api: Api):
     api.put("journey", "running", journey({"s": send("sent")}, name="running"))
     refused = api("POST", place("journey", "running", "archive"))
     assert refused.status == 409
-    assert "draft" in refused.json["detail"]
+    assert "closed" in refused.json["detail"]
     assert api("POST", place("message", "sent", "archive")).status == 409
     assert api("POST", "/definitions/workspace/workspace/archive").status == 409
     closed = api("GET", place("journey", "running")).json | {"state": "draft"}
