@@ -61,9 +61,10 @@ def journey(name: str, sends: list[str], waits: str, priority: int) -> dict[str,
 _sends = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3, unique=True)
 _journeys = st.tuples(_sends, st.sampled_from(["6h", "1d"]), st.integers(-1, 1))
 _who = st.sampled_from([(ANN,), (ANN,), (BOB,), (X,), (Y,), (ANN, X), (BOB, Y), (ANN, Y)])
+_states = st.sampled_from(["opted_in", "opted_out", "opted_out"])
 _moves: st.SearchStrategy[Move] = st.one_of(
     *[st.builds(Comes, st.just(Happened("Go", {})), _who, st.just(0))] * 4,
-    st.builds(Comes, st.builds(known, st.sampled_from([None, *ZONES]), st.sampled_from(["opted_in", "opted_out", "opted_out"])), _who, st.just(0)),
+    st.builds(Comes, st.builds(known, st.sampled_from([None, *ZONES]), _states), _who, st.just(0)),
     *[st.builds(Passes, st.sampled_from(["1s", "5h", "6h", "17h", "1d"]).map(parse_duration))] * 3,
     st.builds(Publishes, policies().filter(bool)),
     st.builds(Erases, st.integers(0, 3), st.just(False)),

@@ -8,8 +8,8 @@
 | a place that was taken stays taken, also when quiet hours hold the message and it never leaves                     |
 | two contacts that become one have taken the places of both                                                         |
 
-A contact keeps one list of instants for all caps that count the same, and no more of them than the highest of these caps
-has places, nor older ones than the longest of them looks at.
+A contact keeps one list of instants for all caps that count the same. With each message that takes a place it keeps no more
+of them than the highest of these caps has places, nor older ones than the longest of them looks at.
 """
 
 from __future__ import annotations
