@@ -751,7 +751,7 @@ class Engine:
         item = Publish(position=position, received_at=now, occurred_at=now, definitions=definitions, moves=list(moves))
         plan = self.plan.publish(changed, at=now, position=position, moves=moves)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
-        readings = Readings(plan, self.store.marks(), now)
+        readings = Readings(plan, self.store.marks(), now, self.plan)
         changes.marks.update(readings.marks())
         if plan.stopping and plan.revision != self.plan.revision:
             changes.marks[_CANCELLING] = "yes"

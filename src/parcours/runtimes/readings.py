@@ -6,6 +6,9 @@
 | with `at`              | once, at that instant; never when it was past as it was published                             |
 | with `schedule`        | each time it comes round; what was missed while nothing ran is read once, at the next start   |
 
+What comes round while the journey is paused is read once when it goes on (`on_pause: hold`), or never (`discard`); what
+comes round while it is in any other state is never read.
+
 A mark of the store says how far a reading has got, and is kept in the same transaction as the entries of a slice. So a
 reading that is cut off goes on where it was, and each reading lets a member in once.
 """
@@ -68,11 +71,14 @@ def mark_name(journey: CompiledJourney) -> str:
 class Readings:
     """The readings of the live journeys of a plan."""
 
-    def __init__(self, plan: Plan, marks: Mapping[str, str], now: int) -> None:
+    def __init__(self, plan: Plan, marks: Mapping[str, str], now: int, before: Plan | None = None) -> None:
         self._workspace_zone = plan.workspace.settings.zone
-        self._readings = [self._reading(journey, marks, now) for journey in plan.read_on_activation()]
+        self._readings = [
+            self._reading(journey, marks, now, missed=before is None or _makes_up(journey, before))
+            for journey in plan.read_on_activation()
+        ]
 
-    def _reading(self, journey: CompiledJourney, marks: Mapping[str, str], now: int) -> Reading:
+    def _reading(self, journey: CompiledJourney, marks: Mapping[str, str], now: int, *, missed: bool) -> Reading:
         reading = Reading(journey, _asked(journey, self._workspace_zone))
         mark = marks.get(mark_name(journey))
         if not reading.asked:
@@ -83,6 +89,8 @@ class Readings:
             asked, at, round_, after = msgspec.json.decode(mark, type=tuple[str, int | None, int, str | None])
             if asked == reading.asked:
                 reading.next, reading.round, reading.after = at, round_, after
+                if not missed and at is not None and at <= now:
+                    reading.next = self._next(reading, now)
                 return reading
         reading.next = self._first(reading, now)
         return reading
@@ -125,6 +133,12 @@ class Readings:
                 reading.next = self._next(reading, now)
         found = [reading for reading in self._readings if reading.after is not None]
         return min(found, key=lambda reading: reading.round, default=None)
+
+
+def _makes_up(journey: CompiledJourney, before: Plan) -> bool:
+    """Return whether a reading that came round under the plan before is made up for."""
+    state = before.states.get(journey.name)
+    return state == "live" or (state == "paused" and journey.definition.on_pause == "hold")
 
 
 def _asked(journey: CompiledJourney, workspace_zone: str) -> str:

@@ -104,9 +104,18 @@ class EmbeddedHost(Host):
 
 
 class LateHost(Host):
-    """Timers wait until somebody asks: what they do must still have been done at their own instant."""
+    """Timers wait until somebody asks: what they do must still have been done at their own instant.
+
+    Segments are read when it is time: a reading that is missed is made up for, and only once.
+    """
 
     def advance(self, to: int) -> None:
+        engine = self.run.engine
+        while (at := engine.next_reading()) is not None and at <= to:
+            self.run.clock.set(at)
+            engine.read()
+            while engine.reading:
+                engine.read()
         self.run.clock.set(to)
 
     def send(self, arrival: Arrival) -> Outcome:
