@@ -132,6 +132,9 @@ def test_a_balance_of_the_past(api: Service, who: str):
 def test_members_leave_and_return_and_have_cards(api: Service, who: str):
     assert ask(api, who, "enrol", card="c77")["status"] == "done"
     assert look(api, "card:c77")["card"] == "c77"
+    till = {"name": "Bought", "contact": {"card": "c77"}, "attributes": {"total": 3}}
+    got(api.post("/v1/interactions", till))
+    assert look(api, who)["balance"] == 6
     assert ask(api, "user_id:somebody", "enrol", 400, card="c77")["extra"]["code"] == "identity_taken"
     assert ask(api, who, "leave")["status"] == "done"
     assert not look(api, who)["member"]
