@@ -48,6 +48,7 @@ from parcours.definitions.steps import (
     Update,
     Wait,
     WaitFor,
+    Webhook,
 )
 from parcours.definitions.values import Computed, Copied, Value
 from parcours.definitions.waits import Until
@@ -76,6 +77,7 @@ STYLES = {
     "experiment": Style("#8250df", "#fbefff"),
     "fork": Style("#8250df", "#fbefff"),
     "join": Style("#8250df", "#fbefff"),
+    "webhook": Style("#0969da", "#ddf4ff"),
     "update": Style("#1b7c83", "#dbf3f4"),
     "list": Style("#1b7c83", "#dbf3f4"),
     "record": Style("#1b7c83", "#dbf3f4"),
@@ -224,6 +226,8 @@ class Graph:
                 lines = wrap(length_of(step.duration, step.until))
             case WaitFor() if step.timeout is None:
                 lines = [f"at most until the run is {journey.max_duration} old"]
+            case Webhook():
+                lines = wrap(f"{step.method} {step.url.partition('?')[0]}")
             case Update():
                 lines = [line for attribute, value in step.set.items() for line in wrap(set_text(attribute, value))]
             case Enlist():
@@ -266,6 +270,10 @@ class Graph:
             case Decision():
                 self.arrow(card, step.then, "yes")
                 self.arrow(card, step.otherwise, "no")
+            case Webhook():
+                self.arrow(card, step.next, "answered" if step.failed is not None else "")
+                if step.failed is not None:
+                    self.arrow(card, step.failed, "failed")
             case Fork():
                 for name in step.branches:
                     self.arrow(card, name)

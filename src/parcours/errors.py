@@ -76,15 +76,22 @@ class TemporaryFailureError(ParcoursError):
 
     code = "temporary_failure"
 
-    def __init__(self, message: str, *, retry_after: float = 0.0, hint: str = "") -> None:
+    def __init__(self, message: str, *, retry_after: float = 0.0, answer: object = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.answer = answer
+        """What was answered (a `ports.Answer`), where somebody wants to know."""
 
 
 class PermanentFailureError(ParcoursError):
     """A provider will never take this message; trying again is of no use."""
 
     code = "permanent_failure"
+
+    def __init__(self, message: str, *, answer: object = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.answer = answer
+        """What was answered (a `ports.Answer`), where somebody wants to know."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -373,11 +373,18 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """Rendered fields, as `definitions.message.CHANNELS` names them."""
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What a service answered that was called."""
+
+    status: int
+    body: Any = None
+
+
 class Channel(Protocol):
     """A provider that takes messages of one channel. Used from one event loop, many sends at a time."""
 
-    async def send(self, delivery: Delivery) -> None:
-        """Hand a message over; returning means the provider has accepted it.
+    async def send(self, delivery: Delivery) -> Answer | None:
+        """Hand a message over; returning means the provider has accepted it, with what it answered to a call.
 
         Raises:
             TemporaryFailureError: Trying again may work.

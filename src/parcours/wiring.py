@@ -20,11 +20,11 @@ import structlog
 from parcours.channels.email import SmtpChannel, TlsMode
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
-from parcours.definitions.message import message_texts
+from parcours.definitions.message import WEBHOOK, message_texts
 from parcours.definitions.templates import template_findings
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
-from parcours.ports import Changes, Channel, Clock, Store
+from parcours.ports import Answer, Changes, Channel, Clock, Delivery, Store
 from parcours.runtimes.backtest import Backtest, Counts, Job
 from parcours.runtimes.backtest_report import BacktestReport, report_of
 from parcours.runtimes.backtests import Backtests
@@ -93,6 +93,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """How much memory questions about all contacts may use, such as `512MB`; what does not fit goes to the disk."""
     analytics_threads: Annotated[int, msgspec.Meta(ge=1, le=1_024)] = 2
     """How many threads such a question may use."""
+    webhook_allow: str = ""
+    """Hosts in private networks that steps of journeys may call: `HOST` or `HOST:PORT`, with commas between them."""
     webhook_secrets: dict[str, str] = {}
     """What webhooks are signed with, by their names; each is a variable, `PARCOURS_WEBHOOK_<NAME>_SECRET`."""
 
@@ -374,6 +376,40 @@ def _webhooks(settings: Settings) -> dict[str, Webhook]:
     return webhooks
 
 
+class _Webhooks:
+    """Calls webhooks. What that takes is loaded with the first call, for it takes long and most workspaces call none."""
+
+    def __init__(self, allow: frozenset[str]) -> None:
+        self._allow = allow
+        self._channel: Channel | None = None
+
+    async def send(self, delivery: Delivery) -> Answer | None:
+        if self._channel is None:
+            from parcours.channels.webhook import WebhookChannel
+
+            self._channel = WebhookChannel(self._allow)
+        return await self._channel.send(delivery)
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+
+def allowed_hosts(text: str) -> frozenset[str]:
+    """Return the hosts of a setting: names or addresses, each with or without a port, with commas between them.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    found = set()
+    for part in filter(None, (part.strip().lower() for part in text.split(","))):
+        url = urlsplit(f"//{part}")
+        if not url.hostname or url.path or url.query or url.username is not None:
+            raise ValueError(f"webhook_allow: {part!r} is not HOST or HOST:PORT")
+        found.add(url.hostname if url.port is None else f"{url.hostname}:{url.port}")
+    return frozenset(found)
+
+
 def build_channels(settings: Settings) -> dict[str, Channel]:
     """Return a provider for each channel that has one in the settings.
 
@@ -388,6 +424,7 @@ def build_channels(settings: Settings) -> dict[str, Channel]:
             from parcours.channels.push import HttpPushChannel  # it takes long to load
 
             channels["push"] = HttpPushChannel(settings.push_url, settings.push_token)
+        channels[WEBHOOK] = _Webhooks(allowed_hosts(settings.webhook_allow))
     except ValueError as error:
         raise SettingsError(f"a provider cannot be used: {error}") from None
     return channels

@@ -16,9 +16,9 @@ from parcours.core.plan import Plan
 from parcours.core.quiet import midnight
 from parcours.core.tally import MOST_KEYS
 from parcours.core.walk import CLOCK, ask_in_run
-from parcours.definitions.message import MessageDefinition
+from parcours.definitions.message import WEBHOOK, MessageDefinition
 from parcours.definitions.policy import HIGHEST_CAP, Cap, Policy
-from parcours.definitions.steps import Join, Wait, WaitFor
+from parcours.definitions.steps import Join, Wait, WaitFor, Webhook
 from parcours.definitions.zones import zone_of
 from parcours.ports import LedgerDay, Statistic, Total
 from parcours.testing import strategies
@@ -36,7 +36,7 @@ def a_token_stands_where_one_can_wait(contact: Contact, plan: Plan) -> None:
         for run in runs.values():
             for token in run.tokens:
                 step = plan.journeys[name][run.version].steps[token.step].definition
-                assert isinstance(step, Wait | WaitFor | Join)
+                assert isinstance(step, Wait | WaitFor | Join | Webhook)
 
 
 def a_join_waits_for_somebody_who_may_still_come(contact: Contact, plan: Plan) -> None:
@@ -54,8 +54,11 @@ def a_join_waits_for_somebody_who_may_still_come(contact: Contact, plan: Plan) -
                 assert not isinstance(steps[token.step].definition, Join) or token.forks
 
 
-def nothing_is_awaited_that_has_happened(contact: Contact, _plan: Plan) -> None:
-    assert not contact.awaits
+def only_answers_are_awaited_and_by_tokens_that_stand_there(contact: Contact, plan: Plan) -> None:
+    for journey, id_, number in contact.awaits.values():
+        run = contact.runs[journey][id_]
+        token = next(token for token in run.tokens if token.id == number)
+        assert isinstance(plan.journeys[journey][run.version].steps[token.step].definition, Webhook)
 
 
 def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
@@ -214,7 +217,7 @@ OF_A_CONTACT = (
     a_run_has_at_least_one_token,
     a_token_stands_where_one_can_wait,
     a_join_waits_for_somebody_who_may_still_come,
-    nothing_is_awaited_that_has_happened,
+    only_answers_are_awaited_and_by_tokens_that_stand_there,
     a_watched_segment_has_the_timer_it_says,
     a_member_has_the_timer_it_says,
     lots_hold_what_the_balance_says,
@@ -293,10 +296,10 @@ def every_message_has_its_entry_in_the_trace_and_the_other_way_round(found: Snap
         if entry.what == What.CANCELLED and entry.detail
     }
     traced = sorted(
-        (id_, entry.reason, entry.detail["message_id"])
+        (id_, entry.reason or entry.step, entry.detail["message_id"])
         for id_, entries in found.traces.items()
         for _, entry in entries
-        if entry.what == What.SENT and entry.detail and entry.detail["message_id"] not in cancelled
+        if entry.what in {What.SENT, What.CALLED} and entry.detail and entry.detail["message_id"] not in cancelled
     )
     assert traced == sorted((message.contact, message.message, message.id) for message in all_messages(found))
 
@@ -312,7 +315,7 @@ def caps_are_never_exceeded(found: Snapshot) -> None:
                     policy = msgspec.convert(data.get("policy", {}), Policy)
                     publications.append((record.position, item.received_at, policy, data.get("zone", "")))
     definitions = {data["name"]: msgspec.convert(data, MessageDefinition) for data in strategies.messages()}
-    everything = all_messages(found)
+    everything = [message for message in all_messages(found) if message.channel != WEBHOOK]
     for message in everything:
         at = decided_at(message)
         policy, workspace_zone = next(

@@ -52,7 +52,7 @@ def problems(node: ast.Node, segments: Mapping[str, ast.Node], pointer: str = ""
         if isinstance(leaf, ast.InSegment):
             hint = did_you_mean(leaf.name, segments)
             found.append(problem("unknown_segment", f"there is no segment {shown(leaf.name)}", hint))
-        elif isinstance(leaf, ast.Attribute) and leaf.subject is ast.Subject.TRIGGER:
+        elif isinstance(leaf, ast.Attribute) and leaf.subject is not ast.Subject.CONTACT:
             found.append(problem("no_interaction", "there is no interaction to look at", "ask 'did' instead"))
         elif isinstance(leaf, ast.History | ast.Sequence | ast.MessageHistory) and leaf.window.since:
             found.append(problem("no_run", "there is no run whose start could be meant", "ask 'within' instead"))

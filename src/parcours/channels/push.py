@@ -29,7 +29,7 @@ class _Request(msgspec.Struct, omit_defaults=True):
     image: str = ""
 
 
-def _retry_after(value: str | None) -> float:
+def retry_after_of(value: str | None) -> float:
     """Read `Retry-After`, seconds or a date (RFC 9110, 10.2.3): 0 when there is none to be read, a day at the most."""
     if not value:
         return 0.0
@@ -127,7 +127,7 @@ class HttpPushChannel:
         )
         if status in _CLIENT_ERROR and status not in _TEMPORARY:
             raise PermanentFailureError(said)
-        raise TemporaryFailureError(said, retry_after=_retry_after(retry_after))
+        raise TemporaryFailureError(said, retry_after=retry_after_of(retry_after))
 
     def _open(self) -> aiohttp.ClientSession:
         # Made here because a session belongs to the running event loop, and a channel is made before there is one.

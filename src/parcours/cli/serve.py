@@ -32,6 +32,10 @@ def serve(
     smtp_url: Annotated[str | None, typer.Option(help="The mail server, smtp://HOST:PORT.")] = None,
     sender: Annotated[str | None, typer.Option(help="Who mails are from.")] = None,
     push_url: Annotated[str | None, typer.Option(help="Where push notifications are posted to.")] = None,
+    webhook_allow: Annotated[
+        str | None,
+        typer.Option(help="Hosts in private networks that journeys may call: HOST or HOST:PORT, with commas."),
+    ] = None,
     push_token: Annotated[str | None, typer.Option(help="The push provider's bearer token.")] = None,
     write_key: Annotated[str | None, typer.Option(help="The key that may send interactions.")] = None,
     secret_key: Annotated[str | None, typer.Option(help="The key that may use the API.")] = None,

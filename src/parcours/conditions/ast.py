@@ -20,6 +20,8 @@ class Subject(StrEnum):
     """The contact the question is asked of."""
     TRIGGER = "interaction"
     """The interaction that is being looked at: the one that arrived, or the one that started the run."""
+    RUN = "run"
+    """The run: its `key`, and what its steps saved, with dots where that is nested."""
 
 
 class Attribute(msgspec.Struct, frozen=True, tag="attribute"):

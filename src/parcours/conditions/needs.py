@@ -145,10 +145,14 @@ def asks_for_messages(node: ast.Node) -> bool:
     return any(isinstance(leaf, ast.MessageHistory) for leaf in walk(node))
 
 
-def asks_since_entry(node: ast.Node) -> bool:
-    """Return whether a tree looks at what happened since the start of a run."""
+def asks_of_run(node: ast.Node) -> bool:
+    """Return whether a tree looks at the run: at what happened since its start, or at its data."""
     windowed = (ast.History, ast.Sequence, ast.MessageHistory)
-    return any(isinstance(leaf, windowed) and leaf.window.since == "entry" for leaf in walk(node))
+    return any(
+        (isinstance(leaf, windowed) and leaf.window.since == "entry")
+        or (isinstance(leaf, ast.Attribute) and leaf.subject is ast.Subject.RUN)
+        for leaf in walk(node)
+    )
 
 
 def walk(node: ast.Node) -> list[ast.Node]:

@@ -7,6 +7,7 @@ How a condition is written (YAML or JSON):
     not: condition
     {contact: city, in: [Atlanta, Seattle]}                 an attribute of the contact
     {interaction: purchaseMessage, is: "thank you"}         an attribute of the interaction at hand
+    {run: offer.price, at_most: 100}                        what a step of the run saved, or its `key`
     {did: Order Completed, times: {at_least: 3}, within: 90d, where: condition}
     {did: [Like, Comment], from: 2026-01-01, until: 2026-01-31}            any of a set, in January
     {did_not: Order Completed, within: 90d}                                not even once
@@ -84,8 +85,8 @@ _SHOWN_KEYS = 5
 _SHOWN = 80  # characters of somebody's text that a message repeats
 
 _HEADS = (
-    *("all", "any", "not", "contact", "interaction", "did", "did_not", "sequence", "messages", "segment", "list"),
-    *("consent", "sample", "points", "tier", "member"),
+    *("all", "any", "not", "contact", "interaction", "run", "did", "did_not", "sequence", "messages", "segment"),
+    *("list", "consent", "sample", "points", "tier", "member"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -175,6 +176,7 @@ class _Reader:
             "not": self.negation,
             "contact": self.attribute,
             "interaction": self.attribute,
+            "run": self.attribute,
             "did": self.history,
             "did_not": self.history,
             "sequence": self.sequence,
@@ -207,7 +209,7 @@ class _Reader:
         return ast.Not(self.node(data["not"], f"{pointer}/not", depth + 1))
 
     def attribute(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
-        subject = ast.Subject.CONTACT if "contact" in data else ast.Subject.TRIGGER
+        subject = next(one for one in ast.Subject if one.value in data)
         name = self.attempt(self.text, data, subject.value, pointer) or ""
         operator, value, ignore_case = self.comparison(data, subject.value, pointer)
         return ast.Attribute(subject, name, operator, value, ignore_case)

@@ -57,6 +57,7 @@ def condition_schema(ref: str = "#/$defs/Condition") -> Schema:
             _object("not", "Not", "The condition is false.", {"not": again | {"title": "Condition"}}),
             _comparison("contact", "Attribute of the contact", "An attribute of the contact."),
             _comparison("interaction", "Attribute of the interaction", "An attribute of the interaction at hand."),
+            _comparison("run", "Data of the run", "What a step of the run saved, or its key."),
             _did(again),
             _did_not(again),
             _sequence(again),

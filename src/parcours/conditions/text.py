@@ -18,7 +18,7 @@ def describe(node: ast.Node) -> str:  # noqa: PLR0911 (a case a kind of node)
     """Return one line that says what a tree asks."""
     match node:
         case ast.Attribute():
-            subject = node.name if node.subject is ast.Subject.CONTACT else f"interaction.{node.name}"
+            subject = node.name if node.subject is ast.Subject.CONTACT else f"{node.subject.value}.{node.name}"
             return f"{subject} {_comparison(node)}"
         case ast.History():
             return _history(node)

@@ -3,8 +3,8 @@
 A closure takes the contact, the attributes of the interaction at hand (an empty mapping when there is none) and the
 instant, and returns a bool. It reads nothing else.
 
-A condition that looks at what happened since the start of a run finds that instant among the attributes, under a name
-that no attribute can be asked for (`within_run`). So the others pay nothing for it.
+A condition that looks at what happened since the start of a run, or at its data, finds these among the attributes,
+under names that no attribute can be asked for (`within_run`). So the others pay nothing for it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,17 @@ from parcours.conditions import ast
 from parcours.conditions.loyalty import MemberOf, compile_loyalty
 from parcours.conditions.needs import Keeps, need_of
 from parcours.conditions.operators import COUNTS, OPERATORS, fold_case, millionths, prepare
+from parcours.conditions.paths import reached
 from parcours.conditions.samples import edges, place
 
 STARTED = "\0started"
 """Where the start of the run stands among the attributes of what started it. No condition can name it: text in a
 condition holds no NUL."""
+
+SAVED = "\0saved"
+"""Where the data of the run stands among them."""
+
+_NO_DATA: Mapping[str, Any] = {}
 
 Entry = tuple[int, int, Any]
 """When it occurred, its place in the log (what arrived first is first at one instant), and a value."""
@@ -107,9 +113,9 @@ def compile_condition(node: ast.Node, segments: Segments | None = None) -> Test:
             return _any([compile_condition(part, known) for part in node.parts])
 
 
-def within_run(attributes: Mapping[str, Any], started_at: int) -> dict[str, Any]:
-    """Return the attributes at hand for a condition that looks at what happened since the start of a run."""
-    return {**attributes, STARTED: started_at}
+def within_run(attributes: Mapping[str, Any], started_at: int, saved: Mapping[str, Any] = _NO_DATA) -> dict[str, Any]:
+    """Return the attributes at hand for a condition that looks at the run: at what happened since its start, its data."""
+    return {**attributes, STARTED: started_at, SAVED: saved}
 
 
 def _all(parts: list[Test]) -> Test:
@@ -140,6 +146,9 @@ def _any(parts: list[Test]) -> Test:
 
 def _attribute(leaf: ast.Attribute) -> Test:
     name = leaf.name
+    if leaf.subject is ast.Subject.RUN:
+        compare = _comparison(leaf)
+        return lambda _person, trigger, now: compare(reached(trigger.get(SAVED, _NO_DATA), name), now)
     of_contact = leaf.subject is ast.Subject.CONTACT
     if leaf.operator == "is_missing":
         if of_contact:

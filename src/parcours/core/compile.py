@@ -10,7 +10,7 @@ from parcours.conditions import ast
 from parcours.conditions.changes import compile_turns
 from parcours.conditions.durations import UNITS, parse_duration
 from parcours.conditions.names import match_name
-from parcours.conditions.needs import asks_since_entry, trigger_attributes, walk
+from parcours.conditions.needs import asks_of_run, trigger_attributes, walk
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.samples import PLACES
 from parcours.conditions.text import describe
@@ -300,7 +300,7 @@ def question(condition: Condition, segments: Mapping[str, ast.Node]) -> Question
     """Return a condition, compiled. The segments that it names are those given, by name."""
     node = _parse(condition)
     whole = with_segments(node, segments)
-    return Question(compile_condition(node, segments), whole, describe(node), asks_since_entry(whole))
+    return Question(compile_condition(node, segments), whole, describe(node), asks_of_run(whole))
 
 
 def with_segments(node: ast.Node, segments: Mapping[str, ast.Node]) -> ast.Node:

@@ -42,6 +42,8 @@ class What:
     """A message is not sent; the reason says why."""
     HELD = "held"
     """A message was decided and leaves when quiet hours are over; the reason names it."""
+    CALLED = "called"
+    """A webhook is to be called."""
     SKIPPED = "skipped"
     """Something a step was to do was not done; the reason says why."""
     ENDED = "ended"

@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
+from parcours.core.calls import ANSWERS
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
 from parcours.core.contact import DATE, DELAYED, OF_PROGRAMME, Contact, Run, Token
 from parcours.core.dated import come_due as date_came
@@ -61,7 +62,7 @@ from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
 from parcours.core.plan import OPEN, Plan
 from parcours.core.policy import leave
-from parcours.core.runs import enter, go_on, resume, time_is_up
+from parcours.core.runs import answered, enter, go_on, resume, time_is_up
 from parcours.core.tally import count, count_history, enough, start_again
 from parcours.core.walk import CLOCK, Walk, ask_in_run
 from parcours.core.watch import Taken, Watched
@@ -398,6 +399,9 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
         if channel:
             consent(contact, channel, topic, "opted_out", item.occurred_at)
 
+    if item.reaction in ANSWERS:
+        answered(plan, contact, item, effects)
+        return
     if item.reaction == CANCELLED:
         said, detail = item.attributes, {"message_id": item.message}
         effects.trace.append(

@@ -23,6 +23,7 @@ import msgspec
 
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape
+from parcours.core.calls import ANSWERS
 from parcours.core.checks import Checks, nesting_problem
 from parcours.core.compiled import CompiledJourney
 from parcours.core.inputs import Adjust, Enrol, Enter, Input, Interaction, Leave, Reaction, Refund, Spend, Update
@@ -67,6 +68,8 @@ class Reacted(msgspec.Struct):
     reaction: str
     message: str
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    ours: bool = False
+    """The outbox tells what became of a call; doors never say this."""
 
 
 class Called(msgspec.Struct):
@@ -221,7 +224,7 @@ def _react(
 ) -> Input | Problem:
     what = arrival.what
     assert isinstance(what, Reacted)  # noqa: S101 (told to the type checker)
-    if what.reaction not in REACTIONS:
+    if what.reaction not in REACTIONS and not (what.ours and what.reaction in ANSWERS):
         return Problem(code="unknown_reaction", message=f"unknown reaction {what.reaction!r}")
     return Reaction(
         position=position,

@@ -9,17 +9,19 @@ from typing import Any
 from parcours.core import ids
 from parcours.core.admission import note_entry, refused
 from parcours.core.aims import begin, exit_met
+from parcours.core.calls import ANSWERED, FAILED, came_of, take_answer
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact, Held, Run, Timer, Token
 from parcours.core.effects import TEST, Effects, Trace, What
 from parcours.core.ending import end_run, set_clock
 from parcours.core.forks import freed
+from parcours.core.inputs import Reaction
 from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
 from parcours.core.walk import Park, Spread, Walk, drop_timers
 from parcours.definitions.journey import MOST_RUNS
-from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update, Wait
+from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update, Wait, Webhook
 
 LONGEST_WALK = 1_000
 """Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
@@ -156,10 +158,28 @@ def resume(walk: Walk, token: Token, label: str, step: str | None) -> None:
     go(walk, token, step)
 
 
+def answered(plan: Plan, contact: Contact, item: Reaction, effects: Effects) -> None:
+    """Let the token go on that waits for what became of a call. The contact is changed."""
+    waiting = take_answer(plan, contact, item, effects)
+    if waiting is not None:
+        _leave_call(*waiting)
+
+
+def _leave_call(walk: Walk, token: Token) -> None:
+    step = walk.journey.steps[token.step].definition
+    assert isinstance(step, Webhook)  # noqa: S101 (no other waits so)
+    if walk.run.seen.pop(came_of(token)):
+        resume(walk, token, ANSWERED, step.next)
+    else:
+        resume(walk, token, FAILED, step.failed if step.failed is not None else step.next)
+
+
 def time_is_up(walk: Walk, token: Token) -> None:
     """A token's timer came due."""
     step = walk.journey.steps[token.step]
-    if isinstance(step.definition, Wait):
+    if isinstance(step.definition, Webhook):
+        _leave_call(walk, token)
+    elif isinstance(step.definition, Wait):
         resume(walk, token, "waited", step.definition.next)
     else:
         resume(walk, token, "timeout", step.after_timeout)

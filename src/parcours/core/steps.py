@@ -16,6 +16,8 @@ The rules this file keeps:
 | experiment | the branch that the contact drew                      |                                                    |
 | fork       | one token for each branch                             |                                                    |
 | join       | waits for the tokens of its fork that are alive       | the last one comes or ends → one token at `next`   |
+| webhook    | the call goes to the outbox; parks if `save` or       | answered → `next`; failed → `failed`, else `next`  |
+|            | `failed` is there, else → `next`                      |                                                    |
 | update,    | an input of the contact follows at once; parks until  | → `next`, at the same instant                      |
 | list,      | it has happened; what is not as declared is SKIPPED   |                                                    |
 | record,    |                                                       |                                                    |
@@ -35,6 +37,7 @@ from collections.abc import Callable
 
 from parcours.core import ids
 from parcours.core.acting import award, enlist, enrol, record, start, update
+from parcours.core.calls import call
 from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
@@ -63,6 +66,7 @@ from parcours.definitions.steps import (
     Update,
     Wait,
     WaitFor,
+    Webhook,
 )
 
 
@@ -135,6 +139,7 @@ STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
     Experiment: draw,
     Fork: fork,
     Join: join,
+    Webhook: call,
     Update: update,
     Enlist: enlist,
     Record: record,

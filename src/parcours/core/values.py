@@ -19,8 +19,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parcours.conditions.parse import LARGEST
-from parcours.core.contact import Contact, Run
-from parcours.core.walk import Walk
+from parcours.conditions.paths import reached
+from parcours.core.contact import Contact
+from parcours.core.walk import Walk, run_data
 from parcours.definitions.values import Computed, Copied, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,24 +86,6 @@ def _copy(walk: Walk, source: str, attribute: str) -> Any:
         "run": lambda: run_data(walk.run),
     }
     return reached(readers[source](), attribute)
-
-
-def run_data(run: Run) -> dict[str, Any]:
-    """Return what can be asked of a run: its key, and what its steps saved."""
-    return {"key": run.key or None, **run.data}
-
-
-def reached(data: Mapping[str, Any], path: str) -> Any:
-    """Return the value under a name or, with dots, within what is nested; None when there is none."""
-    if path in data:
-        return data[path]
-    value: Any = data
-    for part in path.split("."):
-        if isinstance(value, list) and part.isascii() and part.isdigit():
-            value = value[int(part)] if int(part) < len(value) else None
-        else:
-            value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def attributes_of(contact: Contact, names: Mapping[str, object]) -> dict[str, Any]:

@@ -76,4 +76,17 @@ def drop_timers(contact: Contact, run: str, token: int | None) -> None:
 
 def ask_in_run(question: Question, contact: Contact, attributes: Mapping[str, Any], run: Run, now: int) -> bool:
     """Ask a condition of a run."""
-    return question.ask(contact, within_run(attributes, run.started_at) if question.of_run else attributes, now)
+    if question.of_run:
+        attributes = within_run(attributes, run.started_at, run_data(run))
+    return question.ask(contact, attributes, now)
+
+
+def run_data(run: Run) -> dict[str, Any]:
+    """Return what can be asked of a run: its key, and what its steps saved."""
+    return {**run.data, "key": run.key or None}
+
+
+def put_on_shelf(contact: Contact, timer: Timer) -> None:
+    """Let a contact have a timer of a journey that is paused, as the last that was made."""
+    contact.created += 1
+    insort(contact.shelf, Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))

@@ -57,6 +57,12 @@ CHANNELS: dict[str, ChannelFields] = {
 }
 """Every channel a message can be written for, one row each. A channel may have no provider: its messages wait then."""
 
+WEBHOOK = "webhook"
+"""The line of the outbox for calls of other services, which steps make."""
+
+LINES = (*CHANNELS, WEBHOOK)
+"""Every line of the outbox."""
+
 ADDRESSES: dict[str, str] = {fields.address: channel for channel, fields in CHANNELS.items() if fields.address}
 """The attribute that holds an address, to its channel."""
 

@@ -6,6 +6,7 @@ reported at once. Errors keep a workspace from being published, warnings do not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -52,6 +53,7 @@ from parcours.definitions.steps import (
     Update,
     Wait,
     WaitFor,
+    Webhook,
 )
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.values import Computed, Value, copies
@@ -59,6 +61,12 @@ from parcours.definitions.waits import Until, problems_of_until
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, in_use, is_archived, key_name, key_of
 from parcours.definitions.zones import zone_hint, zone_of
 from parcours.errors import Problem, did_you_mean
+
+LONGEST_CALL = 60_000
+"""Milliseconds that one try to call a webhook may take."""
+
+RESERVED_RUN_DATA = ("key", "started_at", "id")
+"""What a run has, beside what its steps save."""
 
 LARGEST_SEGMENT = 10_000
 """How many conditions a segment may come to when the segments it names are put in their place."""
@@ -258,12 +266,27 @@ class _Checker:
                         f"{place}/interaction",
                         "ask for an attribute of the contact, or for its history with 'did'",
                     )
+                case ast.Attribute(subject=ast.Subject.RUN):
+                    self.of_run(leaf.name, f"{place}/run", run=run)
                 case ast.Attribute(subject=ast.Subject.TRIGGER):
                     self.attribute(leaf.name, at_hand, f"{place}/interaction")
                 case ast.Attribute():
                     self.attribute_of(leaf.name, [self.workspace.settings.contacts], "contacts", f"{place}/contact")
                 case ast.History() | ast.Sequence() | ast.MessageHistory():
                     self.past(written, leaf, place, run=run)
+
+    def of_run(self, path: str, pointer: str, *, run: bool) -> None:
+        """Require that there is a run, and that one of its steps saves what is asked for."""
+        if not run:
+            hint = "ask for an attribute of the contact, or for its history with 'did'"
+            self.error("no_run", "there is no run here to look at", pointer, hint)
+            return
+        definition = self.workspace.get(*self.key)
+        steps = definition.steps.values() if isinstance(definition, JourneyDefinition) else ()
+        known = ["key", *(step.save for step in steps if isinstance(step, Webhook) and step.save)]
+        if path.partition(".")[0] not in known:
+            hint = self.guess(path.partition(".")[0], known) or f"there is {', '.join(known)}"
+            self.error("unknown_reference", f"no step of the journey saves {shown(path)}", pointer, hint)
 
     def past(
         self,
@@ -487,6 +510,8 @@ class _Checker:
         match step:
             case Split() | Experiment():
                 self.branches(step, pointer)
+            case Webhook():
+                self.webhook(step, pointer)
             case Update():
                 self.update(step, journey, pointer)
             case Enlist():
@@ -655,6 +680,19 @@ class _Checker:
             self.error("invalid_value", str(error), pointer)
             return None
 
+    def webhook(self, step: Webhook, pointer: str) -> None:
+        length = self.duration(step.timeout, f"{pointer}/timeout")
+        if length is not None and length > LONGEST_CALL:
+            self.error("invalid_value", f"{step.timeout} is too long", f"{pointer}/timeout", "at most 1m")
+        if step.save in RESERVED_RUN_DATA:
+            message = f"a run has a {step.save!r} of its own"
+            self.error("name_taken", message, f"{pointer}/save", "call it something else")
+        if step.method == "GET" and step.body is not None:
+            self.error("invalid_value", "a GET has no body", f"{pointer}/body", "leave it out, or POST it")
+        for name in step.headers:
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                self.error("invalid_key", f"{shown(name)} is no name of a header", f"{pointer}/headers/{escape(name)}")
+
     def update(self, step: Update, journey: JourneyDefinition, pointer: str) -> None:
         place = f"{pointer}/set"
         declared = self.workspace.settings.contacts
@@ -697,6 +735,8 @@ class _Checker:
             if isinstance(value, Computed) and value.source is not None and not value.attribute:
                 self.error("missing_key", "missing key 'attribute'", f"{pointer}/{escape(name)}", "what is copied")
         for place, copied in copies(values):
+            if copied.source == "run":
+                self.of_run(copied.attribute, pointer + place, run=True)
             if copied.source == "interaction" and isinstance(journey.entry, SegmentEntry):
                 hint = "copy from the contact, or from the run"
                 self.error("no_interaction", "no interaction starts this journey", pointer + place, hint)

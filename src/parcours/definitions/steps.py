@@ -6,7 +6,7 @@ A step names the steps that follow it; a token whose step names none has ended.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -167,6 +167,43 @@ class Join(Part, frozen=True, kw_only=True, tag="join"):
     next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
 
 
+class Webhook(Part, frozen=True, kw_only=True, tag="webhook"):
+    """Call another service over HTTP."""
+
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^https?://[^\s/?#{}@\\]+([/?#].*)?$",
+            description="Where to, beginning with http:// or https://; a Liquid template behind the host.",
+            extra={"written": "a URL that begins with http:// or https:// and names its host as it is"},
+        ),
+    ]
+    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], msgspec.Meta(description="How.")] = "POST"
+    headers: Annotated[
+        dict[str, str], msgspec.Meta(description="Headers by name; their values are Liquid templates.")
+    ] = msgspec.field(default_factory=dict)
+    body: Annotated[
+        str | dict[str, Any] | None,
+        msgspec.Meta(
+            description="What is sent: a Liquid template, or an object that is sent as JSON, with one in each text."
+        ),
+    ] = None
+    timeout: Annotated[Duration, msgspec.Meta(description="How long one try may take; at most 1m.")] = "10s"
+    retries: Annotated[int, msgspec.Meta(ge=0, le=20, description="How often it is tried again.")] = 3
+    save: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^([a-z][a-z0-9_]{0,63})?$",
+            description="Under which name the run keeps the answer: `status` and `body`, or `error`.",
+            extra={"written": "1 to 64 of lower case letters, digits and _, beginning with a letter"},
+        ),
+    ] = ""
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+    failed: Annotated[
+        StepName | None, msgspec.Meta(description="The step that follows when no try succeeded; else `next`.")
+    ] = None
+
+
 class Update(Part, frozen=True, kw_only=True, tag="update"):
     """Set attributes of the contact."""
 
@@ -240,6 +277,7 @@ Step = (
     | Experiment
     | Fork
     | Join
+    | Webhook
     | Update
     | Enlist
     | Record
@@ -272,6 +310,8 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
             arrows = [(f"/branches/{index}/next", branch.next) for index, branch in enumerate(step.branches)]
             if step.holdout is not None:
                 arrows.append(("/holdout/next", step.holdout.next))
+        case Webhook():
+            arrows = [("/next", step.next), ("/failed", step.failed)]
         case Fork():
             arrows = [(f"/branches/{index}", name) for index, name in enumerate(step.branches)]
         case End():

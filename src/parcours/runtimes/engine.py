@@ -50,7 +50,7 @@ from parcours.core.plan import Plan
 from parcours.core.prepared import HEAD, AnyArrival, Kind, Prepared
 from parcours.definitions.doubts import doubts
 from parcours.definitions.load import load_data
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import LINES
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Pending, Record, Settlement, Store, Tombstone
@@ -1191,7 +1191,7 @@ class _Cancelling:
     """How far messages of stopped journeys are cancelled."""
 
     def __init__(self) -> None:
-        self.channels = sorted(CHANNELS)
+        self.channels = sorted(LINES)
         self.after = 0
         self.found: list[Pending] = []
 

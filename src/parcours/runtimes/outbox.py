@@ -9,6 +9,8 @@ provider has no line: its messages stay in the outbox until there is one.
 | temporary failure         | `pending` | again after 1 s, 2 s, 4 s … 1 h, each with jitter; the provider's own wish wins |
 | temporary, too often      | `failed`  | a `bounced` reaction                                                      |
 | permanent failure         | `failed`  | a `bounced` reaction                                                      |
+| a call was answered       | `sent`    | an `answered` reaction, before it is settled                              |
+| a call failed, or so often as its step tries | `failed` | a `failed` reaction                                     |
 | temporary, and its journey was stopped meanwhile | `cancelled` |                                                  |
 
 What was decided before its journey was stopped is not begun any more: the engine cancels it.
@@ -21,17 +23,22 @@ import contextlib
 import heapq
 import random
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
+from parcours.conditions.durations import parse_duration
+from parcours.conditions.parse import escape
+from parcours.core.calls import ANSWERED, FAILED
 from parcours.core.effects import Message
 from parcours.core.gate import Arrival, Reacted
 from parcours.core.plan import Plan
-from parcours.definitions.message import MessageDefinition
+from parcours.definitions.message import WEBHOOK, MessageDefinition
+from parcours.definitions.steps import Webhook
 from parcours.errors import PermanentFailureError, TemporaryFailureError
-from parcours.ports import Channel, Delivery, Pending, Settlement, Store
+from parcours.ports import Answer, Channel, Delivery, Pending, Settlement, Store
 from parcours.runtimes.clocks import wall_time
 from parcours.runtimes.facts import facts_of
 
@@ -149,11 +156,40 @@ class Outbox:
         Raises:
             PermanentFailureError: Its text cannot be made.
         """
+        if message.channel == WEBHOOK:
+            return self._call(message)
         definition = self.plan().texts.get((message.message, message.version))
         if definition is None:
             raise PermanentFailureError(f"the message {message.message!r} has no version {message.version}")
         content = self.render(definition, facts_of(self.store, self.plan(), message))
         return Delivery(id=message.id, channel=message.channel, address=message.address, content=content)
+
+    def webhook(self, message: Message) -> Webhook | None:
+        """Return the step that makes a call, None when its journey is gone."""
+        journey = self.plan().journeys.get(message.journey, {}).get(message.journey_version)
+        step = journey.steps.get(message.step) if journey is not None else None
+        return step.definition if step is not None and isinstance(step.definition, Webhook) else None
+
+    def _call(self, message: Message) -> Delivery:
+        step = self.webhook(message)
+        if step is None:
+            raise PermanentFailureError(f"the journey {message.journey!r} has no step {message.step!r} any more")
+        templates = {f"headers/{name}": text for name, text in step.headers.items()} | {"url": step.url}
+        if isinstance(step.body, str):
+            templates["body"] = step.body
+        else:
+            templates |= dict(texts_in(step.body))
+        definition = MessageDefinition(name=message.step, channel=WEBHOOK, content=templates)
+        filled = self.render(definition, facts_of(self.store, self.plan(), message))
+        headers = {name: filled[f"headers/{name}"] for name in step.headers}
+        content = {"method": step.method, "timeout": str(parse_duration(step.timeout) / 1000)}
+        if step.body is not None:
+            body = filled["body"] if isinstance(step.body, str) else filled_in(step.body, filled)
+            content["body"] = body if isinstance(body, str) else msgspec.json.encode(body).decode()
+            if not any(name.lower() == "content-type" for name in headers):
+                headers["Content-Type"] = "application/json"
+        content["headers"] = msgspec.json.encode(headers).decode()
+        return Delivery(id=message.id, channel=WEBHOOK, address=filled["url"], content=content)
 
 
 class _Ready(NamedTuple):
@@ -299,22 +335,24 @@ class _Line:
         attempts = item.attempts + 1
         defect: Exception | None = None
         try:
-            await self._channel.send(self._outbox.deliver(item.message))
+            answer = await self._channel.send(self._outbox.deliver(item.message))
         except TemporaryFailureError as error:
             failure = error
         except PermanentFailureError as error:
-            await self._give_up(item, attempts, str(error))
+            await self._give_up(item, attempts, str(error), error.answer)
             return
         except Exception as error:  # noqa: BLE001 (a defect in a channel must cost one try, not the line)
             defect = error
             failure = TemporaryFailureError(f"{type(error).__name__}: {error}")
         else:
-            self._outbox.settled(Settlement(item.sequence, "sent", attempts))
+            if answer is None or await self._report(item, attempts, ANSWERED, _of(answer)):
+                self._outbox.settled(Settlement(item.sequence, "sent", attempts))
             return
-        if attempts < MOST_ATTEMPTS:
+        step = self._outbox.webhook(item.message) if self._name == WEBHOOK else None
+        if attempts < (MOST_ATTEMPTS if step is None else step.retries + 1):
             self._again(item, attempts, failure)
         else:
-            await self._give_up(item, attempts, f"gave up after {attempts} tries: {failure}")
+            await self._give_up(item, attempts, f"gave up after {attempts} tries: {failure}", failure.answer)
         if defect is not None:
             _log.error("channel_failed", channel=self._name, message_id=item.message.id, exc_info=defect)
 
@@ -333,19 +371,55 @@ class _Line:
         said = _told(item, str(error))
         _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=said)
 
-    async def _give_up(self, item: Pending, attempts: int, error: str) -> None:
+    async def _give_up(self, item: Pending, attempts: int, error: str, answer: object = None) -> None:
         if item.sequence in self._dropped:
             return
-        message = item.message
-        reaction = Reacted("bounced", message.id, {"channel": self._name, "error": error})
-        try:
-            await self._outbox.bounce(Arrival("parcours", f"bounced:{message.id}", (), reaction))
-        except Exception as unkept:  # noqa: BLE001 (whatever it is, the message must not be lost)
-            # Nobody would learn of it if it were settled now.
-            self._again(item, attempts, TemporaryFailureError(f"{error} (and that cannot be kept now: {unkept})"))
+        kind, said = "bounced", {"channel": self._name, "error": error}
+        if self._name == WEBHOOK:
+            kind, said = FAILED, {"error": error, **(_of(answer) if isinstance(answer, Answer) else {})}
+        if not await self._report(item, attempts, kind, said):
             return
         self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))
-        _log.warning("message_failed", channel=self._name, message_id=message.id, error=_told(item, error))
+        _log.warning("message_failed", channel=self._name, message_id=item.message.id, error=_told(item, error))
+
+    async def _report(self, item: Pending, attempts: int, kind: str, said: dict[str, Any]) -> bool:
+        """Tell what became of a message, durably; when that cannot be kept, try the message again."""
+        message = item.message
+        reaction = Reacted(kind, message.id, said, ours=True)
+        try:
+            await self._outbox.bounce(Arrival("parcours", f"{kind}:{message.id}", (), reaction))
+        except Exception as unkept:  # noqa: BLE001 (whatever it is, the message must not be lost)
+            # Nobody would learn of it if it were settled now.
+            self._again(item, attempts, TemporaryFailureError(f"{kind}, and that cannot be kept now: {unkept}"))
+            return False
+        return True
+
+
+def _of(answer: Answer) -> dict[str, Any]:
+    return {"status": answer.status, "body": answer.body}
+
+
+def texts_in(value: object, place: str = "body") -> Iterator[tuple[str, str]]:
+    """Yield every text within a value, with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from texts_in(part, f"{place}/{escape(str(name))}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from texts_in(part, f"{place}/{index}")
+
+
+def filled_in(value: Any, texts: Mapping[str, str], place: str = "body") -> Any:
+    """Return a value with other texts in the places of its own."""
+    if isinstance(value, str):
+        return texts[place]
+    if isinstance(value, Mapping):
+        return {name: filled_in(part, texts, f"{place}/{escape(str(name))}") for name, part in value.items()}
+    if isinstance(value, list):
+        return [filled_in(part, texts, f"{place}/{index}") for index, part in enumerate(value)]
+    return value
 
 
 def _told(item: Pending, error: str) -> str:

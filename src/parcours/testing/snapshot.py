@@ -15,7 +15,7 @@ from parcours.core.inputs import CANCELLED, Absorb, Erase, Publish, Reaction, St
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
-from parcours.definitions.message import CHANNELS
+from parcours.definitions.message import LINES
 from parcours.errors import InvalidDefinitionError
 from parcours.ports import Changes, Identity, LedgerDay, Pending, Record, Settlement, Statistic, Store, Total
 from parcours.stores.memory import MemoryStore
@@ -48,7 +48,7 @@ class Snapshot(msgspec.Struct):
     days: dict[LedgerDay, Total]
 
 
-def snapshot(store: Store, channels: Iterable[str] = tuple(CHANNELS)) -> Snapshot:
+def snapshot(store: Store, channels: Iterable[str] = tuple(LINES)) -> Snapshot:
     """Return what a store holds.
 
     Args:
@@ -237,7 +237,7 @@ class _Replay:
         """Return what tells the outbox that a message is not to be sent, if an input tells that."""
         if not isinstance(item, Reaction) or item.reaction != CANCELLED:
             return []
-        found = [one for channel in CHANNELS for one in self.store.pending(channel, 0, EVERYTHING)]
+        found = [one for channel in LINES for one in self.store.pending(channel, 0, EVERYTHING)]
         return [Settlement(one.sequence, "cancelled", 0) for one in found if one.message.id == item.message]
 
     def contact(self, id_: str) -> Contact:

@@ -25,6 +25,7 @@ from parcours.conditions.durations import parse_duration
 from parcours.core import inputs
 from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
 from parcours.definitions.load import dump
+from parcours.definitions.message import LINES, WEBHOOK
 from parcours.runtimes.simulation import Simulation
 
 Data = dict[str, Any]
@@ -123,16 +124,22 @@ def _since_entry(condition: Data) -> Data:
     return condition | {"since": "entry"}
 
 
-def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[str] = ()) -> st.SearchStrategy[Data]:
+def conditions(
+    *, trigger: bool = False, run: bool = False, saved: bool = False, segments: Sequence[str] = ()
+) -> st.SearchStrategy[Data]:
     """Return conditions, as they are written.
 
     Args:
         trigger: Whether there is an interaction to look at.
         run: Whether there is a run, so that its entry can be meant.
+        saved: Whether a step of it may have saved an answer.
         segments: The segments that may be named.
     """
     leaves: st.SearchStrategy[Data] = _of_contact | _pasts | _consents | _samples
     if run:
+        leaves |= st.sampled_from(ORDERS).map(lambda order: {"run": "key", "is": order})
+        if saved:
+            leaves |= st.integers(0, 2).map(lambda age: {"run": f"{_SAVED}.body.age", "at_least": age})
         leaves |= _pasts.map(_since_entry)
     if trigger:
         leaves |= _of_interaction
@@ -151,6 +158,7 @@ def conditions(*, trigger: bool = False, run: bool = False, segments: Sequence[s
 
 # --- definitions ------------------------------------------------------------------------------------------------------
 
+_SAVED = "said"
 _ACTS = ("update", "list", "record", "start")
 _KINDS = (
     "send",
@@ -165,6 +173,7 @@ _KINDS = (
     "experiment",
     "fork",
     "join",
+    "webhook",
     *_ACTS,
     "end",
 )
@@ -177,6 +186,7 @@ _ARROWS = {
     "experiment": (),
     "fork": (),
     "join": ("next",),
+    "webhook": ("next", "failed"),
     **dict.fromkeys(_ACTS, ("next",)),
     "end": (),
 }
@@ -245,13 +255,14 @@ def journeys(draw: st.DrawFn, name: str, *, segments: Sequence[str] = SEGMENTS) 
             arrows["holdout"] = target(index) if draw(st.booleans()) else False
         else:
             arrows |= {arrow: target(index) for arrow in _ARROWS[kind]}
-        plans[names[index]] = {"type": kind, "arrows": arrows}
+        plans[names[index]] = {"type": kind, "arrows": arrows, "saves": kind == "webhook" and draw(st.booleans())}
     for name_ in _unforked(plans, names[0]):
         plans[name_]["type"] = "list"
     reached = _reached(plans, names[0])
     sends = {name: draw(_some_messages) for name in reached if plans[name]["type"] == "send"}
     sent = sorted({message for messages in sends.values() for message in messages})
-    conditional = conditions(trigger=trigger, run=True, segments=segments)
+    saved = any(plans[name]["saves"] for name in reached)
+    conditional = conditions(trigger=trigger, run=True, saved=saved, segments=segments)
     steps = {name: _step(draw, plans[name], sends.get(name, []), sent, entry, conditional) for name in reached}
     return {
         "kind": "journey",
@@ -409,8 +420,8 @@ def _step(
     draw: st.DrawFn, plan: Data, messages: list[str], sent: list[str], entry: Data, conditional: st.SearchStrategy[Data]
 ) -> Data:
     arrows = {name: to for name, to in plan["arrows"].items() if isinstance(to, str)}
-    if plan["type"] in _ACTS:
-        return {"type": plan["type"], **draw(_act(plan["type"], entry)), **arrows}
+    if plan["type"] in {*_ACTS, "webhook"}:
+        return {"type": plan["type"], **draw(_act(plan, entry)), **arrows}
     match plan["type"]:
         case "send":
             return {"type": "send", "messages": messages, **arrows}
@@ -445,10 +456,12 @@ def _step(
 
 
 @st.composite
-def _act(draw: st.DrawFn, kind: str, entry: Data) -> Data:
+def _act(draw: st.DrawFn, plan: Data, entry: Data) -> Data:
     """Return what a step does that makes something happen."""
     handed: st.SearchStrategy[Data] = st.just({}) | _sets(entry, ("total", "order"))
-    match kind:
+    match plan["type"]:
+        case "webhook":
+            return {"url": "https://a.example/{{ contact.id }}", **({"save": _SAVED} if plan["saves"] else {})}
         case "update":
             return {"set": draw(_sets(entry, ATTRIBUTES))}
         case "list":
@@ -997,11 +1010,20 @@ class Step(msgspec.Struct):
     move: inputs.Move | None = None
 
 
+def _reaction(move: Reacts, message: str, *, call: bool) -> Reacted:
+    """Return a reaction to a message, or what became of a call."""
+    if not call:
+        return Reacted(move.reaction, message, move.attributes)
+    came = "answered" if move.choice % 3 else "failed"
+    return Reacted(came, message, {"status": 200, "body": {"age": move.choice % 3}}, ours=True)
+
+
 def play(simulation: Simulation, scenario: Scenario) -> list[Step]:  # noqa: C901 (one case for each kind of move)
     """Let a scenario happen in a new simulation that stands at `START`, and return the script of what happened."""
     script: list[Step] = []
     so_far: list[Arrival] = []
     messages: set[str] = set()
+    calls: set[str] = set()
 
     def happen(step: Step) -> None:
         script.append(step)
@@ -1018,7 +1040,7 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:  # noqa: C90
     def erase(move: Erases) -> None:
         there = [contact.id for contact in simulation.store.scan(limit=_MANY) if not contact.erased_at]
         if there:
-            messages.update(message.id for message in simulation.messages())
+            messages.update(message.id for message in simulation.messages(LINES))
             happen(Step(simulation.clock.now(), [], [], there[move.choice % len(there)], move.suppress))
 
     for known in scenario.known:
@@ -1042,10 +1064,11 @@ def play(simulation: Simulation, scenario: Scenario) -> list[Step]:  # noqa: C90
                 happen(Step(simulation.clock.now(), [so_far[move.choice % len(so_far)]]))
             case Erases():
                 erase(move)
-            case Reacts() if sent := messages.union(message.id for message in simulation.messages()):
+            case Reacts() if sent := messages.union(message.id for message in simulation.messages(LINES)):
+                calls.update(message.id for message in simulation.messages((WEBHOOK,)))
                 # Messages of different contacts are in no order that matters.
                 message = sorted(sent)[move.choice % len(sent)]
-                reaction = Reacted(move.reaction, message, move.attributes)
+                reaction = _reaction(move, message, call=message in calls)
                 so_far.append(Arrival("test", f"m{len(so_far)}", (), reaction))
                 happen(Step(simulation.clock.now(), [so_far[-1]]))
             case _:

@@ -187,7 +187,7 @@ def _unanswerable(plan: Plan, node: ast.Node) -> list[Problem]:
         if isinstance(leaf, ast.InSegment) and leaf.name not in plan.segments:
             hint = did_you_mean(leaf.name, plan.segments)
             problems.append(_problem("unknown_segment", f"there is no segment {shown(leaf.name)}", hint))
-        elif isinstance(leaf, ast.Attribute) and leaf.subject is ast.Subject.TRIGGER:
+        elif isinstance(leaf, ast.Attribute) and leaf.subject is not ast.Subject.CONTACT:
             problems.append(_problem("no_interaction", "a search has no interaction to look at", "ask 'did' instead"))
         elif isinstance(leaf, ast.History | ast.Sequence | ast.MessageHistory) and leaf.window.since:
             problems.append(
