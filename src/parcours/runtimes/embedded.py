@@ -233,10 +233,11 @@ class Embedded:
             errors, doubtful = self._doubtful(definitions)
             if errors:
                 return errors, doubtful
+            unseen = [one for one in self.engine.doubts(definitions) if one.code == "never_seen"]
             errors, warnings = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()
-        return errors, warnings + doubtful
+        return errors, warnings + doubtful + ([] if errors else unseen)
 
     def _doubtful(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return what is wrong with the names in templates, and what may be; what else is wrong is told elsewhere."""

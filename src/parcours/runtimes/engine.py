@@ -708,16 +708,23 @@ class Engine:
 
     def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to."""
-        workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
-        given = {definition.get("name"): index for index, definition in enumerate(definitions)}
-        for name, index in given.items():
-            journey = workspace.journeys.get(str(name))
-            if journey is not None and definitions[index].get("kind") == "journey":
-                warnings += [
+        _, errors, warnings = load_data(list(definitions), self.plan.workspace)
+        return errors, warnings + self.doubts(definitions)
+
+    def doubts(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
+        """Return what is likely not meant in the journeys among definitions, as far as these can be read."""
+        if not any(definition.get("kind") == "journey" for definition in definitions):
+            return []
+        workspace, _, _ = load_data(list(definitions), self.plan.workspace)
+        found = []
+        for index, definition in enumerate(definitions):
+            journey = workspace.journeys.get(str(definition.get("name")))
+            if journey is not None and definition.get("kind") == "journey":
+                found += [
                     msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
                     for problem in doubts(journey, workspace, self.learned_attributes)
                 ]
-        return errors, warnings
+        return found
 
     def check_move(self, move: Move) -> MoveCheck:
         """Return what a move would do, as things are now."""
