@@ -394,6 +394,16 @@ def test_lines_that_come_back_are_read_as_they_were_bought():
     assert world.member("ann").balance == 0
 
 
+def test_a_part_of_an_order_that_earned_twice_comes_back_once():
+    world = club(rule(points={"points": 1, "of": "total"}, reference="order"), refunds=REFUNDS)
+    world.did("ann", "Bought", order="a", total=10)
+    world.did("ann", "Bought", order="a", total=20)  # the second parcel
+    world.did("ann", "Refunded", order="a", total=12)
+    assert world.member("ann").balance == 18
+    world.did("ann", "Refunded", order="a", total=18)
+    assert world.member("ann").balance == 0
+
+
 def test_what_was_spent_already_is_owed_and_paid_with_what_is_earned_next():
     world = club(rule(points=PER_EURO, reference="order"), refunds=REFUNDS)
     world.did("ann", "Bought", order="a", total=50)

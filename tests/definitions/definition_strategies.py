@@ -156,4 +156,109 @@ journeys = st.fixed_dictionaries(
         "max_duration": durations,
     },
 )
-definitions = st.one_of(workspaces, interactions, lists, catalogues, segments, messages, journeys)
+days = st.sampled_from(["2026-12-31", "2026-12-31T09:00:00Z", "2026-12-31T09:00+01:00"])
+lot_expiries = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("rolling")},
+        optional={
+            "months": st.integers(0, 1_200),
+            "days": st.integers(0, 36_500),
+            "until_end_of": st.sampled_from(["day", "month", "year", None]),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"type": st.just("yearly")},
+        optional={"month": st.integers(1, 12), "day": st.integers(1, 31), "years": st.integers(0, 20)},
+    ),
+    st.fixed_dictionaries({"type": st.just("fixed"), "at": days}),
+)
+expiries = lot_expiries | st.fixed_dictionaries({"type": st.just("inactivity"), "months": st.integers(0, 1_200)})
+some_numbers = st.integers(0, 1_000) | st.floats(0, 1_000)
+tiers = st.fixed_dictionaries(
+    {
+        "levels": st.lists(
+            st.fixed_dictionaries(
+                {"name": names, "at": st.integers(0, 10**9)},
+                optional={"title": texts, "multiplier": some_numbers, "benefits": st.lists(texts, max_size=2)},
+            ),
+            min_size=1,
+            max_size=3,
+        )
+    },
+    optional={
+        "counts": st.sampled_from(["points", "spend"]),
+        "period": st.sampled_from([{"type": "rolling", "days": 30}, {"type": "calendar", "unit": "quarter"}]),
+        "grace": durations | st.none(),
+        "downgrade": st.sampled_from(["fit", "one"]),
+    },
+)
+programmes = st.fixed_dictionaries(
+    {"kind": st.just("programme"), "name": names},
+    optional={
+        **kept,
+        "timezone": texts,
+        "card": st.just("card"),
+        "enrol": st.lists(
+            st.fixed_dictionaries({"interaction": labels}, optional={"where": conditions, "card": texts}), max_size=2
+        ),
+        "holding": durations | st.none(),
+        "expiry": expiries | st.none(),
+        "tiers": tiers | st.none(),
+        "refunds": st.lists(
+            st.fixed_dictionaries(
+                {"interaction": labels, "reference": labels}, optional={"where": conditions, "whole": st.booleans()}
+            ),
+            max_size=2,
+        ),
+        "refundable": durations,
+        "on_leaving": st.sampled_from(["keep", "forfeit"]),
+    },
+)
+formulas = st.fixed_dictionaries(
+    {"points": some_numbers, "of": labels},
+    optional={
+        "per": some_numbers,
+        "lines": texts,
+        "times": texts,
+        "where": conditions | st.none(),
+        "rounding": st.sampled_from(["down", "up", "half_up", "half_even"]),
+        "round_each": st.sampled_from(["order", "line"]),
+        "by_tier": st.dictionaries(names, some_numbers, max_size=2),
+        "at_most": st.integers(1, 10**9) | st.none(),
+    },
+)
+rules = st.fixed_dictionaries(
+    {
+        "kind": st.just("rule"),
+        "name": names,
+        "programme": names,
+        "on": st.lists(labels, min_size=1, max_size=3),
+    },
+    optional={
+        **kept,
+        "state": st.sampled_from(["draft", "live"]),
+        "where": conditions | st.none(),
+        "every": st.integers(1, 100),
+        "points": st.integers(1, 10**9) | formulas | st.none(),
+        "multiply": some_numbers | st.none(),
+        "tier": names | st.none(),
+        "record": st.none() | st.fixed_dictionaries({"interaction": labels}),
+        "starts": days | st.none(),
+        "ends": days | st.none(),
+        "tiers": st.lists(names, max_size=2),
+        "limits": st.lists(
+            st.fixed_dictionaries(
+                {"per": st.sampled_from(["day", "week", "month", "quarter", "year", "ever"])},
+                optional={"times": st.integers(1, 10**6) | st.none(), "points": st.integers(1, 10**9) | st.none()},
+            ),
+            max_size=2,
+        ),
+        "priority": st.integers(-(10**6), 10**6),
+        "exclusive": st.booleans(),
+        "qualifying": st.booleans(),
+        "holding": durations | st.just("none") | st.none(),
+        "expiry": lot_expiries | st.none(),
+        "reference": texts,
+    },
+)
+definitions = st.one_of(workspaces, interactions, lists, catalogues, segments, messages, journeys, programmes, rules)

@@ -35,8 +35,9 @@ def take_back(account: Account, reference: str, parts: dict[str, int]) -> bool:
         parts: Rule to the amount that came back, as the rule's formula reads it, or `WHOLE` to anything.
     """
     lots = [lot for lot in account.member.lots if lot.reference == reference]
+    left = dict(parts)
     for lot in lots:
-        _reverse(account, lot, parts)
+        _reverse(account, lot, left)
     if not lots:
         returns = account.member.returns
         known = returns.pop(reference, {})
@@ -65,12 +66,15 @@ def take_back_early(account: Account, lot: Lot) -> None:
 
 
 def _reverse(account: Account, lot: Lot, parts: dict[str, int]) -> None:
+    """Reverse what a lot gave too much, now that parts came back; those that are its own are taken from them."""
     if WHOLE in parts:
         lot.returned = max(lot.basis, lot.returned)
         should = 0
     else:
-        amount = parts.get(lot.rule, 0)
-        lot.returned += max(0, amount)
+        # An order may have earned in parts: what one of them has back, the next has not.
+        amount = min(max(0, parts.get(lot.rule, 0)), lot.basis - lot.returned)
+        parts[lot.rule] = parts.get(lot.rule, 0) - amount
+        lot.returned += amount
         rest = lot.basis - lot.returned
         if not lot.basis:
             should = lot.points  # a fixed number: part of the order is still there
