@@ -109,6 +109,7 @@ SCENARIOS: dict[str, type[msgspec.Struct]] = {
     "scenario-expect": scenarios.Expect,
     "scenario-sending": scenarios.Sending,
     "scenario-entry": scenarios.Entry,
+    "scenario-call": scenarios.Calling,
     "scenario-member": scenarios.Member,
     "scenario-move": scenarios.Moving,
     "scenario-posted": scenarios.Posted,

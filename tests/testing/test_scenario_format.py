@@ -118,6 +118,7 @@ FAILS = [
     ("entered: [j, j]", "was to enter 'j'"),
     ("refused: entered_before", "as 'entered_before'"),
     ("ended: true", "something was to be ended"),
+    ("called: thank", "'thank' was to make a call for ann; called: nothing"),
     ("goal: bought", "was to reach the goal 'bought'"),
     ("way: timeout", "the ways taken"),
     ("path: [thank]", "came to thank, listen"),
@@ -165,7 +166,7 @@ def test_every_expectation_was_seen_to_hold_and_to_fail():
     holds, fails = " ".join(HOLDS), " ".join(expect for expect, _ in FAILS)
     for field in CHECKS:
         assert f"{field}: " in fails
-        assert f"{field}: " in holds or field in {"goal", "recorded"}
+        assert f"{field}: " in holds or field in {"goal", "recorded", "called"}
 
 
 def test_whatever_can_happen_is_done():
@@ -203,6 +204,7 @@ def test_what_was_looked_at_is_not_new_any_more(tmp_path: Path):
         ("{who: ann, consent: {letter: opted_in}}", "unknown channel 'letter'"),
         ("{who: ann, track: ' '}", "'track' is missing"),
         ("{who: ann, react: opened}", "ann was sent 0 of the message so far"),
+        ("{who: ann, answer: {status: 200}}", "a step made 0 calls for ann so far"),
         ("{who: bob, erase: true}", "there is nothing known of bob"),
         ("{at: 2026-03-01}", "the clock stands at Mon 2026-03-02 09:00:00, and does not go back"),
         ("{change: {i: {state: draft}}}", "there is no journey 'i' to change (did you mean 'journey/j'?)"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from parcours.core.calls import ANSWERED, FAILED
 from parcours.core.effects import What
 from parcours.core.gate import Asked, Called, Happened, Learned, Reacted
 from parcours.core.inputs import Move
@@ -54,6 +55,19 @@ def _react(world: World, step: Step, who: str, _pointer: str) -> Outcome:
     if known is not None:
         attributes.setdefault("channel", known.definition.channel)
     return world.send((), Reacted(str(step.react), message, attributes), step)
+
+
+def _answer(world: World, step: Step, who: str, _pointer: str) -> Outcome:
+    world.host.settle()  # what is due by now may call it
+    given = step.answer or {}
+    calls = [entry for entry in world.trace(who) if entry.what == What.CALLED and step.to in {"", entry.step}]
+    place = step.nth or len(calls)
+    if not 1 <= place <= len(calls):
+        named = f"the step {step.to!r}" if step.to else "a step"
+        raise UnexpectedError(f"{named} made {len(calls)} calls for {who} so far: nothing to answer")
+    message = str((calls[place - 1].detail or {})["message_id"])
+    kind = FAILED if "error" in given else ANSWERED
+    return world.send((), Reacted(kind, message, dict(given), ours=True), step)
 
 
 def _enter(world: World, step: Step, who: str, _pointer: str) -> Outcome:
@@ -115,6 +129,7 @@ DOES: dict[str, Callable[[World, Step, str, str], Outcome | None]] = {
     "lists": _learn,
     "merge": _merge,
     "react": _react,
+    "answer": _answer,
     "enter": _enter,
     "loyalty": _loyalty,
     "erase": _erase,

@@ -15,6 +15,7 @@ A look is a step with `expect`, for each contact by itself.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -35,7 +36,7 @@ from parcours.errors import PermanentFailureError
 from parcours.ports import Delivery
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.outbox import Outbox
-from parcours.testing.scenarios.format import NEVER, Entry, Expect, Names, Posted, Reasons, Recorded, Sending
+from parcours.testing.scenarios.format import NEVER, Calling, Entry, Expect, Names, Posted, Reasons, Recorded, Sending
 from parcours.testing.scenarios.times import is_length, length_in
 
 _EVERYTHING = 1_000_000
@@ -248,6 +249,38 @@ def _held(view: _View, wanted: Reasons) -> Problems:
             yield f"{name!r} was to be held for {view.who}; held: {instead}"
         elif isinstance(wanted, Mapping) and until[name] != view.look.instant(wanted[name]):
             yield f"{name!r} was to be held until {wanted[name]}, and is until {view.look.shown(until[name])}"
+
+
+def _called(view: _View, wanted: str | list[str | Calling] | Calling) -> Problems:
+    found = view.decided(What.CALLED)
+    instead = view.when(view.since(What.CALLED), lambda entry: entry.step)
+    for one in _listed(wanted):
+        asked = one if isinstance(one, Calling) else Calling(step=one)
+        entry = next((entry for entry in found if entry.step == asked.step), None)
+        message = view.look.message(str((entry.detail or {}).get("message_id", ""))) if entry is not None else None
+        if message is None:
+            yield f"{asked.step!r} was to make a call for {view.who}; called: {instead}"
+            continue
+        try:
+            delivery = view.look.deliver(message)
+        except PermanentFailureError as error:
+            yield f"the call of {asked.step!r} cannot be made: {error}"
+            continue
+        yield from _made_as(asked, delivery)
+
+
+def _made_as(asked: Calling, delivery: Delivery) -> Problems:
+    content = delivery.content
+    headers = msgspec.json.decode(content.get("headers", "{}"), type=dict[str, str])
+    body: Any = content.get("body")
+    if body is not None and not isinstance(asked.body, str):
+        with contextlib.suppress(msgspec.DecodeError):
+            body = msgspec.json.decode(body)
+    pairs = [("url", asked.url, delivery.address), ("method", asked.method, content.get("method")), ("body", asked.body, body)]
+    pairs += [(f"header {name}", value, headers.get(name)) for name, value in asked.headers.items()]
+    for name, wanted, found in pairs:
+        if wanted is not None and wanted != found:
+            yield f"the {name} of the call of {asked.step!r} was to be {wanted!r}, and is {found!r}"
 
 
 def _nothing_else(view: _View, _wanted: object) -> Problems:
@@ -532,6 +565,7 @@ CHECKS: dict[str, Callable[[_View, Any], Problems]] = {
     "not_sent": _not_sent,
     "suppressed": _suppressed,
     "held": _held,
+    "called": _called,
     "nothing_else": _nothing_else,
     "nothing": _nothing,
     "entered": _entered,

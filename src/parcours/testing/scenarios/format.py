@@ -122,6 +122,18 @@ class Member(Part, frozen=True, kw_only=True):
     author: Annotated[str, Meta(description="With `adjust`: who.")] = "a scenario"
 
 
+class Calling(Part, frozen=True, kw_only=True):
+    """A call of a webhook."""
+
+    step: Annotated[str, Meta(description="The step that calls.")]
+    url: Annotated[str | None, Meta(description="Where to.")] = None
+    method: Annotated[str | None, Meta(description="How.")] = None
+    body: Annotated[Any, Meta(description="What is sent: a text, or what its JSON says.")] = None
+    headers: Annotated[dict[str, str], Meta(description="Headers; those written must be there.")] = msgspec.field(
+        default_factory=dict
+    )
+
+
 class Moving(Part, frozen=True, kw_only=True):
     """Runs of one version of a journey are moved to another."""
 
@@ -154,6 +166,9 @@ class Expect(Part, frozen=True, kw_only=True):
     held: Annotated[
         Reasons | None,
         Meta(description="Messages that quiet hours hold: names, or message to when it leaves; `false` for none."),
+    ] = None
+    called: Annotated[
+        str | list[str | Calling] | Calling | None, Meta(description="Webhooks that were called: steps, or objects.")
     ] = None
     nothing_else: Annotated[
         bool, Meta(description="Since the last look no message was sent, suppressed or held but those written here.")
@@ -253,9 +268,18 @@ class Step(Part, frozen=True, kw_only=True):
         Literal["delivered", "opened", "clicked", "bounced", "complained", "unsubscribed"] | None,
         Meta(description="The contact reacts to a message."),
     ] = None
-    to: Annotated[str, Meta(description="Which message: its name. The one sent last when there is none.")] = ""
+    to: Annotated[
+        str, Meta(description="Which message: its name; which call: its step. The last one when there is none.")
+    ] = ""
     nth: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="Which of that name, from 1; the last one else.")
+    ] = None
+    answer: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="A webhook answers the call of the step `to`: `status` and `body`, or an `error` when no try "
+            "succeeded."
+        ),
     ] = None
     enter: Annotated[
         str | None, Meta(description="The contact is to enter a journey, as over the API; with `attributes`.")

@@ -251,6 +251,7 @@ INPUTS = (
     "lists",
     "merge",
     "react",
+    "answer",
     "enter",
     "loyalty",
     "erase",
