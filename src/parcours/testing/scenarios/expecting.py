@@ -276,7 +276,11 @@ def _made_as(asked: Calling, delivery: Delivery) -> Problems:
     if body is not None and not isinstance(asked.body, str):
         with contextlib.suppress(msgspec.DecodeError):
             body = msgspec.json.decode(body)
-    pairs = [("url", asked.url, delivery.address), ("method", asked.method, content.get("method")), ("body", asked.body, body)]
+    pairs = [
+        ("url", asked.url, delivery.address),
+        ("method", asked.method, content.get("method")),
+        ("body", asked.body, body),
+    ]
     pairs += [(f"header {name}", value, headers.get(name)) for name, value in asked.headers.items()]
     for name, wanted, found in pairs:
         if wanted is not None and wanted != found:
