@@ -275,7 +275,7 @@ def backtest(data: Path, job: Job, zone: str = "UTC", processes: int = 2) -> Bac
                     counts.add(share.result())
     finally:
         past.close()
-    report = report_of(job, made.drafts, counts, zone)
+    report = report_of(made, counts, zone)
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

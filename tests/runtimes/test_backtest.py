@@ -40,7 +40,7 @@ def plain(scenario: Scenario) -> Scenario:
 
 
 def journeys_in(scenario: Scenario) -> list[dict[str, Any]]:
-    return [item for item in scenario.definitions if item["kind"] == "journey" and item.get("state") != "draft"]
+    return [item for item in scenario.definitions if item["kind"] == "journey" and item.get("state", "live") == "live"]
 
 
 @examples(60)

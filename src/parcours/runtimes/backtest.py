@@ -11,6 +11,9 @@ runs, and give the same.
 | a message would be sent      | it is counted, and reacted to at the rates that were assumed, drawn by its id              |
 | the end                      | who is under way stays where they are, and is counted there                               |
 
+Rules of loyalty are drafts as journeys are. What programmes and rules that are live gave before the start is worked out
+anew, with rules live since when they really were; what they tell as interactions is made anew, too.
+
 Reactions in what was recorded are to messages of others, so drafts never wait for them; what they say of consent holds.
 Who became part of somebody else is one person with them from the beginning. An erased person begins anew.
 """
@@ -25,14 +28,28 @@ from typing import Any, Protocol
 
 import msgspec
 
-from parcours.core.contact import Contact
-from parcours.core.effects import Effects, Message, Trace, What
+from parcours.core.contact import OF_PROGRAMME, Contact
+from parcours.core.effects import Effects, Entry, Message, Trace, What
 from parcours.core.fold import fold, wake
-from parcours.core.inputs import Absorb, Dissolve, Enter, Erase, Erased, Input, Interaction, Publish, Reaction, Update
+from parcours.core.inputs import (
+    Absorb,
+    Dissolve,
+    Enrol,
+    Enter,
+    Erase,
+    Erased,
+    Input,
+    Interaction,
+    Publish,
+    Reaction,
+    Update,
+)
+from parcours.core.loyalty.announce import SOURCE as OF_PROGRAMMES
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import load_data
+from parcours.definitions.loyalty import ProgrammeDefinition, RuleDefinition
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError
 
@@ -82,6 +99,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Kind of reaction to milliseconds after the decision; `USUAL_DELAYS` otherwise."""
     with_live: bool = False
     """Let the journeys that are live take part, so that caps are shared; only drafts are reported."""
+    everybody: bool = False
+    """Let everybody be a member of the programmes from the start, or from when they are known."""
+    baseline: bool = False
+    """There need be no drafts: what is live is run, to compare with."""
+
+
+Posted = tuple[str, str, int, str]
+"""Programme, rule, day and kind of entries of the ledger."""
 
 
 class Counts(msgspec.Struct):
@@ -100,12 +125,32 @@ class Counts(msgspec.Struct):
     under_way: Counter[str] = msgspec.field(default_factory=Counter)
     """Runs at the end, by journey."""
 
+    entries: Counter[Posted] = msgspec.field(default_factory=Counter)
+    """Entries of the ledger by programme, rule, day and kind."""
+    amounts: Counter[Posted] = msgspec.field(default_factory=Counter)
+    """What they added to what can be spent."""
+    helds: Counter[Posted] = msgspec.field(default_factory=Counter)
+    """What they added to what is held."""
+    awards: Counter[str] = msgspec.field(default_factory=Counter)
+    """How often each rule gave."""
+    touched: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """People with entries, by programme and rule; those with any under no rule."""
+    withheld: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """How often a rule gave nothing, by rule and reason."""
+    members: Counter[str] = msgspec.field(default_factory=Counter)
+    """Members at the end, by programme."""
+    balances: Counter[str] = msgspec.field(default_factory=Counter)
+    """What they can spend at the end."""
+    held: Counter[str] = msgspec.field(default_factory=Counter)
+    """What is held for them at the end."""
+
     def add(self, other: Counts) -> None:
         """Add what another share came to."""
         self.people += other.people
         self.inputs += other.inputs
-        for field in ("entered", "trace", "sent", "waiting", "under_way"):
-            getattr(self, field).update(getattr(other, field))
+        for field in self.__struct_fields__:
+            if isinstance(mine := getattr(self, field), Counter):
+                mine.update(getattr(other, field))
 
 
 class Backtest:
@@ -118,16 +163,32 @@ class Backtest:
 
     def __init__(self, job: Job, publications: Iterable[Publish]) -> None:
         self.job = job
-        workspace, drafts = _workspace(job, publications)
-        self.drafts = [draft.name for draft in drafts]
-        others = [item for item in workspace.all() if not isinstance(item, JourneyDefinition)]
+        workspace, before, since, drafts = _workspace(job, publications)
+        self.drafts = [draft.name for draft in drafts if isinstance(draft, JourneyDefinition)]
+        self.rules = [draft.name for draft in drafts if isinstance(draft, RuleDefinition)]
+        self.programmes = sorted({draft.programme for draft in drafts if isinstance(draft, RuleDefinition)})
+        """Those that are reported; without drafts all."""
+        if not drafts:
+            self.programmes = sorted(workspace.programmes)
         live = [
             item
             for item in workspace.all()
             if isinstance(item, JourneyDefinition) and job.with_live and item.state == "live" and not item.archived
         ]
-        self.base = Plan.empty().publish(others)
-        self.plan = self.base.publish([*live, *drafts], at=job.start)
+        nothing = Plan.empty()
+        nothing.loyalty.live = since
+        self.base = nothing.publish(
+            [
+                *(item for item in workspace.all() if not isinstance(item, JourneyDefinition | OfLoyalty)),
+                *(item for item in before.all() if isinstance(item, OfLoyalty)),
+            ]
+        )
+        for name in self.rules:
+            self.base.loyalty.live.pop(name, None)
+        new = [item for item in workspace.all() if isinstance(item, OfLoyalty)]
+        journeys = [draft for draft in drafts if isinstance(draft, JourneyDefinition)]
+        self.plan = self.base.publish([*new, *live, *journeys], at=job.start)
+        self.plan.loyalty.tells = bool(self.programmes)
         self.reads = self.plan.read_on_activation()
         self.reacts = self.plan.remembers_messages or any(compiled.reacts for compiled in self.plan.newest.values())
 
@@ -139,28 +200,44 @@ class Backtest:
         return counts
 
 
-def _workspace(job: Job, publications: Iterable[Publish]) -> tuple[Workspace, list[JourneyDefinition]]:
+OfLoyalty = ProgrammeDefinition | RuleDefinition
+
+
+def _workspace(
+    job: Job, publications: Iterable[Publish]
+) -> tuple[Workspace, Workspace, dict[str, int], list[JourneyDefinition | RuleDefinition]]:
+    """Return what is defined with the drafts and without them, since when rules are live, and the drafts."""
     if job.start >= job.end:
         raise BacktestError("there is no time between the start and the end")
-    workspace = Workspace()
+    before = Workspace()
+    since: dict[str, int] = {}
     for publication in publications:
-        workspace, _, _ = load_data(publication.definitions, workspace)
-    before = {item.name: item for item in workspace.journeys.values()}
-    workspace, errors, _ = load_data([_live(item) for item in job.definitions], workspace)
+        before, _, _ = load_data(publication.definitions, before)
+        rules = before.rules.values()
+        since = {
+            rule.name: since.get(rule.name, publication.received_at)
+            for rule in rules
+            if rule.state == "live" and not rule.archived and not before.programmes[rule.programme].archived
+        }
+    workspace, errors, _ = load_data([_live(item) for item in job.definitions], before)
     if errors:
         raise InvalidDefinitionError(errors)
-    names = {str(item.get("name")) for item in job.definitions if item.get("kind") == "journey"}
-    drafts = [workspace.journeys[name] for name in sorted(names)]
-    if not drafts:
-        hint = f"name one of those published: {', '.join(sorted(before))}" if before else ""
-        raise BacktestError("there is no journey among the definitions", hint=hint)
-    return workspace, drafts
+    names = [(item.get("kind"), str(item.get("name"))) for item in job.definitions]
+    drafts: list[JourneyDefinition | RuleDefinition] = [
+        *(workspace.journeys[name] for name in sorted({name for kind, name in names if kind == "journey"})),
+        *(workspace.rules[name] for name in sorted({name for kind, name in names if kind == "rule"})),
+    ]
+    if not drafts and not job.baseline:
+        known = sorted([*before.journeys, *before.rules])
+        hint = f"name one of those published: {', '.join(known)}" if known else ""
+        raise BacktestError("there is no journey or rule among the definitions", hint=hint)
+    return workspace, before, since, drafts
 
 
 def _live(item: dict[str, Any]) -> dict[str, Any]:
     return (
         {**item, "state": "live", "starts": None, "ends": None, "archived": False}
-        if item.get("kind") == "journey"
+        if item.get("kind") in {"journey", "rule"}
         else item
     )
 
@@ -177,6 +254,9 @@ class _Person:
         """What is still to come beside what was recorded: reactions that are assumed, in the order they were."""
         self.assumed = 0
         self.journeys: set[str] = set()
+        self.past: list[Input] | None = []
+        """What happened before the drafts go live; None from then on."""
+        self.touched: set[tuple[str, str]] = set()
 
     def live(self, inputs: Sequence[Input]) -> None:
         job = self.backtest.job
@@ -188,6 +268,8 @@ class _Person:
         self._before(timeline[:place])
         ahead = self.ahead
         self.counts.people += 1
+        if job.everybody and timeline and timeline[0][0] <= job.end:
+            self._enrol(max(job.start, timeline[0][0]))
         for at, item in timeline[place:]:
             if at > job.end:
                 break
@@ -203,19 +285,18 @@ class _Person:
     def _before(self, timeline: Sequence[tuple[int, Input]]) -> None:
         """Know what was known when the drafts go live, and let in who is let in then."""
         start = self.backtest.job.start
-        past: list[Input] = []
+        self.plan, counts, self.counts = self.backtest.base, self.counts, Counts()
         for at, item in timeline:
-            if isinstance(item, Erase):
-                self.contact, past = Contact(self.contact.id), []
-                continue
-            item.received_at = at
-            fold(self.backtest.base, self.contact, item)
-            past.append(item)
+            self._fold(item, at)
+        self._wake(start)
+        past, self.past = self.past, None
+        self.plan, self.counts = self.backtest.plan, counts
+        self.touched.clear()
         if not past:
             return
         self.contact.revision = 0
         self.contact.segments.clear()
-        self.contact.timers.clear()
+        self.contact.timers[:] = [timer for timer in self.contact.timers if timer.token == OF_PROGRAMME]
         effects = Effects()
         bring_up(self.plan, self.contact, past, (), effects)
         self._note(effects)
@@ -240,10 +321,23 @@ class _Person:
         if isinstance(item, Erase):
             self.contact = Contact(self.contact.id)
             self.ahead.clear()
+            if self.past is not None:
+                self.past.clear()
             return
         self._wake(at)
         item.received_at = at
-        self._note(fold(self.plan, self.contact, item), depth)
+        effects = fold(self.plan, self.contact, item)
+        if self.past is not None:
+            self.past.append(item)
+        self._note(effects, depth)
+
+    def _enrol(self, at: int) -> None:
+        """Let a person be a member of every programme that is looked at."""
+        for programme in self.backtest.programmes:
+            item = Enrol(
+                position=0, received_at=at, occurred_at=at, programme=programme, message_id=f"everybody:{programme}"
+            )
+            self._fold(item, at)
 
     def _wake(self, until: int) -> None:
         timers = self.contact.timers
@@ -255,6 +349,8 @@ class _Person:
     def _note(self, effects: Effects, depth: int = 0) -> None:
         for entry in effects.trace:
             self._count(entry)
+        for posted in effects.ledger:
+            self._post(posted)
         for message in effects.messages:
             self._sent(message)
         for item in effects.follows:
@@ -268,6 +364,20 @@ class _Person:
             if entry.what == What.ENTERED and journey not in self.journeys:
                 self.journeys.add(journey)
                 self.counts.entered[journey] += 1
+
+        elif entry.what == What.AWARDED:
+            self.counts.awards[entry.reason] += 1
+        elif entry.what == What.WITHHELD and entry.detail is not None:
+            self.counts.withheld[entry.detail["rule"], entry.reason] += 1
+
+    def _post(self, entry: Entry) -> None:
+        if entry.programme not in self.backtest.programmes:
+            return
+        key = (entry.programme, entry.rule, entry.day, entry.kind)
+        self.counts.entries[key] += 1
+        self.counts.amounts[key] += entry.amount
+        self.counts.helds[key] += entry.held
+        self.touched |= {(entry.programme, entry.rule), (entry.programme, "")}
 
     def _sent(self, message: Message) -> None:
         if message.journey in self.backtest.drafts:
@@ -297,6 +407,13 @@ class _Person:
                 self.counts.under_way[name] += 1
                 for token in run.tokens:
                     self.counts.waiting[name, token.step] += 1
+        self.counts.touched.update(self.touched)
+        for name in self.backtest.programmes:
+            member = self.contact.loyalty.get(name)
+            if member is not None:
+                self.counts.members[name] += not member.left
+                self.counts.balances[name] += member.balance
+                self.counts.held[name] += member.held
 
 
 def _instant(item: Input, drafts: Sequence[str]) -> int | None:
@@ -307,6 +424,8 @@ def _instant(item: Input, drafts: Sequence[str]) -> int | None:
         case Enter():
             # Others' entries are not ours; those over the API are, of a journey of that name.
             return item.received_at if item.journey in drafts and not item.message_id.startswith("read:") else None
+        case Interaction() if item.source == OF_PROGRAMMES:
+            return None  # it is told anew
         case Interaction() | Update() if item.backfill:
             item.backfill = False
             return item.occurred_at

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from parcours.core.effects import What
-from parcours.runtimes.backtest import QUARTER, Counts, Job
+from parcours.runtimes.backtest import QUARTER, Backtest, Counts
+from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport, programmes_of, rules_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -75,10 +75,16 @@ class BacktestReport(msgspec.Struct):
     journeys: list[JourneyReport]
     seconds: float = 0.0
     """How long it took."""
+    rules: list[RuleReport] = []
+    """Rules of loyalty: drafts first, then those that are live beside them."""
+    programmes: list[ProgrammeReport] = []
 
 
-def report_of(job: Job, drafts: Iterable[str], counts: Counts, zone: str = "UTC") -> BacktestReport:
+def report_of(made: Backtest, counts: Counts, zone: str = "UTC") -> BacktestReport:
     """Return what a backtest came to, for people."""
+    job = made.job
+    rules = made.plan.loyalty.rules.values()
+    of_programmes = {rule.name: rule.programme.name for rule in rules if rule.programme.name in made.programmes}
     days, hours = _by_time(counts, ZoneInfo(zone))
     busiest = max(sorted(hours), key=lambda hour: hours[hour], default=None)
     return BacktestReport(
@@ -90,7 +96,9 @@ def report_of(job: Job, drafts: Iterable[str], counts: Counts, zone: str = "UTC"
         messages=sum(counts.sent.values()),
         days={day: dict(sorted(messages.items())) for day, messages in sorted(days.items())},
         most_loaded_hour=Hour(_iso(busiest * 4 * QUARTER), hours[busiest]) if busiest is not None else None,
-        journeys=[_journey(name, counts) for name in drafts],
+        journeys=[_journey(name, counts) for name in made.drafts],
+        rules=rules_of(counts, of_programmes, made.rules),
+        programmes=programmes_of(counts, made.programmes),
     )
 
 

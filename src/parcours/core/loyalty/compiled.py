@@ -131,5 +131,7 @@ class Loyalty(msgspec.Struct):
     """The revision of the plan from which the programmes are as they are."""
     revised_at: int = 0
     """The instant of that."""
+    tells: bool = False
+    """Whether the trace also says why rules were not met: for simulations, since it is much."""
     questions: list[Question] = msgspec.field(default_factory=list)
     """Every condition, for what it needs to remember."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from parcours.core import dates
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects, What
+from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Interaction, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import announce
@@ -26,7 +26,7 @@ from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledLimit, CompiledRule
 from parcours.core.loyalty.refund import take_back_early
 from parcours.core.loyalty.tiers import promote, qualify
-from parcours.core.member import Lot, Member
+from parcours.core.member import Lot
 
 KEPT_PERIODS = 64
 """Periods of a limit that a member remembers, the latest."""
@@ -34,19 +34,21 @@ KEPT_PERIODS = 64
 _ONE = Fraction(1)
 
 
-def earn(contact: Contact, item: Interaction, rules: Iterable[CompiledRule], effects: Effects) -> None:
-    """Let a contact have what rules give for an interaction. The contact is changed."""
+def earn(
+    contact: Contact, item: Interaction, rules: Iterable[CompiledRule], effects: Effects, *, tell: bool = False
+) -> None:
+    """Let a contact have what rules give for an interaction. The contact is changed.
+
+    With `tell` the trace also says why a rule was not met; a limit that is used up is always told.
+    """
     met: dict[str, list[CompiledRule]] = {}
     for rule in rules:
         programme = rule.programme.name
-        member = contact.loyalty.get(programme)
-        if member is None or member.left or item.occurred_at < member.since:
-            continue
-        before = met.get(programme)
-        if before and (rule.exclusive or before[0].exclusive):
-            continue
-        if _is_met(rule, contact, member, item):
+        why = _why_not(rule, contact, item, met.get(programme))
+        if not why:
             met.setdefault(programme, []).append(rule)
+        elif tell:
+            effects.trace.append(Trace(item.received_at, What.WITHHELD, reason=why, detail={"rule": rule.name}))
     for programme, found in met.items():
         member = contact.loyalty[programme]
         account = Account(contact, found[0].programme, member, item.received_at, item.position, cause_of(item), effects)
@@ -54,25 +56,35 @@ def earn(contact: Contact, item: Interaction, rules: Iterable[CompiledRule], eff
         for rule in found:
             factor *= rule.multiply or _ONE
         for rule in found:
-            _give(account, rule, item, factor)
+            _give(account, rule, item, factor, tell=tell)
         promote(account)
         settle(account)
 
 
-def _is_met(rule: CompiledRule, contact: Contact, member: Member, item: Interaction) -> bool:
+def _why_not(rule: CompiledRule, contact: Contact, item: Interaction, before: list[CompiledRule] | None) -> str:
+    """Return why a rule is not met, empty when it is."""
     at = item.occurred_at
-    if not rule.start <= at < rule.end or (rule.tiers and member.standing.tier not in rule.tiers):
-        return False
+    member = contact.loyalty.get(rule.programme.name)
+    if member is None:
+        return "no_member"
+    if member.left or at < member.since:
+        return "left" if member.left else "no_member_yet"
+    if before and (rule.exclusive or before[0].exclusive):
+        return "exclusive"
+    if not rule.start <= at < rule.end:
+        return "not_live"
+    if rule.tiers and member.standing.tier not in rule.tiers:
+        return "tier"
     if rule.where is not None and not rule.where.ask(contact, item.attributes, at):
-        return False
+        return "not_matching"
     if rule.every > 1:
         count = member.counts.get(rule.name, 0) + 1
         member.counts[rule.name] = count
-        return count % rule.every == 0
-    return True
+        return "" if count % rule.every == 0 else "every"
+    return ""
 
 
-def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fraction) -> None:
+def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fraction, *, tell: bool) -> None:
     member, at = account.member, item.occurred_at
     amounts: list[int] = []
     points = rule.fixed
@@ -83,6 +95,8 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
         points = formula.points(amounts, factor)
         if not points:
             _count_towards_tiers(account, rule, None, at, amounts)
+            if tell:
+                account.note(What.WITHHELD, "no_points", rule=rule.name)
             return
     allowed = _allowed(account, rule, points, at)
     if allowed is None:

@@ -81,8 +81,8 @@ def happen(loyalty: Loyalty, contact: Contact, item: Interaction, route: Loyalty
             parts = {WHOLE: 1} if refund.whole else parts_of(contact, formulas, attributes, at)
             take_back(account, reference, parts)
             settle(account)
-    if route.rules and contact.loyalty:
-        earn(contact, item, route.rules, effects)
+    if route.rules and (contact.loyalty or loyalty.tells):
+        earn(contact, item, route.rules, effects, tell=loyalty.tells)
 
 
 def enrol(
