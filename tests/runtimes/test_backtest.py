@@ -182,7 +182,7 @@ def test_who_was_erased_is_not_there():
 def test_a_report_tells_the_busiest_hour_and_the_days_of_a_zone():
     world = lived()  # 10:00 in UTC
     made, counts = backtest(world, WELCOME, journey({"w": wait("14h30m", next="s"), "s": send("m")}, name="late"))
-    report = report_of(made.job, made.drafts, counts, "Europe/Berlin")
+    report = report_of(made, counts, "Europe/Berlin")
     assert report.messages == 4
     assert report.days == {"2026-03-02": {"m": 2}, "2026-03-03": {"m": 2}}
     assert report.most_loaded_hour is not None

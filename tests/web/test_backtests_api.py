@@ -100,7 +100,7 @@ def test_a_published_journey_against_a_draft(api: Service):
     [
         ({"journeys": ["unknown"]}, "there is no journey 'unknown'"),
         ({"definitions": [DRAFT | {"start": "nowhere"}]}, "there is no step 'nowhere'"),
-        ({"definitions": []}, "there is no journey among the definitions"),
+        ({"definitions": []}, "there is no journey or rule among the definitions"),
         ({"definitions": [DRAFT], "end": 0}, "no time between"),
         ({"definitions": [DRAFT], "zone": "Mars/Base"}, "there is no zone"),
         ({"definitions": [DRAFT], "rates": {"opened": 2}}, ""),

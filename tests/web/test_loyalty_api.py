@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,17 +179,40 @@ def test_a_rule_is_tried_on_what_is_recorded(api: Service):
     item = {"name": "Tried", "contact": {"user_id": "t1"}, "attributes": {"total": 4}}
     got(api.post("/v1/interactions", item))
     rule = {"kind": "rule", "name": "new", "programme": "club", "on": ["Tried"], "points": {"points": 3, "of": "total"}}
-    tried = got(api.api("POST", "/v1/loyalty/simulate", {"rule": rule}))
-    assert (tried["points"], tried["members"], tried["times"], tried["complete"]) == (12, 1, 1, True)
-    tried = got(api.api("POST", "/v1/loyalty/simulate", {"rule": rule, "everybody": True}))
-    assert (tried["points"], tried["members"], tried["times"]) == (117, 2, 4)
-    assert [row["points"] for row in tried["most"]] == [102, 15]
-    assert sum(tried["by_month"].values()) == 117
+    report = simulated(api, definitions=[rule], against={})
+    (new,) = [one for one in report["report"]["rules"] if one["draft"]]
+    assert (new["cost"], new["members"], new["awards"], new["withheld"]) == (
+        12,
+        1,
+        1,
+        {"no_member": 3},
+    )
+    (club,) = report["report"]["programmes"]
+    (before,) = report["against"]["programmes"]
+    assert club["cost"] - before["cost"] == 12
+    (new,) = [one for one in simulated(api, definitions=[rule], everybody=True)["report"]["rules"] if one["draft"]]
+    assert (new["cost"], new["members"], new["awards"]) == (117, 2, 4)
     assert look(api, "user_id:t1")["balance"] == 0
-    nothing = {"rule": rule, "everybody": True, "until": "2020-01-01"}
-    assert got(api.api("POST", "/v1/loyalty/simulate", nothing))["members"] == 0
-    wrong = got(api.api("POST", "/v1/loyalty/simulate", {"rule": rule | {"programme": "clib"}}), 400)
-    assert wrong["extra"]["errors"][0]["pointer"] == "/rule/programme"
+    assert simulated(api, rules=["purchases"])["report"]["rules"][0]["rule"] == "purchases"
+    wrong = {"definitions": [rule | {"programme": "clib"}], "start": 0, "end": END}
+    assert "/programme" in got(api.api("POST", "/v1/loyalty/simulations", wrong), 400)["detail"]
+    assert "nope" in got(api.api("POST", "/v1/loyalty/simulations", wrong | {"rules": ["nope"]}), 400)["detail"]
+    assert got(api.api("GET", "/v1/loyalty/simulations/0"), 404)
+
+
+END = 1_800_000_000_000  # before anything expires
+
+
+def simulated(api: Service, **body: Any) -> Any:
+    """What rules come to over all that is recorded."""
+    answer = got(api.api("POST", "/v1/loyalty/simulations", {"start": 0, "end": END, **body}), 202)
+    deadline = time.monotonic() + 60
+    while answer["state"] in {"waiting", "running"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        answer = got(api.api("GET", f"/v1/loyalty/simulations/{answer['id']}"))
+    assert answer["state"] == "done", answer
+    return answer
 
 
 def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: str):
@@ -254,7 +278,10 @@ def test_commands(api: Service, tmp_path: Path):
     assert "reversed" in said(api, "refund", "club", "card:c1", "o7", "--attribute", "total=4")
     tried = tmp_path / "rule.yaml"
     tried.write_text("kind: rule\nname: more\nprogramme: club\non: [Bought]\npoints: {points: 100, of: total}\n")
-    assert "1,000 points to" not in said(api, "simulate", str(tried), "--until", "2020-01-01")
-    assert "points to" in said(api, "simulate", str(tried), "--everybody")
+    times = ("--from", "2026-01-01T00:00:00Z", "--to", "2027-01-15T00:00:00Z", "--everybody")
+    told = said(api, "simulate", str(tried), *times, "--against-live", "--rule", "more")
+    assert "points to" in told
+    assert "more: cost" in told
+    assert "purchases (live)" in told
     said(api, "leave", "club", "card:c1")
     assert "earned +" in said(api, "statement", "club")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ def backtest(
     json: AsJson = False,
 ) -> None:
     """Run drafts over what was recorded on a virtual clock, send nothing, and report what they would have come to."""
-    drafts, others = _definitions(sources_in(files)), _definitions(sources_in(against or []))
+    drafts, others = definitions_in(sources_in(files)), definitions_in(sources_in(against or []))
     common: dict[str, Any] = {
         "start": instant_in(start),
         "end": instant_in(end),
@@ -55,9 +55,9 @@ def backtest(
         "with_live": with_live,
     }
     if data is not None:
-        reports = _here(data, [drafts, *([others] if against else [])], common, zone, processes)
+        reports = run_here(data, [drafts, *([others] if against else [])], common, zone, processes)
     else:
-        reports = _there(url, secret_key, drafts, others if against else None, {**common, "zone": zone})
+        reports = run_there(url, secret_key, drafts, others if against else None, {**common, "zone": zone})
     if json:
         as_json([msgspec.to_builtins(report) for report in reports])
         return
@@ -67,7 +67,8 @@ def backtest(
         _compare(*reports)
 
 
-def _definitions(sources: Iterable[Source]) -> list[dict[str, Any]]:
+def definitions_in(sources: Iterable[Source]) -> list[dict[str, Any]]:
+    """Return the definitions of files as plain data."""
     found: list[dict[str, Any]] = []
     for source in sources:
         good, problems = read(source)
@@ -77,29 +78,33 @@ def _definitions(sources: Iterable[Source]) -> list[dict[str, Any]]:
     return found
 
 
-def _here(
+def run_here(
     data: Path, drafts: list[list[dict[str, Any]]], common: dict[str, Any], zone: str, processes: int
 ) -> list[BacktestReport]:
+    """Run drafts, and what they are compared with, over what is in a folder."""
     from parcours.runtimes.backtest import Job
     from parcours.wiring import backtest as run
 
     with OUT.status("Running"):
-        return [run(data, Job(definitions=definitions, **common), zone, processes) for definitions in drafts]
+        jobs = [Job(definitions=one, baseline=number > 0, **common) for number, one in enumerate(drafts)]
+        return [run(data, job, zone, processes) for job in jobs]
 
 
-def _there(
+def run_there(
     url: str,
     secret_key: str,
     drafts: list[dict[str, Any]],
     others: list[dict[str, Any]] | None,
     common: dict[str, Any],
+    path: Sequence[str] = ("backtests",),
 ) -> list[BacktestReport]:
+    """Let a running service do it."""
     body = {**common, "definitions": drafts, **({"against": {"definitions": others}} if others is not None else {})}
-    answer = ask("POST", url, ["backtests"], secret_key, body)
+    answer = ask("POST", url, [*path], secret_key, body)
     with OUT.status("Running"):
         while answer["state"] in {"waiting", "running"}:
             time.sleep(_POLL_SECONDS)
-            answer = ask("GET", url, ["backtests", answer["id"]], secret_key)
+            answer = ask("GET", url, [*path, answer["id"]], secret_key)
     if answer["state"] == "failed":
         raise ParcoursError(answer["problem"]["message"], hint=answer["problem"].get("hint", ""))
     found = [answer["report"], answer["against"]]
@@ -154,7 +159,7 @@ def _print(report: BacktestReport) -> None:
         table.add_column("messages", justify="right")
         table.add_column("of these")
         for day, messages in busiest:
-            table.add_row(day, f"{sum(messages.values()):,}", _named(messages))
+            table.add_row(day, f"{sum(messages.values()):,}", names_of(messages))
         OUT.print(table)
     else:
         OUT.print("No message would have been sent.")
@@ -173,7 +178,7 @@ def _print_journey(journey: JourneyReport) -> None:
         ("messages", journey.messages),
     ):
         if found:
-            OUT.print(f"  {title}: {_named(found)}", markup=False)
+            OUT.print(f"  {title}: {names_of(found)}", markup=False)
     if journey.conversion is not None:
         OUT.print(f"  conversion: {journey.conversion:.1%}")
     table = Table()
@@ -182,7 +187,7 @@ def _print_journey(journey: JourneyReport) -> None:
     for column in ("left by", "sent", "suppressed"):
         table.add_column(column, overflow="fold")
     for step in journey.steps:
-        ways = (_named(step.left), _named(step.sent), _named(step.suppressed))
+        ways = (names_of(step.left), names_of(step.sent), names_of(step.suppressed))
         table.add_row(step.step, f"{step.arrived:,}", f"{step.waiting:,}" if step.waiting else "", *ways)
     OUT.print(table)
 
@@ -210,5 +215,6 @@ def _compare(one: BacktestReport, other: BacktestReport) -> None:
     OUT.print(table)
 
 
-def _named(found: dict[str, int]) -> str:
+def names_of(found: dict[str, int]) -> str:
+    """Return counts as text, the most frequent first."""
     return ", ".join(f"{name} {count:,}" for name, count in sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
-from parcours.cli.console import ERR, OUT, Files, SecretKey, Url, sources_in
-from parcours.definitions.load import dump, load
-from parcours.errors import ParcoursError
+from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.loyalty_simulate import simulate
 
 app = typer.Typer(
     help="Loyalty: members of programmes, their points and tiers, and what a programme owes.",
@@ -17,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.command()(simulate)
 
 Programme = Annotated[str, typer.Argument(metavar="PROGRAMME", help="The name of a programme.")]
 Points = Annotated[int, typer.Argument(metavar="POINTS", help="How many.")]
@@ -200,33 +201,6 @@ def statement(
             for row in answer["days"]
         ),
     )
-
-
-@app.command()
-def simulate(
-    files: Files,
-    rule: Annotated[str, typer.Option(help="The name of the rule, if the files hold several.")] = "",
-    everybody: Annotated[bool, typer.Option("--everybody", help="Take every contact for a member.")] = False,
-    since: Annotated[str, typer.Option(help="Only what occurred from this day or instant on.")] = "",
-    until: Annotated[str, typer.Option(help="Only what occurred before this day or instant.")] = "",
-    url: Url = "http://127.0.0.1:8700",
-    secret_key: SecretKey = "",
-    as_json_: AsJson = False,
-) -> None:
-    """Try a rule from files on recorded history: cost in points, members touched. Nothing is kept of it."""
-    # What is wrong with them the service says, which knows the programme.
-    rules = list(load(sources_in(files))[0].rules.values())
-    chosen = [one for one in rules if rule in {"", one.name}]
-    if len(chosen) != 1:
-        names = ", ".join(one.name for one in rules) or "none"
-        raise ParcoursError(f"which rule? There are {names}", hint="say it with --rule")
-    body: dict[str, Any] = {"rule": dump(chosen[0]), "everybody": everybody}
-    body |= {name: text for name, text in (("since", since), ("until", until)) if text}
-    answer = ask("POST", url, ["loyalty", "simulate"], secret_key, body)
-    if as_json_:
-        as_json(answer)
-    else:
-        _simulated(answer)
 
 
 @app.command()

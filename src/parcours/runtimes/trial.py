@@ -5,7 +5,7 @@
 | in which order is history played?         | by when it occurred, as if it had arrived then, imports too                  |
 | which other rules are there?              | those that are live, as they are now: priorities, exclusive rules and       |
 |                                           | multipliers have their way; only what the tried rule gives is told          |
-| who is a member?                          | whoever is one now, from when they were; or everybody, from the beginning   |
+| who is a member?                          | whoever is one now, from when they were                                     |
 | what of tiers?                            | they are reached on the way                                                 |
 
 A contact is tried by itself, so a caller may stop at any one and go on later.
@@ -64,7 +64,6 @@ def try_rule(
     contact: Contact,
     history: Iterable[Input],
     *,
-    everybody: bool,
     since: int = 0,
     until: int = 2**62,
 ) -> Given | None:
@@ -75,15 +74,14 @@ def try_rule(
         rule: The rule.
         contact: Whose history it is, as it is now; it is not changed.
         history: Inputs of the contact and of all who became part of it.
-        everybody: Whether everybody is a member from the beginning.
         since: What occurred before earns nothing that is told; it counts in conditions.
         until: What occurred then or later is not looked at.
     """
     known = contact.loyalty.get(rule.programme)
-    if not everybody and (known is None or known.left):
+    if known is None or known.left:
         return None
     person = Contact(contact.id, revision=plan.revision)
-    person.loyalty[rule.programme] = Member(0 if everybody or known is None else known.since)
+    person.loyalty[rule.programme] = Member(known.since)
     given = Given(contact.id, 0, 0, 0, {})
     for item in _played(history, until):
         waiting: list[Input] = [item]

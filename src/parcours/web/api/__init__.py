@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Controller
 
 from parcours.web.api.analytics import AnalyticsApi
-from parcours.web.api.backtests import BacktestsApi
+from parcours.web.api.backtests import BacktestsApi, SimulationsApi
 from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.conditions import ConditionsApi
 from parcours.web.api.contacts import ContactsApi
@@ -38,6 +38,7 @@ CONTROLLERS: list[type[Controller]] = [
     SegmentsApi,
     AnalyticsApi,
     BacktestsApi,
+    SimulationsApi,
     ExplainApi,
     CataloguesApi,
     InteractionsApi,

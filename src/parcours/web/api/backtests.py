@@ -23,10 +23,12 @@ Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Drafts(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Drafts: definitions that are given, or journeys as they are published."""
+    """Drafts: definitions that are given, or journeys and rules as they are published."""
 
     definitions: list[dict[str, Any]] = []
     journeys: list[str] = []
+    rules: list[str] = []
+    """Rules of loyalty."""
 
 
 class BacktestAsked(Drafts, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +37,7 @@ class BacktestAsked(Drafts, kw_only=True, forbid_unknown_fields=True):
     start: int
     end: int
     against: Drafts | None = None
-    """Other drafts to compare with."""
+    """Other drafts to compare with; without any what is live."""
     rates: dict[str, Rate] = {}
     """Kind of reaction to the share of messages that are assumed to be reacted to so."""
     delays: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
@@ -44,6 +46,8 @@ class BacktestAsked(Drafts, kw_only=True, forbid_unknown_fields=True):
     """Whose days messages are counted by."""
     with_live: bool = False
     """Let the journeys that are live take part."""
+    everybody: bool = False
+    """Let everybody be a member of the programmes, from when they are known."""
 
 
 class BacktestsApi(Controller):
@@ -55,16 +59,7 @@ class BacktestsApi(Controller):
     @post("/", summary="Run drafts over what was recorded", status_code=202, opt=WRITE)
     async def ask(self, request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
         """Take a backtest; what it came to is at `/v1/backtests/ID` when it is done. Nothing is sent."""
-        try:
-            ZoneInfo(data.zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ClientException(f"/zone: there is no zone {data.zone!r}") from None
-        job = _job(request, data, data)
-        against = _job(request, data, data.against) if data.against is not None else None
-        try:
-            return shown(_backtests(request).ask(Asking(job=job, against=against, zone=data.zone)))
-        except TooManyBacktestsError as error:
-            raise HTTPException(status_code=429, detail=str(error), headers={"Retry-After": "10"}) from None
+        return take(request, data)
 
     @get("/", summary="All backtests", opt=READ)
     async def every(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -74,13 +69,49 @@ class BacktestsApi(Controller):
     @get("/{id_:str}", summary="What a backtest came to", opt=READ)
     async def one(self, request: Request[Any, Any, Any], id_: FromPath[str]) -> dict[str, Any]:
         """Return a backtest: `state` is waiting, running, done or failed."""
-        asked = _backtests(request).get(id_)
-        if asked is None:
-            raise NotFoundException("there is no such backtest")
-        return shown(asked)
+        return told(request, id_)
 
 
-def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts) -> Job:
+class SimulationsApi(Controller):
+    """Rules of loyalty run over what was recorded: backtests, for those who may see loyalty."""
+
+    path = "/v1/loyalty/simulations"
+    guards = [guard]  # noqa: RUF012 (the framework's form)
+
+    @post("/", summary="Try rules on what was recorded", status_code=202)
+    async def ask(self, request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
+        """Take rules to be tried; what they came to is at `/v1/loyalty/simulations/ID`. Nothing is given."""
+        return take(request, data)
+
+    @get("/{id_:str}", summary="What rules came to")
+    async def one(self, request: Request[Any, Any, Any], id_: FromPath[str]) -> dict[str, Any]:
+        """Return a simulation: `state` is waiting, running, done or failed."""
+        return told(request, id_)
+
+
+def take(request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
+    """Take a backtest, and show it as it waits."""
+    try:
+        ZoneInfo(data.zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ClientException(f"/zone: there is no zone {data.zone!r}") from None
+    job = _job(request, data, data)
+    against = _job(request, data, data.against, baseline=True) if data.against is not None else None
+    try:
+        return shown(_backtests(request).ask(Asking(job=job, against=against, zone=data.zone)))
+    except TooManyBacktestsError as error:
+        raise HTTPException(status_code=429, detail=str(error), headers={"Retry-After": "10"}) from None
+
+
+def told(request: Request[Any, Any, Any], id_: str) -> dict[str, Any]:
+    """Show a backtest."""
+    asked = _backtests(request).get(id_)
+    if asked is None:
+        raise NotFoundException("there is no such backtest")
+    return shown(asked)
+
+
+def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *, baseline: bool = False) -> Job:
     workspace = host_of(request).engine.plan.workspace
     definitions = list(drafts.definitions)
     for index, name in enumerate(drafts.journeys):
@@ -88,6 +119,11 @@ def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts) -
         if journey is None:
             raise ClientException(f"/journeys/{index}: there is no journey {name!r}")
         definitions.append(dump(journey))
+    for index, name in enumerate(drafts.rules):
+        rule = workspace.rules.get(name)
+        if rule is None:
+            raise ClientException(f"/rules/{index}: there is no rule {name!r}")
+        definitions.append(dump(rule))
     job = Job(
         definitions=definitions,
         start=data.start,
@@ -95,6 +131,8 @@ def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts) -
         rates=data.rates,
         delays=data.delays,
         with_live=data.with_live,
+        everybody=data.everybody,
+        baseline=baseline,
     )
     try:
         # What is wrong is told at once, rather than when its turn has come.

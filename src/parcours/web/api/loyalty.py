@@ -26,10 +26,8 @@ from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledProgramme
 from parcours.core.member import Member
 from parcours.core.plan import Plan
-from parcours.definitions.load import load_data
 from parcours.definitions.loyalty import RuleDefinition
-from parcours.definitions.workspace import Workspace
-from parcours.errors import Problem, did_you_mean
+from parcours.errors import did_you_mean
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted, Refused
@@ -264,17 +262,6 @@ class Statement(msgspec.Struct):
 
     programme: str
     days: list[DayRow]
-
-
-class SimulateAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A rule that is to be tried on recorded history."""
-
-    rule: dict[str, Any]
-    """The rule, as in a definition file; it need not be published."""
-    everybody: bool = False
-    """Take every contact for a member from the beginning, not only those who are one."""
-    since: str | None = None
-    until: str | None = None
 
 
 class MostGiven(msgspec.Struct):
@@ -520,18 +507,6 @@ class LoyaltyApi(Controller):
             row.closing, row.closing_held = balance, held
         return Statement(programme, [row for day, row in days.items() if first <= day <= last])
 
-    @post("/simulate", summary="Try a rule on recorded history", status_code=200)
-    async def simulate(self, request: Request[Any, Any, Any], data: JSONBody[SimulateAsked]) -> Simulated:
-        """Return what a rule would have given for what is recorded: cost in points, members touched. Nothing is kept."""
-        host = host_of(request)
-        workspace = host.engine.plan.workspace
-        rule = _rule(workspace, data.rule)
-        since = _instant(data.since, "since") if data.since is not None else 0
-        until = _instant(data.until, "until") if data.until is not None else 2**62
-        plan = trial_plan(workspace, rule)
-        found, _ = await _try(host, plan, rule, data.everybody, since, until)
-        return found
-
     @post("/{programme:str}/rules/{rule:str}/retroactive", summary="Apply a rule to the past", status_code=200)
     async def retroactive(
         self,
@@ -555,7 +530,7 @@ class LoyaltyApi(Controller):
         if data.until is not None:
             until = min(_instant(data.until, "until"), live)
         plan = trial_plan(host.engine.plan.workspace, definition)
-        found, given = await _try(host, plan, definition, False, since, until)
+        found, given = await _try(host, plan, definition, since, until)
         if data.preview or not found.complete:
             return found
         for start in range(0, len(given), MOST_ENTRIES):
@@ -585,7 +560,6 @@ async def _try(
     host: Embedded,
     plan: Plan,
     rule: RuleDefinition,
-    everybody: bool,  # noqa: FBT001 (as it is asked)
     since: int,
     until: int,
 ) -> tuple[Simulated, list[Given]]:
@@ -598,14 +572,14 @@ async def _try(
             if contact.merged_into or contact.erased_at:
                 continue
             found.contacts += 1
-            if not everybody and rule.programme not in contact.loyalty:
+            if rule.programme not in contact.loyalty:
                 continue
             async with host.turn:
                 host.engine.catch_up()
                 parts = parts_of(host.store, contact)
                 records = [record for id_ in parts for record in host.store.history(id_, _EVERYTHING)]
             history: list[Any] = [record.input() for record in records]
-            one = try_rule(plan, rule, contact, history, everybody=everybody, since=since, until=until)
+            one = try_rule(plan, rule, contact, history, since=since, until=until)
             if one is not None:
                 _add(found, one)
                 given.append(one)
@@ -614,25 +588,6 @@ async def _try(
                 return found, given
             await asyncio.sleep(0)
     return found, given
-
-
-def _rule(workspace: Workspace, data: dict[str, Any]) -> RuleDefinition:
-    """Return the rule that is to be tried, checked as for a publication.
-
-    Raises:
-        HTTPException: 400, something is wrong with it.
-    """
-    whole, errors, _ = load_data([data], workspace)
-    rule = whole.get("rule", str(data.get("name", "")))
-    if errors or not isinstance(rule, RuleDefinition) or data.get("kind") != "rule":
-        problems = errors or [Problem(code="unknown_value", message="that is no rule", hint="write 'kind: rule'")]
-        problems = [
-            msgspec.structs.replace(one, pointer="/rule" + one.pointer.removeprefix("/definitions/0"))
-            for one in problems
-        ]
-        extra = {"errors": msgspec.to_builtins(problems)}
-        raise HTTPException(status_code=400, detail="; ".join(map(str, problems)), extra=extra)
-    return rule
 
 
 def _add(found: Simulated, given: Given) -> None:
