@@ -181,12 +181,8 @@ def test_a_rule_is_tried_on_what_is_recorded(api: Service):
     rule = {"kind": "rule", "name": "new", "programme": "club", "on": ["Tried"], "points": {"points": 3, "of": "total"}}
     report = simulated(api, definitions=[rule], against={})
     (new,) = [one for one in report["report"]["rules"] if one["draft"]]
-    assert (new["cost"], new["members"], new["awards"], new["withheld"]) == (
-        12,
-        1,
-        1,
-        {"no_member": 3},
-    )
+    assert (new["cost"], new["members"], new["awards"]) == (12, 1, 1)
+    assert new["withheld"] == {"no_member": 3}
     (club,) = report["report"]["programmes"]
     (before,) = report["against"]["programmes"]
     assert club["cost"] - before["cost"] == 12

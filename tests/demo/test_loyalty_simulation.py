@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from datetime import datetime
 from typing import Any
@@ -10,14 +11,13 @@ import duckdb
 import msgspec
 import pytest
 
-from parcours.core.contact import Contact
 from parcours.core.inputs import Input, Interaction
-from parcours.definitions.load import load_data
-from parcours.definitions.loyalty import RuleDefinition
 from parcours.demo.dataset import Dataset, find_data
-from parcours.runtimes.trial import trial_plan, try_rule
+from parcours.runtimes.backtest import Backtest, Job
+from parcours.runtimes.backtest_report import report_of
 
 HOUSEHOLDS = 60
+END = 10**13
 
 CHOSEN = (
     f"household_id IN (SELECT DISTINCT household_id FROM 'DATA/transactions.parquet' ORDER BY 1 LIMIT {HOUSEHOLDS})"
@@ -52,13 +52,13 @@ def tried(histories: dict[str, list[Input]], **rule: Any) -> tuple[int, int]:
     """How many points a rule would have given, and to how many households."""
     programme = {"kind": "programme", "name": "club"}
     written = {"kind": "rule", "name": "r", "programme": "club", "on": ["Order Completed"], **rule}
-    workspace, errors, _ = load_data([programme, written])
-    assert errors == []
-    definition = workspace.rules["r"]
-    assert isinstance(definition, RuleDefinition)
-    plan = trial_plan(workspace, definition)
-    given = [try_rule(plan, definition, Contact("0" * 15), history, everybody=True) for history in histories.values()]
-    return sum(one.points for one in given if one is not None), sum(one is not None for one in given)
+    job = Job(definitions=[programme, written], start=0, end=END, everybody=True)
+    made = Backtest(job, [])
+    counts = made.run(
+        (f"{number:016x}", history) for number, history in enumerate(copy.deepcopy(list(histories.values())))
+    )
+    (report,) = report_of(made, counts).rules
+    return report.given, report.members
 
 
 def counted(query: str) -> tuple[int, int]:
