@@ -137,3 +137,17 @@ def test_an_answer_finds_the_contact_that_its_own_became_part_of():
     came(world, call, **ANSWER)
     (run,) = world.runs("ann")
     assert (run.tokens[0].step, run.data["offer"]["status"]) == ("end", 200)
+
+
+def test_a_call_is_no_message_that_conditions_count():
+    """Also not when a plan that counts messages comes later, and contacts are brought up to it."""
+    world = World(journey({"call": CALL | {"next": "end"}, "end": END}))
+    world.did("ann", "Go")
+    counting = {"kind": "segment", "name": "told", "condition": {"messages": "sent"}, "live": True}
+    policy = {"kind": "workspace", "policy": {"caps": [{"limit": 1, "per": "7d"}]}}
+    world.publish(counting, policy)
+    assert world.contact("ann").messages == {}
+    assert not world.contact("ann").segments["told"].member
+    world.did("ann", "Go")
+    assert len(calls(world, "ann")) == 2
+    assert world.contact("ann").messages == {}

@@ -25,6 +25,7 @@ from parcours.core.contact import Contact
 from parcours.core.ids import contact_number, contact_of_message
 from parcours.core.inputs import Interaction, Publish, Reaction
 from parcours.definitions.load import load_data
+from parcours.definitions.message import WEBHOOK
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError
 from parcours.ports import Posted, Record, Store
@@ -140,7 +141,7 @@ def _add_messages(store: Store, found: Slice) -> None:
     for contact in {contact_of_message(message) for message in wanted}:
         if contact is not None:
             for posted in store.posted(contact, _EVERYTHING):
-                if posted.message.id in wanted:
+                if posted.message.id in wanted and posted.message.channel != WEBHOOK:
                     found.messages[posted.message.id] = (posted.message.message, posted.message.channel)
 
 
@@ -249,7 +250,7 @@ class Rows:
         for posted in found.sent:
             message = posted.message
             to = found.owners.get(message.contact)
-            if to is not None and to not in gone:
+            if to is not None and to not in gone and message.channel != WEBHOOK:
                 at = message.decided_at
                 messages.add(to, message.id, message.message, message.channel, "sent", at, posted.sequence)
         for scope, columns in scopes.items():

@@ -35,6 +35,7 @@ from parcours.core.plan import MESSAGES, Plan
 from parcours.core.runs import enter
 from parcours.core.tally import count_history
 from parcours.core.watch import Watched
+from parcours.definitions.message import WEBHOOK
 
 MOST_ROUNDS = 10
 """How often segments are looked at again for what their journeys did: more than any chain that makes sense."""
@@ -52,7 +53,7 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
     since, contact.revision = contact.revision, plan.revision
     effects.position = plan.revised_position
     if plan.lacks_history(since) or plan.lacks_sent(since):
-        sent = list(sent)
+        sent = [message for message in sent if message.channel != WEBHOOK]
         if plan.lacks_history(since):
             _remember_again(plan, contact, past, sent, since)
         _count_again(plan, contact, sent, since)

@@ -69,7 +69,9 @@ def _flaws_of_forks(journey: JourneyDefinition) -> Iterator[Flaw]:
             yield _flaw("endless_fork", message, pointer, "join its ways first", warning=True)
         forks_of = joined.get(name, set())
         if forks_of == {""}:
-            yield _flaw("join_without_fork", "no fork leads to this join", pointer, "lead the ways of a fork to it")
+            # Of a fork that leads into itself, not every way was walked.
+            hint = "lead the ways of a fork to it"
+            yield _flaw("join_without_fork", "no fork leads to this join", pointer, hint, warning=bool(endless))
         elif "" in forks_of:
             message = "some ways to this join lead through no fork: who comes so does not wait"
             yield _flaw("join_without_fork", message, pointer, "lead them past it", warning=True)
