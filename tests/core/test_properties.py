@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,6 +28,10 @@ from parcours.testing.snapshot import EVERYTHING, Snapshot, by_contact, replay, 
 from parcours.testing.strategies import (
     START,
     Comes,
+    Lives,
+    Moves,
+    Passes,
+    Publishes,
     Scenario,
     Step,
     copy_of,
@@ -75,9 +80,28 @@ def copy_store(path: Path, to: Path) -> None:
                 shutil.copy(file, to.with_name(file.name.replace(path.name, to.name)))
 
 
+_TRIED: dict[str, Any] = {
+    "kind": "journey",
+    "name": "k",
+    "entry": {"type": "interaction", "interaction": "Go"},
+    "goals": [{"name": "pays", "interaction": "Paid"}],
+    "start": "draw",
+    "steps": {
+        "draw": {"type": "experiment", "branches": [{"name": "a", "next": "ways"}]},
+        "ways": {"type": "fork", "branches": ["one", "other"]},
+        "one": {"type": "wait", "for": "1h", "next": "together"},
+        "other": {"type": "wait", "for": "3h", "next": "together"},
+        "together": {"type": "join", "next": "write"},
+        "write": {"type": "update", "set": {"age": {"from": "interaction", "attribute": "total"}}},
+    },
+}
 SELDOM = Scenario(
     [
-        {"kind": "workspace", "policy": {"quiet_hours": {"from": "08:30", "to": "08:00", "transactional": True}}},
+        {
+            "kind": "workspace",
+            "policy": {"quiet_hours": {"from": "08:30", "to": "08:00", "transactional": True}},
+            "contacts": {"attributes": {"age": {"type": "number"}}},
+        },
         *messages(),
         {
             "kind": "journey",
@@ -87,14 +111,25 @@ SELDOM = Scenario(
             "start": "s",
             "steps": {"s": {"type": "send", "messages": ["card"]}},
         },
+        _TRIED,
     ],
     [],
     [
-        *(Comes(Happened(name, {}), (("user_id", "ann"),), 0) for name in ("Go", "Paid")),
+        *(Comes(Happened(name, {"total": "no number"}), (("user_id", "ann"),), 0) for name in ("Go", "Paid")),
         Comes(Happened("Go", {}), (("user_id", "bob"),), 7 * 3_600_000),
+        Lives(1, {"state": "paused"}),
+        Lives(1, {"state": "live"}),
+        Publishes([_TRIED | {"max_duration": "80d"}]),
+        Passes(2 * 3_600_000),
+        # Each step of the one to the one of its name in the other, both in alphabetical order.
+        Moves(1, 0, 1, [0, 1, 2, 3, 4, 5]),
+        Passes(2 * 3_600_000),
+        Lives(0, {"state": "stopped"}),
     ],
 )
-"""A message that quiet hours hold, a goal, and somebody late: drawn, they are met once in some hundred times."""
+"""What is met once in some hundred times when it is drawn: a message that quiet hours hold, goals, somebody late, an
+experiment that is won, ways that meet again, a pause, a move, an update that is not made, a message that is
+cancelled."""
 
 
 def marks(simulation: Simulation) -> dict[str, str]:
