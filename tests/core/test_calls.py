@@ -151,3 +151,13 @@ def test_a_call_is_no_message_that_conditions_count():
     world.did("ann", "Go")
     assert len(calls(world, "ann")) == 2
     assert world.contact("ann").messages == {}
+
+
+def test_a_cap_that_comes_later_counts_no_calls():
+    world = World(journey({"call": CALL}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    cap = {"per": "48h", "limit": 1, "transactional": True}
+    world.publish({"kind": "workspace", "policy": {"caps": [cap]}})
+    world.did("ann", "Go")
+    assert len(calls(world, "ann")) == 2
