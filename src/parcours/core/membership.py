@@ -105,10 +105,7 @@ def _count_again(plan: Plan, contact: Contact, sent: Iterable[Message], since: i
         at, position = message.held_since or message.decided_at, message.position
         if position >= plan.revised_position or at > plan.revised_at:
             continue
-        text = plan.texts.get((message.message, message.version))
-        if text is None:
-            continue  # the call of a webhook, which no cap counts
-        for of in {cap.of for cap in caps_for(plan.caps, text)}:
+        for of in {cap.of for cap in caps_for(plan.caps, plan.texts[message.message, message.version])}:
             taken.setdefault(of, []).append(at)
     count_again(contact, lacking, taken, plan.counted, plan.revised_at)
 
