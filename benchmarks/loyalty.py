@@ -19,6 +19,7 @@ from typing import Any
 from parcours.core.gate import Arrival, Asked, Happened
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Accepted, Engine
+from parcours.runtimes.statement import statement_of
 from parcours.stores.sqlite import SqliteStore
 
 START = 1_772_442_000_000
@@ -122,7 +123,7 @@ def reconcile(engine: Engine) -> None:
     """Hold the statement by day against all ledgers, and these against the balances that contacts know."""
     begun = time.perf_counter()
     days: Counter[tuple[str, int, str]] = Counter()
-    seen = 0
+    seen = balances = held = 0
     after = ""
     while people := engine.store.scan(after):
         for contact in people:
@@ -132,10 +133,23 @@ def reconcile(engine: Engine) -> None:
             seen += len(found)
             balance = sum(entry.amount for entry in found)
             assert balance == sum(member.balance for member in contact.loyalty.values())
+            balances += balance
+            held += sum(member.held for member in contact.loyalty.values())
         after = people[-1].id
+    took = time.perf_counter() - begun
+    begun = time.perf_counter()
+    statement = list(statement_of(engine.store.ledger_days(), "club", 0.01))
+    last = statement[-1]
+    assert (last.closing, last.closing_held) == (balances, held), "the statement is not what members have"
+    assert sum(row.entries for row in statement) == seen
+    for row in statement:
+        gone = row.spent + row.expired + row.reversed
+        assert row.outstanding == row.opening + row.opening_held + row.earned - gone + row.adjusted + row.moved
+    print(f"a statement of {len(statement)} days in {(time.perf_counter() - begun) * 1_000:.1f} ms: ", end="")
+    print(f"{last.outstanding:,} points owed, {last.liability} in money")
     told = {day: total.amount for day, total in engine.store.ledger_days().items()}
     assert told == dict(days), "the statement is not what the ledgers say"
-    print(f"{seen:,} entries add up to the statement, to the point ({time.perf_counter() - begun:.1f} s)")
+    print(f"{seen:,} entries add up to the statement, to the point ({took:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -280,4 +280,5 @@ def test_commands(api: Service, tmp_path: Path):
     assert "more: cost" in told
     assert "purchases (live)" in told
     said(api, "leave", "club", "card:c1")
-    assert "earned +" in said(api, "statement", "club")
+    assert "earned" in said(api, "statement", "club")
+    assert said(api, "statement", "club", "--csv", "-").startswith("day,opening,opening_held,earned,released,")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
-from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SecretKey, Url, write
 from parcours.cli.loyalty_simulate import simulate
+from parcours.runtimes.statement import StatementDay, as_csv
 
 app = typer.Typer(
     help="Loyalty: members of programmes, their points and tiers, and what a programme owes.",
@@ -177,6 +180,7 @@ def statement(
     programme: Programme,
     since: Annotated[str, typer.Option(help="The first day, such as 2026-03-01.")] = "",
     until: Annotated[str, typer.Option(help="The last day.")] = "",
+    out: Annotated[Path | None, typer.Option("--csv", help="Write it as CSV to this file; - for the screen.")] = None,
     url: Url = "http://127.0.0.1:8700",
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
@@ -187,16 +191,18 @@ def statement(
     if as_json_:
         as_json(answer)
         return
+    if out is not None:
+        write(None if str(out) == "-" else out, as_csv(msgspec.convert(answer["days"], list[StatementDay])))
+        return
+    figures = ("opening", "earned", "released", "spent", "expired", "reversed", "adjusted", "moved", "closing", "held")
+    money = f"owed in {answer['currency']}" if answer["currency"] else "owed"
     as_table(
-        ("day", "opening", "by kind", "closing", "held", "entries"),
+        ("day", *figures, money),
         (
             (
                 row["day"],
-                f"{row['opening']:,}",
-                "\n".join(f"{kind} {amount:+,}" for kind, amount in row["kinds"].items()),
-                f"{row['closing']:,}",
-                f"{row['closing_held']:,}",
-                f"{row['entries']:,}",
+                *(f"{row['closing_held' if name == 'held' else name]:,}" for name in figures),
+                row["liability"] or f"{row['outstanding']:,}",
             )
             for row in answer["days"]
         ),

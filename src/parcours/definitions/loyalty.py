@@ -171,6 +171,13 @@ class RefundOn(_Part, frozen=True, kw_only=True):
     ] = False
 
 
+class Worth(_Part, frozen=True, kw_only=True):
+    """What a point is worth, for the statement."""
+
+    amount: Annotated[float, msgspec.Meta(gt=0, description="In money: 0.01 is a cent a point.")]
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$", description="Such as EUR.")]
+
+
 class ProgrammeDefinition(Archivable, frozen=True, kw_only=True, tag="programme"):
     """A programme of points and tiers that contacts are members of."""
 
@@ -194,6 +201,9 @@ class ProgrammeDefinition(Archivable, frozen=True, kw_only=True, tag="programme"
         Duration,
         msgspec.Meta(description="How long it is remembered what an order earned, so that it can be reversed."),
     ] = "400d"
+    worth: Annotated[
+        Worth | None, msgspec.Meta(description="What a point is worth: the statement tells what is owed in money.")
+    ] = None
     on_leaving: Annotated[
         Literal["keep", "forfeit"],
         msgspec.Meta(description="What becomes of the points of those who leave: kept for their return, or lost."),

@@ -31,6 +31,7 @@ from parcours.errors import did_you_mean
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted, Refused
+from parcours.runtimes.statement import StatementDay, as_csv, statement_of
 from parcours.runtimes.trial import Given, trial_plan, try_rule
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.people import (
@@ -242,26 +243,13 @@ class RefundAsked(_Asks, kw_only=True):
     attributes: dict[str, Any] | None = None
 
 
-class DayRow(msgspec.Struct):
-    """What a day did to the points of a programme, by kind of entry."""
-
-    day: str
-    opening: int
-    opening_held: int
-    kinds: dict[str, int]
-    """Kind to what its entries added to what can be spent."""
-    held: dict[str, int]
-    """Kind to what its entries added to what is held."""
-    entries: int
-    closing: int
-    closing_held: int
-
-
 class Statement(msgspec.Struct):
     """What a programme owes its members, day by day."""
 
     programme: str
-    days: list[DayRow]
+    currency: str
+    """Of the liability; empty where the programme does not say what a point is worth."""
+    days: list[StatementDay]
 
 
 class MostGiven(msgspec.Struct):
@@ -482,30 +470,24 @@ class LoyaltyApi(Controller):
         programme: FromPath[str],
         since: FromQuery[str] = "",
         until: FromQuery[str] = "",
-    ) -> Statement:
-        """Return each day on which something happened, from `since` to `until` (both days included)."""
+        format: FromQuery[Literal["json", "csv"]] = "json",  # noqa: A002 (its name in the query)
+    ) -> Response[Any]:
+        """Return each day on which something happened, from `since` to `until` (both days included), also as CSV."""
         host = host_of(request)
         _programme(host, programme)
         first, last = _day(since, "since") or 0, _day(until, "until") or 99_999_999
+        worth = host.engine.plan.workspace.programmes[programme].worth
         async with host.turn:
             totals = host.store.ledger_days()
-        days: dict[int, DayRow] = {}
-        balance = held = 0
-        for (name, day, kind), total in sorted(totals.items(), key=lambda pair: pair[0][1]):
-            if name != programme:
-                continue
-            if day not in days:
-                text = f"{day // 10_000:04}-{day // 100 % 100:02}-{day % 100:02}"
-                days[day] = DayRow(text, balance, held, {}, {}, 0, balance, held)
-            row = days[day]
-            row.entries += total.entries
-            if total.amount:
-                row.kinds[kind] = total.amount
-            if total.held:
-                row.held[kind] = total.held
-            balance, held = balance + total.amount, held + total.held
-            row.closing, row.closing_held = balance, held
-        return Statement(programme, [row for day, row in days.items() if first <= day <= last])
+        days = [
+            row
+            for row in statement_of(totals, programme, worth.amount if worth is not None else 0)
+            if first <= int(row.day.replace("-", "")) <= last
+        ]
+        if format == "csv":
+            headers = {"Content-Disposition": f'attachment; filename="{programme}-statement.csv"'}
+            return Response(as_csv(days).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(Statement(programme, worth.currency if worth is not None else "", days))
 
     @post("/{programme:str}/rules/{rule:str}/retroactive", summary="Apply a rule to the past", status_code=200)
     async def retroactive(
