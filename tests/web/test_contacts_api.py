@@ -201,7 +201,7 @@ def test_what_nobody_counted_is_looked_for_in_the_log(api: Service, who: str):
 @pytest.mark.parametrize(
     "condition, code",
     [
-        ({"all": [{"did": "Never Counted"}, {"messages": "sent"}]}, "not_counted"),
+        ({"all": [{"did": "Never Counted"}, {"points": "club", "at_least": 1}]}, "not_counted"),
         ({"all": [{"did": "Never Counted"}, {"segment": "local"}]}, "unknown_segment"),
         ({"interaction": "total", "is": 1}, "no_interaction"),
         ({"segment": "local"}, "unknown_segment"),
@@ -393,7 +393,7 @@ def test_an_export_is_everything(api: Service, who: str):
     export = get(api, f"/user_id:{who}/export")
     assert set(export) == {
         "export", "exported_at", "exported_time", "contact", "parts", "identities", "attributes", "addresses", "consent",
-        "lists", "state", "timeline", "consent_history", "messages", "complete",
+        "lists", "state", "timeline", "consent_history", "messages", "ledger", "complete",
     }  # fmt: skip
     assert export["complete"]
     assert {(one["namespace"], one["value"]) for one in export["identities"]} == {

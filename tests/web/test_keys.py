@@ -351,7 +351,7 @@ async def test_each_scope_opens_its_own_routes_and_no_other(world: World):
     routes = list(guarded(world.api))
     assert {scope for _, _, scope in routes} >= {"keys:read", "keys:write", "definitions:write"}
     for method, path, needed in routes:
-        place = re.sub(r"\{\w+\}", "nobody", path)
+        place = re.sub(r"\{\w+\}", "nobody", path.replace("{version}", "1"))
         for scope, key in keys.items():
             answer = await world.ask(method, place, b"", key)
             if scope in {needed, "*"}:
