@@ -230,6 +230,54 @@ def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: st
     assert got(api.api("POST", path.replace("past", "psat"), body), 404)
 
 
+HELD = {
+    "kind": "rule",
+    "name": "held",
+    "programme": "club",
+    "on": ["Reviewed"],
+    "points": 30,
+    "hold_if": {"did": "Reviewed", "times": {"at_least": 2}, "within": "1h"},
+}
+
+
+def reviewed(api: Service, who: str, times: int = 2) -> list[Any]:
+    """Somebody writes reviews; return what is in review of theirs."""
+    assert api.publish(HELD).status == 200
+    for _ in range(times):
+        got(api.post("/v1/interactions", {"name": "Reviewed", "contact": {"user_id": who.removeprefix("user_id:")}}))
+    contact = look(api, who)["contact"]
+    rows = got(api.api("GET", "/v1/loyalty/club/reviews?rule=held"))["reviews"]
+    return [row for row in rows if row["contact"] == contact]
+
+
+def test_an_award_is_put_aside_and_approved_or_refused(api: Service, who: str):
+    first, second = reviewed(api, who, 3)
+    assert (first["rule"], first["points"]) == ("held", 30)
+    assert (look(api, who)["balance"], look(api, who)["in_review"], look(api, who)["coming"]) == (30, 60, [])
+    path = f"/v1/loyalty/club/reviews/{first['id']}"
+    assert got(api.api("POST", f"{path}/approve", {"author": ""}), 400)
+    done = got(api.api("POST", f"{path}/approve", {"author": "eve", "reason": "known"}))
+    assert [(row["kind"], row["amount"], row["author"], row["reason"]) for row in done["entries"]] == [
+        ("earned", 30, "eve", "known")
+    ]
+    assert got(api.api("POST", f"{path}/refuse", {"author": "eve"}), 404)
+    assert got(api.api("POST", path.replace(first["id"], second["id"]) + "/refuse", {"author": "eve"}))
+    assert (look(api, who)["balance"], look(api, who)["in_review"]) == (60, 0)
+    assert reviewed(api, who, 0) == []
+    rows = got(api.api("GET", f"/v1/contacts/{who}/timeline?kind=points"))["entries"]
+    said = [(decision["what"], decision["reason"]) for row in rows for decision in row["decisions"]]
+    assert {("withheld", "review"), ("reviewed", "approved"), ("reviewed", "refused")} <= set(said)
+
+
+def test_the_review_queue_on_the_command_line(api: Service, who: str):
+    (one,) = reviewed(api, who)
+    assert one["id"] in said(api, "reviews", "club", "--json")
+    assert "in review" in said(api, "reviews", "club")
+    assert "earned" in said(api, "approve", "club", one["id"], "--author", "eve", "--reason", "known")
+    (one,) = reviewed(api, who, 1)
+    assert "reversed" in said(api, "refuse", "club", one["id"], "--author", "eve")
+
+
 def test_an_export_holds_the_ledger(api: Service, who: str):
     buys(api, who, 5)
     exported = got(api.api("GET", f"/v1/contacts/{who}/export"))

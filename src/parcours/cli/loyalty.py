@@ -176,6 +176,57 @@ def refund(
 
 
 @app.command()
+def reviews(
+    programme: Programme,
+    rule: Annotated[str, typer.Option(help="Only those of this rule.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show the awards that wait for somebody to approve or refuse them, the oldest first."""
+    answer = ask("GET", url, ["loyalty", programme, "reviews"], secret_key, pairs=[("rule", rule)])
+    if as_json_:
+        as_json(answer)
+        return
+    columns = ("id", "time", "rule", "contact", "points", "reference")
+    as_table(columns, (tuple(str(row[name]) for name in columns) for row in answer["reviews"]))
+    OUT.print(f"{answer['total']:,} in review")
+
+
+ReviewId = Annotated[str, typer.Argument(metavar="ID", help="The id of an award in review.")]
+
+
+@app.command()
+def approve(
+    programme: Programme,
+    review: ReviewId,
+    author: Author,
+    reason: Reason = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Approve an award that was put aside: its points can be spent."""
+    _decide("approve", programme, review, {"author": author, "reason": reason}, url, secret_key)
+
+
+@app.command()
+def refuse(
+    programme: Programme,
+    review: ReviewId,
+    author: Author,
+    reason: Reason = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Refuse an award that was put aside: its points are taken back."""
+    _decide("refuse", programme, review, {"author": author, "reason": reason}, url, secret_key)
+
+
+def _decide(verdict: str, programme: str, review: str, body: dict[str, Any], url: str, secret_key: str) -> None:
+    _told(ask("POST", url, ["loyalty", programme, "reviews", review, verdict], secret_key, body))
+
+
+@app.command()
 def statement(
     programme: Programme,
     since: Annotated[str, typer.Option(help="The first day, such as 2026-03-01.")] = "",
@@ -236,7 +287,10 @@ def _simulated(answer: dict[str, Any]) -> None:
 
 
 def _ask(action: str, programme: str, contact: str, body: dict[str, Any], url: str, secret_key: str) -> None:
-    answer = ask("POST", url, ["loyalty", programme, "members", contact, action], secret_key, body)
+    _told(ask("POST", url, ["loyalty", programme, "members", contact, action], secret_key, body))
+
+
+def _told(answer: dict[str, Any]) -> None:
     _table(answer["entries"])
     if answer["member"] is not None:
         _show(answer["member"])

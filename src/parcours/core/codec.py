@@ -22,6 +22,7 @@ from parcours.core.inputs import (
     Publish,
     Reaction,
     Refund,
+    Review,
     Spend,
     Stock,
     Update,
@@ -43,6 +44,7 @@ _inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decod
     | Spend
     | Adjust
     | Refund
+    | Review
     | Publish
     | Stock
 )

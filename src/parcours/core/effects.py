@@ -76,12 +76,14 @@ class What:
     """Points were not spent, adjusted or reversed; the reason says why."""
     BOOKED = "booked"
     """An entry was made in the ledger; the reason is its kind."""
+    REVIEWED = "reviewed"
+    """Points that were put aside were approved or refused, which the reason tells."""
     TIER = "tier"
     """A member came to another tier, which the reason names."""
 
 
 OF_LOYALTY = frozenset(
-    {What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.BOOKED, What.TIER}
+    {What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.BOOKED, What.REVIEWED, What.TIER}
 )
 """What is decided about members of programmes; none of it is of a journey."""
 

@@ -48,6 +48,7 @@ from parcours.core.inputs import (
     Leave,
     Reaction,
     Refund,
+    Review,
     Spend,
     Update,
     cause_of,
@@ -120,15 +121,15 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
-        case Enrol() | Leave() | Spend() | Adjust() | Refund():
+        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review():
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
             _aim(plan, contact, item, effects)
     return taken
 
 
-_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund)
-_OfMember = Enrol | Leave | Spend | Adjust | Refund
+_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund, Review)
+_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review
 
 
 def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb | _OfMember, effects: Effects) -> None:

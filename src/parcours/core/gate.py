@@ -26,7 +26,19 @@ from parcours.conditions.parse import escape
 from parcours.core.calls import ANSWERS
 from parcours.core.checks import Checks, nesting_problem
 from parcours.core.compiled import CompiledJourney
-from parcours.core.inputs import Adjust, Enrol, Enter, Input, Interaction, Leave, Reaction, Refund, Spend, Update
+from parcours.core.inputs import (
+    Adjust,
+    Enrol,
+    Enter,
+    Input,
+    Interaction,
+    Leave,
+    Reaction,
+    Refund,
+    Review,
+    Spend,
+    Update,
+)
 from parcours.core.plan import OPEN, Plan
 from parcours.definitions.entries import ApiEntry
 from parcours.errors import Problem, did_you_mean
@@ -83,12 +95,12 @@ class Asked(msgspec.Struct, kw_only=True):
     """Something is asked of a member of a programme."""
 
     action: str
-    """`enrol`, `leave`, `spend`, `adjust` or `refund`."""
+    """`enrol`, `leave`, `spend`, `adjust`, `refund` or `review`."""
     programme: str
     points: int = 0
     """To spend, or to adjust by."""
     reference: str = ""
-    """The order they are spent for, or that is taken back."""
+    """The order they are spent for, or that is taken back; the award that is reviewed, empty for all."""
     whole: bool = True
     """The whole order is taken back; otherwise what `attributes` say."""
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -96,6 +108,8 @@ class Asked(msgspec.Struct, kw_only=True):
     qualifying: bool = False
     reason: str = ""
     author: str = ""
+    approved: bool = False
+    """With `review`: whether they are approved, rather than refused."""
     rule: str = ""
     """With `adjust`: the rule that earned the points, after all."""
 
@@ -270,11 +284,14 @@ def _admit_asked(
         case "adjust":
             common |= {"points": what.points, "qualifying": what.qualifying, "rule": what.rule}
             return Adjust(reason=what.reason, author=what.author, **common)
+        case "review":
+            common |= {"lot": what.reference, "approved": what.approved}
+            return Review(reason=what.reason, author=what.author, **common)
         case _:
             return Refund(reference=what.reference, whole=what.whole, attributes=what.attributes, **common)
 
 
-ACTIONS = ("enrol", "leave", "spend", "adjust", "refund")
+ACTIONS = ("enrol", "leave", "spend", "adjust", "refund", "review")
 
 
 def _check_asked(plan: Plan, what: Asked) -> Problem | None:
@@ -293,6 +310,8 @@ def _check_asked(plan: Plan, what: Asked) -> Problem | None:
     elif what.action == "adjust" and not (what.reason.strip() and what.author.strip()):
         missing = "author" if what.reason.strip() else "reason"
         code, message, pointer = "missing_key", f"an adjustment has a {missing}", f"/{missing}"
+    elif what.action == "review" and not what.author.strip():
+        code, message, pointer = "missing_key", "a review has an author", "/author"
     elif what.action == "refund" and not what.reference:
         code, message, pointer = "missing_key", "a refund names the order", "/reference"
     return Problem(code=code, message=message, pointer=pointer) if code else None

@@ -217,6 +217,23 @@ class Refund(msgspec.Struct, array_like=True, tag="refund", kw_only=True):
     message_id: str = ""
 
 
+class Review(msgspec.Struct, array_like=True, tag="review", kw_only=True):
+    """Somebody approves or refuses points that were put aside."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    lot: str
+    """The entry with which the points came; empty for all of the member that are in review."""
+    approved: bool
+    reason: str
+    author: str
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    source: str = ""
+    message_id: str = ""
+
+
 Input = (
     Interaction
     | Update
@@ -231,6 +248,7 @@ Input = (
     | Spend
     | Adjust
     | Refund
+    | Review
 )
 
 

@@ -14,6 +14,10 @@ import msgspec
 _amount = itemgetter(1)
 
 
+IN_REVIEW = 2**62
+"""When points can be spent that somebody must approve first: never."""
+
+
 class Lot(msgspec.Struct, array_like=True, gc=False):
     """Points that came together, and what is left of them."""
 
@@ -44,7 +48,9 @@ class Lot(msgspec.Struct, array_like=True, gc=False):
     """Points for each millionth."""
     rounding: str = ""
     qualifying: int = 0
-    """What it counts towards tiers."""
+    """What it counts towards tiers; of points that are in review, what it will."""
+    free: int = 0
+    """Of points that are in review: when they could be spent, if they are approved."""
 
 
 class Standing(msgspec.Struct, array_like=True, gc=False):

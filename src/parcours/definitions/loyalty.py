@@ -316,6 +316,10 @@ class RuleDefinition(Archivable, frozen=True, kw_only=True, tag="rule"):
     expiry: Annotated[
         LotExpiry | None, msgspec.Meta(description="When its points expire, in place of what the programme says.")
     ] = None
+    hold_if: Annotated[
+        Condition | None,
+        msgspec.Meta(description="When its points are put aside until somebody approves or refuses them."),
+    ] = None
     reference: Annotated[
         str, msgspec.Meta(description="The attribute that names the order, so that a refund reverses what it earned.")
     ] = ""

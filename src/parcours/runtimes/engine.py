@@ -44,6 +44,7 @@ from parcours.core.inputs import (
     WorkspaceInput,
 )
 from parcours.core.learned import CONTACTS, Learner
+from parcours.core.loyalty.earn import TO_REVIEW
 from parcours.core.membership import bring_up
 from parcours.core.moves import MoveCheck, check_move
 from parcours.core.plan import Plan
@@ -163,6 +164,10 @@ class Engine:
                 moves=publication.moves,
             )
         self.learner = Learner()
+        self.reviews: set[str] | None = None
+        """Contacts that may have awards in review, once somebody asks for them: kept up with from then on."""
+        self.reviews_whole = False
+        """Whether everybody was looked at since then."""
         self._begun: _Batch | None = None
         self._whole = 0
         """The position up to which the stored knowledge is whole."""
@@ -527,6 +532,10 @@ class Engine:
         if changes.records or changes.contacts or changes.settlements or changes.marks:
             self.store.write(changes)
             self._begun = batch
+            if self.reviews is not None and changes.ledger:
+                self.reviews.update(
+                    entry.contact for entry in changes.ledger if entry.reason == TO_REVIEW or entry.kind == "merged"
+                )
 
     def _commit(self, batch: _Batch) -> None:
         self._write(batch)

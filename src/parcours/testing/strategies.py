@@ -704,6 +704,10 @@ def programmes(draw: st.DrawFn) -> list[Data]:
         else:
             rule["points"] = draw(_formulas if kind < 4 else st.integers(1, 3))  # noqa: PLR2004 (most are formulas)
             rule["exclusive"] = draw(st.integers(0, 4)) == 0
+            if draw(st.integers(0, 3)) == 0:
+                rule["hold_if"] = draw(
+                    st.just({"did": "Go", "times": {"at_least": 2}, "within": "1d"}) | conditions(trigger=True)
+                )
         rules.append({"kind": "rule", "name": f"r{index}", "programme": "club", **rule})
     return [programme, *rules]
 
@@ -902,6 +906,9 @@ _asked = st.one_of(
     st.sampled_from(ORDERS).map(lambda order: Asked(action="refund", programme="club", reference=order)),
     st.just(Asked(action="leave", programme="club")),
     st.just(Asked(action="leave", programme="club")),
+    st.booleans().map(
+        lambda approved: Asked(action="review", programme="club", approved=approved, reason="seen", author="eve")
+    ),
 )
 _asks: st.SearchStrategy[Move] = st.builds(Comes, _asked, _identities, st.just(0))
 _turns: st.SearchStrategy[Move] = st.builds(

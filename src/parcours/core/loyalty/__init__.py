@@ -9,6 +9,7 @@
 | `tiers`    | reaching, reviewing and losing a tier                                  |
 | `clock`    | what time alone does: points come free, points expire, reviews         |
 | `earn`     | rules looked at for an interaction                                     |
+| `review`   | awards that were put aside, approved or refused                        |
 | `refund`   | orders that are taken back                                             |
 | `members`  | enrolling, leaving, spending, adjusting                                |
 | `join`     | two members are found to be one; a member is erased                    |

@@ -27,7 +27,7 @@ from parcours.core.contact import Contact
 from parcours.core.dates import day_number
 from parcours.core.effects import Effects, Entry, Trace, What
 from parcours.core.loyalty.compiled import CompiledProgramme, Moment
-from parcours.core.member import Lot, Member
+from parcours.core.member import IN_REVIEW, Lot, Member
 
 _place = attrgetter("at", "position")
 
@@ -125,20 +125,22 @@ class Account(msgspec.Struct):
         """Put an entry into the trace."""
         self.effects.trace.append(Trace(self.now, what, reason=reason, detail=dict(detail) or None))
 
-    def earn(self, points: int, says: Says, holding: int, expires: Moment | None) -> Lot:
-        """Let a member have points, held for a time from when they were earned. Return their lot."""
+    def earn(self, points: int, says: Says, holding: int, expires: Moment | None, *, review: bool = False) -> Lot:
+        """Let a member have points, held for a time from when they were earned, or until a review. Return their lot."""
         member, at = self.member, self.now if says.occurred_at is None else says.occurred_at
-        held = at + holding > self.now
+        due = at + holding
+        held = review or due > self.now
         lot = Lot(
             "",
             says.rule,
             at,
             points,
             points,
-            at + holding if held else 0,
+            IN_REVIEW if review else due if held else 0,
             expires(at) if expires is not None else 0,
             self.position,
             says.reference,
+            free=due if review else 0,
         )
         member.active = max(member.active, at)
         if says.kind == "earned":
@@ -151,11 +153,11 @@ class Account(msgspec.Struct):
         insort(member.lots, lot, key=_place)
         return lot
 
-    def release(self, lot: Lot) -> None:
+    def release(self, lot: Lot, reason: str = "", author: str = "") -> None:
         """Let held points be spent from now on."""
         points, lot.due = lot.left, 0
         self._settle_debt(lot)
-        self.book().post(_about(lot, "earned"), amount=points, held=-points)
+        self.book().post(_about(lot, "earned", reason, author), amount=points, held=-points)
 
     def expire(self, lot: Lot) -> None:
         """Let what is left of a lot expire."""
@@ -163,7 +165,7 @@ class Account(msgspec.Struct):
         lot.expired += points
         self.book().post(_about(lot, "expired"), amount=-points)
 
-    def reverse(self, lot: Lot, points: int) -> None:
+    def reverse(self, lot: Lot, points: int, reason: str = "", author: str = "") -> None:
         """Take points back that a lot gave: no more than it gave, less what was reversed and what expired."""
         own = min(points, lot.left)
         lot.left -= own
@@ -171,7 +173,7 @@ class Account(msgspec.Struct):
         self.member.lifetime -= points
         if lot.due:
             # Nothing of a lot that is held was spent, so that all is there.
-            self.book().post(_about(lot, "reversed"), held=-points)
+            self.book().post(_about(lot, "reversed", reason, author), held=-points)
             return
         self._take(points - own)
         self.book().post(_about(lot, "reversed"), amount=-points)
@@ -208,5 +210,5 @@ class Account(msgspec.Struct):
             points -= taken
 
 
-def _about(lot: Lot, kind: str) -> Says:
-    return Says(kind=kind, rule=lot.rule, lot=lot.id, reference=lot.reference)
+def _about(lot: Lot, kind: str, reason: str = "", author: str = "") -> Says:
+    return Says(kind=kind, rule=lot.rule, lot=lot.id, reference=lot.reference, reason=reason, author=author)

@@ -81,7 +81,8 @@ def compile_loyalty(workspace: Workspace, segments: Segments, since: Mapping[str
     for rule in sorted(live, key=lambda rule: (rule.programme, -rule.priority, rule.name)):
         programme = found.programmes[rule.programme]
         lines = rule.points.where if isinstance(rule.points, Formula) else None
-        compiled = _rule(rule, programme, ask(rule.where), ask(lines), found.live[rule.name])
+        asked = ask(rule.where), ask(lines), ask(rule.hold_if)
+        compiled = _rule(rule, programme, *asked, found.live[rule.name])
         found.rules[rule.name] = compiled
         for name in dict.fromkeys(match_name(on) for on in rule.on):
             route(name).rules.append(compiled)
@@ -167,7 +168,12 @@ def instant(text: str, zone: tzinfo) -> int:
 
 
 def _rule(
-    rule: RuleDefinition, programme: CompiledProgramme, where: Question | None, lines: Question | None, live: int
+    rule: RuleDefinition,
+    programme: CompiledProgramme,
+    where: Question | None,
+    lines: Question | None,
+    hold_if: Question | None,
+    live: int,
 ) -> CompiledRule:
     zone = programme.zone
     starts = instant(rule.starts, zone) if rule.starts is not None else 0
@@ -196,4 +202,5 @@ def _rule(
         holding=holding,
         expires=_moment(rule.expiry, zone) if rule.expiry is not None else programme.expires,
         reference=rule.reference,
+        hold_if=hold_if,
     )

@@ -87,6 +87,8 @@ class CompiledRule(msgspec.Struct, frozen=True):
     holding: int
     expires: Moment | None
     reference: str
+    hold_if: Question | None = None
+    """When its points must be approved first."""
 
 
 class Enrolment(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@
 | 4     | with `every: n`, only each n-th time that it is met gives                                                     |
 | 5     | what it gives is cut down to what its limits leave, in the period in which the interaction occurred           |
 | 6     | a formula is multiplied by the tier and by every `multiply` of the rules that were met                        |
+| 7     | if `hold_if` is true, the points are held until somebody approves them, and nothing else is given until then |
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledLimit, CompiledRule
 from parcours.core.loyalty.refund import take_back_early
 from parcours.core.loyalty.tiers import promote, qualify
-from parcours.core.member import Lot
+from parcours.core.member import IN_REVIEW, Lot
 
 KEPT_PERIODS = 64
 """Periods of a limit that a member remembers, the latest."""
+
+TO_REVIEW = "review"
+"""The reason of an entry of points that somebody must approve first."""
 
 _ONE = Fraction(1)
 
@@ -103,19 +107,32 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
         account.note(What.WITHHELD, "limit", rule=rule.name, points=points)
         return
     lot = None
+    review = False
     if allowed:
+        review = rule.hold_if is not None and rule.hold_if.ask(account.contact, item.attributes, at)
         reference = reference_of(item.attributes, rule.reference)
-        says = Says(kind="earned", rule=rule.name, occurred_at=at, reference=reference)
-        lot = account.earn(allowed, says, rule.holding, rule.expires)
+        says = Says(
+            kind="earned", rule=rule.name, occurred_at=at, reference=reference, reason=TO_REVIEW if review else ""
+        )
+        lot = account.earn(allowed, says, rule.holding, rule.expires, review=review)
         _count_towards_tiers(account, rule, lot, at, amounts)
         if reference:
             lot.basis = sum(amounts)
             if formula is not None:
                 rate = formula.rate * factor
                 lot.numerator, lot.denominator, lot.rounding = rate.numerator, rate.denominator, formula.rounding
-    account.note(What.AWARDED, rule.name, points=allowed)
+    if review and lot is not None and rule.hold_if is not None:
+        account.note(What.WITHHELD, TO_REVIEW, rule=rule.name, points=allowed, lot=lot.id, hold_if=rule.hold_if.text)
+    else:
+        account.note(What.AWARDED, rule.name, points=allowed)
     if lot is not None and lot.reference in member.returns:
         take_back_early(account, lot)
+    if not review:
+        give_the_rest(account, rule)
+
+
+def give_the_rest(account: Account, rule: CompiledRule) -> None:
+    """Let a member have what a rule gives beside points."""
     if rule.tier:
         promote(account, rule.tier, "given")
     if rule.record is not None:
@@ -131,6 +148,8 @@ def _count_towards_tiers(account: Account, rule: CompiledRule, lot: Lot | None, 
     amount = max(0, sum(amounts)) if tiers.by_spend else lot.points if lot is not None else 0
     if lot is not None:
         lot.qualifying = amount
+        if lot.due == IN_REVIEW:
+            return  # when it is approved
     qualify(account, at, amount)
 
 

@@ -7,23 +7,25 @@
 | spend   | all of it, the oldest first                                 | the same, `not_enough_points`                          |
 | adjust  | given, or taken of what is there                            | the same                                               |
 | refund  | what the order earned, as a whole or in part                | the same, `unknown_order`                              |
+| review  | an award that was put aside is approved or refused, or all  | `no_programme`, `no_member`, `no_review`               |
 """
 
 from __future__ import annotations
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Adjust, Enrol, Interaction, Leave, Refund, Spend, cause_of
+from parcours.core.inputs import Adjust, Enrol, Interaction, Leave, Refund, Review, Spend, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import JOINED, LEFT, announce
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty, LoyaltyRoute
 from parcours.core.loyalty.earn import earn, reference_of
 from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
+from parcours.core.loyalty.review import decide
 from parcours.core.loyalty.tiers import keep_up, promote, qualify
 from parcours.core.member import Member
 
-LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund
+LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund | Review
 
 
 def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects) -> None:
@@ -36,7 +38,7 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
         enrol(contact, programme, item, effects, card=item.card)
         return
     member = contact.loyalty.get(item.programme)
-    if member is None or (member.left and not isinstance(item, Refund)):
+    if member is None or (member.left and not isinstance(item, Refund | Review)):
         _decline(effects, item, "no_member")
         return
     account = Account(contact, programme, member, item.received_at, item.position, cause_of(item), effects)
@@ -58,6 +60,10 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
                 else parts_of(contact, loyalty.formulas.get(programme.name, {}), item.attributes, item.occurred_at)
             )
             take_back(account, item.reference, parts)
+        case Review():
+            if not decide(account, loyalty.rules, item):
+                _decline(effects, item, "no_review", lot=item.lot)
+                return
     settle(account)
 
 

@@ -17,7 +17,7 @@ from parcours.core.effects import What
 from parcours.core.loyalty.account import Account
 from parcours.core.loyalty.formula import CompiledFormula, rounded
 from parcours.core.loyalty.tiers import qualify
-from parcours.core.member import Lot
+from parcours.core.member import IN_REVIEW, Lot
 
 WHOLE = ""
 """Among the parts of an order that came back: all of it."""
@@ -94,5 +94,6 @@ def _disqualify(account: Account, lot: Lot) -> None:
         return
     left = max(0, lot.basis - lot.returned) if tiers.by_spend else max(0, lot.points - lot.reversed)
     if left < lot.qualifying:
-        qualify(account, lot.at, left - lot.qualifying)
+        if lot.due != IN_REVIEW:
+            qualify(account, lot.at, left - lot.qualifying)
         lot.qualifying = left

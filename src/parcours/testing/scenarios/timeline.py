@@ -20,6 +20,7 @@ from parcours.core.inputs import (
     Leave,
     Reaction,
     Refund,
+    Review,
     Spend,
     Update,
 )
@@ -85,7 +86,7 @@ def _input(item: Input) -> Line | None:
             line = Line("", "enter", item.journey, why=_written(item.attributes))
         case Absorb():
             line = Line("", "merge")
-        case Enrol() | Leave() | Spend() | Adjust() | Refund():
+        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review():
             name = str(type(item).__struct_config__.tag)
             line = Line(
                 "", name, why=_written({"points": getattr(item, "points", 0)} if hasattr(item, "points") else {})

@@ -22,6 +22,7 @@ from parcours.web.api.loyalty import LoyaltyApi
 from parcours.web.api.messages import MessagesApi
 from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
+from parcours.web.api.reviews import ReviewsApi
 from parcours.web.api.segments import SegmentsApi
 
 CONTROLLERS: list[type[Controller]] = [
@@ -35,6 +36,7 @@ CONTROLLERS: list[type[Controller]] = [
     ContactAttributesApi,
     ListsApi,
     LoyaltyApi,
+    ReviewsApi,
     SegmentsApi,
     AnalyticsApi,
     BacktestsApi,

@@ -24,7 +24,8 @@ from parcours.core.contact import Contact
 from parcours.core.effects import Entry, What
 from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledProgramme
-from parcours.core.member import Member
+from parcours.core.loyalty.review import in_review
+from parcours.core.member import IN_REVIEW, Member
 from parcours.core.plan import Plan
 from parcours.definitions.loyalty import RuleDefinition
 from parcours.errors import did_you_mean
@@ -140,6 +141,8 @@ class MemberShown(msgspec.Struct):
     """What can be spent and expires, the soonest first."""
     coming: list[Held]
     """What is held, the soonest first."""
+    in_review: int
+    """What of it somebody must approve first."""
 
 
 class BalanceAt(msgspec.Struct):
@@ -198,27 +201,29 @@ class Answer(msgspec.Struct):
     member: MemberShown | None
 
 
-class _Asks(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Asks(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What everything that is asked of a member has."""
+
     id: str = ""
     """The message id; one is made when there is none, and then a repeat is another."""
     occurred_at: str | None = None
     """When it occurred, with an offset; now when there is none."""
 
 
-class EnrolAsked(_Asks, kw_only=True):
+class EnrolAsked(Asks, kw_only=True):
     """Who becomes a member."""
 
     card: str = ""
     """The code of their card: it becomes an identity of theirs."""
 
 
-class LeaveAsked(_Asks, kw_only=True):
+class LeaveAsked(Asks, kw_only=True):
     """Who leaves."""
 
     reason: str = ""
 
 
-class SpendAsked(_Asks, kw_only=True):
+class SpendAsked(Asks, kw_only=True):
     """What is to be spent."""
 
     points: int
@@ -227,7 +232,7 @@ class SpendAsked(_Asks, kw_only=True):
     author: str = ""
 
 
-class AdjustAsked(_Asks, kw_only=True):
+class AdjustAsked(Asks, kw_only=True):
     """What is given by hand, or below zero taken."""
 
     points: int
@@ -236,7 +241,7 @@ class AdjustAsked(_Asks, kw_only=True):
     qualifying: bool = False
 
 
-class RefundAsked(_Asks, kw_only=True):
+class RefundAsked(Asks, kw_only=True):
     """An order that is taken back: whole, or what `attributes` say of it."""
 
     reference: str
@@ -325,7 +330,7 @@ class LoyaltyApi(Controller):
     ) -> MemberShown:
         """Return balance, tier and what comes next of a member."""
         host = host_of(request)
-        compiled = _programme(host, programme)
+        compiled = programme_of(host, programme)
         async with host.turn:
             state = find(host, contact)
             return _shown(compiled, state, _member(state, programme), host.engine.clock.now())
@@ -340,7 +345,7 @@ class LoyaltyApi(Controller):
     ) -> BalanceAt:
         """Return the balance at an instant (ISO 8601 with an offset), after everything that happened by then."""
         host = host_of(request)
-        _programme(host, programme)
+        programme_of(host, programme)
         async with host.turn:
             now = host.engine.clock.now()
             instant = _instant(at, "at") if at else now
@@ -366,7 +371,7 @@ class LoyaltyApi(Controller):
     ) -> LedgerPage:
         """Return entries, newest first, page by page."""
         host = host_of(request)
-        _programme(host, programme)
+        programme_of(host, programme)
         limit = max(1, min(limit, MOST_ENTRIES))
         place = place_in(before, tuple[int])[0] if before else 0
         rows: list[EntryRow] = []
@@ -392,7 +397,7 @@ class LoyaltyApi(Controller):
     ) -> Response[Answer]:
         """Make a contact a member; an identity that is nobody's yet makes the contact, too. Who had left is back."""
         asked = Asked(action="enrol", programme=programme, card=data.card.strip())
-        return await _ask(host_of(request), contact, asked, data)
+        return await ask_member(host_of(request), contact, asked, data)
 
     @post("/{programme:str}/members/{contact:str}/leave", summary="Let a member leave", status_code=200)
     async def leave(
@@ -403,7 +408,7 @@ class LoyaltyApi(Controller):
         data: JSONBody[LeaveAsked],
     ) -> Response[Answer]:
         """Let a member leave a programme."""
-        return await _ask(
+        return await ask_member(
             host_of(request), contact, Asked(action="leave", programme=programme, reason=data.reason), data
         )
 
@@ -424,7 +429,7 @@ class LoyaltyApi(Controller):
             reason=data.reason,
             author=data.author,
         )
-        return await _ask(host_of(request), contact, asked, data)
+        return await ask_member(host_of(request), contact, asked, data)
 
     @post("/{programme:str}/members/{contact:str}/adjust", summary="Give or take points by hand", status_code=200)
     async def adjust(
@@ -443,7 +448,7 @@ class LoyaltyApi(Controller):
             author=data.author,
             qualifying=data.qualifying,
         )
-        return await _ask(host_of(request), contact, asked, data)
+        return await ask_member(host_of(request), contact, asked, data)
 
     @post("/{programme:str}/members/{contact:str}/refund", summary="Reverse what an order earned", status_code=200)
     async def refund(
@@ -461,7 +466,7 @@ class LoyaltyApi(Controller):
             whole=data.attributes is None,
             attributes=data.attributes or {},
         )
-        return await _ask(host_of(request), contact, asked, data)
+        return await ask_member(host_of(request), contact, asked, data)
 
     @get("/{programme:str}/statement", summary="What a programme owes, day by day")
     async def statement(
@@ -474,7 +479,7 @@ class LoyaltyApi(Controller):
     ) -> Response[Any]:
         """Return each day on which something happened, from `since` to `until` (both days included), also as CSV."""
         host = host_of(request)
-        _programme(host, programme)
+        programme_of(host, programme)
         first, last = _day(since, "since") or 0, _day(until, "until") or 99_999_999
         worth = host.engine.plan.workspace.programmes[programme].worth
         async with host.turn:
@@ -502,7 +507,7 @@ class LoyaltyApi(Controller):
         Each gets one entry, once: run again over the same time, nothing is given again.
         """
         host = host_of(request)
-        _programme(host, programme)
+        programme_of(host, programme)
         compiled = host.engine.plan.loyalty.rules.get(rule)
         definition = host.engine.plan.workspace.rules.get(rule)
         if compiled is None or definition is None or compiled.programme.name != programme:
@@ -586,9 +591,9 @@ def _add(found: Simulated, given: Given) -> None:
     found.by_month = dict(sorted(found.by_month.items()))
 
 
-async def _ask(host: Embedded, reference: str, asked: Asked, data: _Asks) -> Response[Answer]:
+async def ask_member(host: Embedded, reference: str, asked: Asked, data: Asks) -> Response[Answer]:
     """Ask something of a member, and answer what became of it: 409 when it was declined."""
-    compiled = _programme(host, asked.programme)
+    compiled = programme_of(host, asked.programme)
     async with host.turn:
         identities = _identities(host, reference, asked, compiled)
     occurred_at = _instant(data.occurred_at, "occurred_at") if data.occurred_at is not None else None
@@ -644,7 +649,12 @@ def _became(store: Store, contact: str, position: int) -> tuple[str, list[Entry]
     return "", entries[::-1]
 
 
-def _programme(host: Embedded, name: str) -> CompiledProgramme:
+def programme_of(host: Embedded, name: str) -> CompiledProgramme:
+    """Return a programme.
+
+    Raises:
+        NotFoundException: There is none of this name.
+    """
     known = host.engine.plan.loyalty.programmes
     if name not in known:
         hint = did_you_mean(name, known)
@@ -689,7 +699,7 @@ def _shown(programme: CompiledProgramme, contact: Contact, member: Member, now: 
     expiring: dict[int, int] = {}
     coming: dict[int, int] = {}
     for lot in member.lots:
-        if lot.left and lot.due:
+        if lot.left and lot.due and lot.due != IN_REVIEW:
             coming[lot.due] = coming.get(lot.due, 0) + lot.left
         elif lot.left and lot.expires:
             expiring[lot.expires] = expiring.get(lot.expires, 0) + lot.left
@@ -714,6 +724,7 @@ def _shown(programme: CompiledProgramme, contact: Contact, member: Member, now: 
         next_tier=following,
         expiring=[Expiring(points, at, iso(at)) for at, points in sorted(expiring.items())],
         coming=[Held(points, at, iso(at)) for at, points in sorted(coming.items())],
+        in_review=sum(lot.left for lot in in_review(member)),
     )
 
 

@@ -32,6 +32,7 @@ from parcours.core.inputs import (
     Leave,
     Reaction,
     Refund,
+    Review,
     Spend,
     Update,
 )
@@ -266,9 +267,19 @@ _KINDS = {
     Spend: "spend",
     Adjust: "adjust",
     Refund: "refund",
+    Review: "review",
 }
 OF_DECISIONS = {
-    "points": (What.BOOKED, What.AWARDED, What.WITHHELD, What.DECLINED, What.TIER, What.ENROLLED, What.RESIGNED),
+    "points": (
+        What.BOOKED,
+        What.AWARDED,
+        What.WITHHELD,
+        What.DECLINED,
+        What.REVIEWED,
+        What.TIER,
+        What.ENROLLED,
+        What.RESIGNED,
+    ),
     "message": (What.SENT, What.SUPPRESSED, What.HELD),
     "step": (What.ENTERED, What.ARRIVED, What.BRANCHED, What.ENDED),
 }
