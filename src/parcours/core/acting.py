@@ -21,6 +21,9 @@ from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update
 from parcours.errors import Problem
 
+KINDS = frozenset({"update", "list", "record", "start", "award", "enrol"})
+"""What steps make happen: how the message ids of these inputs begin."""
+
 
 def update(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Set attributes of the contact."""
@@ -92,12 +95,13 @@ def start(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Let the contact enter another journey."""
     step = compiled.definition
     assert isinstance(step, Start)  # noqa: S101 (the table of steps pairs types and functions)
+    known = walk.plan.newest.get(step.journey)
     item = Enter(
         position=0,
         received_at=walk.now,
         occurred_at=walk.now,
         journey=step.journey,
-        version=walk.plan.newest[step.journey].version,
+        version=known.version if known is not None else 0,
         message_id=_cause(walk, token, "start"),
         attributes=_set(worked_out(walk, step.attributes, {})),
     )
@@ -147,7 +151,13 @@ def _cause(walk: Walk, token: Token, kind: str) -> str:
     visits = walk.run.visits
     visit = visits.get(token.step, 0)
     visits[token.step] = visit + 1
-    return f"{kind}:{walk.run.id}:{token.step}:{visit}"
+    return f"{kind}:{walk.run.journey}:{walk.run.id}:{token.step}:{visit}"
+
+
+def maker_of(item: Input) -> str:
+    """Return the journey whose step made an input happen; empty when none did."""
+    kind, _, rest = item.message_id.partition(":")
+    return rest.partition(":")[0] if kind in KINDS and not item.source else ""
 
 
 def _happen(walk: Walk, token: Token, item: Input) -> Outcome:

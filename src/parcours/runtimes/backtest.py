@@ -15,6 +15,8 @@ Rules of loyalty are drafts as journeys are. What programmes and rules that are 
 anew, with rules live since when they really were; what they tell as interactions is made anew, too.
 
 Reactions in what was recorded are to messages of others, so drafts never wait for them; what they say of consent holds.
+What steps of the drafts made happen when they were live happens anew; a webhook is called by nobody, and answered as it
+was recorded to have been, if it was.
 Who became part of somebody else is one person with them from the beginning. An erased person begins anew.
 """
 
@@ -28,6 +30,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from parcours.core.acting import maker_of
 from parcours.core.contact import OF_PROGRAMME, Contact
 from parcours.core.effects import Effects, Entry, Message, Trace, What
 from parcours.core.fold import fold, wake
@@ -57,7 +60,7 @@ QUARTER = 900_000
 """Messages are counted by quarters of an hour: days and hours of every zone are made of these."""
 
 MOST_FOLLOWING = 100
-"""Inputs that may follow from one another at one instant."""
+"""Inputs that may follow from one input, or from timers."""
 
 USUAL_DELAYS = {"delivered": 10_000, "opened": 3_600_000, "clicked": 3_660_000, "bounced": 10_000}
 """Milliseconds after which somebody reacts who does."""
@@ -253,6 +256,8 @@ class _Person:
         self.ahead: list[tuple[int, int, Input]] = []
         """What is still to come beside what was recorded: reactions that are assumed, in the order they were."""
         self.assumed = 0
+        self.position = self.followed = 0
+        """The latest place in the log, and how many inputs have followed from the one that is being folded."""
         self.journeys: set[str] = set()
         self.past: list[Input] | None = []
         """What happened before the drafts go live; None from then on."""
@@ -260,7 +265,14 @@ class _Person:
 
     def live(self, inputs: Sequence[Input]) -> None:
         job = self.backtest.job
-        timeline = [(at, item) for item in inputs if (at := _instant(item, self.backtest.drafts)) is not None]
+        drafts = self.backtest.drafts
+        timeline = [
+            (at, item)
+            for item in inputs
+            if (at := _instant(item, drafts)) is not None
+            # What drafts make happen from the start on happens anew.
+            if at <= job.start or maker_of(item) not in drafts
+        ]
         timeline.sort(key=_first)
         place = 0
         while place < len(timeline) and timeline[place][0] <= job.start:
@@ -326,6 +338,7 @@ class _Person:
             return
         self._wake(at)
         item.received_at = at
+        self.position = max(self.position, item.position)
         effects = fold(self.plan, self.contact, item)
         if self.past is not None:
             self.past.append(item)
@@ -353,9 +366,14 @@ class _Person:
             self._post(posted)
         for message in effects.messages:
             self._sent(message)
+        if not depth:
+            self.followed = 0
         for item in effects.follows:
-            if depth < MOST_FOLLOWING:
-                self._fold(item, item.received_at, depth + 1)
+            if self.followed >= MOST_FOLLOWING:
+                break
+            self.followed += 1
+            item.position = self.position
+            self._fold(item, item.received_at, depth + 1)
 
     def _count(self, entry: Trace) -> None:
         journey = entry.journey
