@@ -135,6 +135,8 @@ class Changes(msgspec.Struct):
     records: list[Record] = msgspec.field(default_factory=list)
     identities: dict[Identity, str] = msgspec.field(default_factory=dict)
     contacts: dict[str, Contact] = msgspec.field(default_factory=dict)
+    unlogged: set[str] = msgspec.field(default_factory=set)
+    """Those of them that changed behind their newest record, as by a timer: the log cannot bring that back."""
     messages: list[Message] = msgspec.field(default_factory=list)
     traces: list[tuple[str, int, list[Trace]]] = msgspec.field(default_factory=list)
     """Contact, log position of the input that made it, and the entries.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from parcours.runtimes.simulation import Simulation
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
+from parcours.testing.faults import copy_store
 from parcours.testing.snapshot import EVERYTHING, Snapshot, by_contact, replay, snapshot
 from parcours.testing.strategies import (
     START,
@@ -70,16 +68,6 @@ def gathered(script: list[Step], data: st.DataObject) -> list[Step]:
     return batched
 
 
-def copy_store(path: Path, to: Path) -> None:
-    """Copy what a kill would leave: while somebody reads, the write-ahead log is not cut short under our hands."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
-        reader.execute("begin")
-        reader.execute("select 1 from log limit 1").fetchone()
-        for file in (path, path.with_name(f"{path.name}-wal")):
-            if file.exists():
-                shutil.copy(file, to.with_name(file.name.replace(path.name, to.name)))
-
-
 _TRIED: dict[str, Any] = {
     "kind": "journey",
     "name": "k",
@@ -95,6 +83,8 @@ _TRIED: dict[str, Any] = {
         "write": {"type": "update", "set": {"age": {"from": "interaction", "attribute": "total"}}},
     },
 }
+
+
 SELDOM = Scenario(
     [
         {

@@ -15,6 +15,7 @@ from parcours.runtimes.engine import Accepted, Engine
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
+from parcours.testing.faults import copy_store
 
 START = 1_700_000_000_000
 
@@ -134,4 +135,33 @@ def test_a_commit_between_forgetting_and_catching_up_loses_no_state(tmp_path: Pa
     store = SqliteStore(tmp_path / "parcours.db")
     Engine(store, VirtualClock(START))
     assert len(store.scan()) == 100
+    store.close()
+
+
+def waiting(name: str, then: dict) -> dict:
+    steps = {"w": {"type": "wait", "for": "1h", "next": "then"}, "then": then}
+    return {
+        "kind": "journey",
+        "name": name.lower(),
+        "entry": {"type": "interaction", "interaction": name},
+        "start": "w",
+        "steps": steps,
+    }
+
+
+def test_what_a_timer_did_beside_others_that_were_logged_survives_a_kill(behind: SqliteStore, tmp_path: Path):
+    """Ann's timer writes nothing into the log, Bob's of the same tick does: her state must not wait for the log."""
+    clock = VirtualClock(START)
+    engine = Engine(behind, clock)
+    engine.publish([waiting("Go", {"type": "end"}), waiting("Come", {"type": "record", "interaction": "Noted"})])
+    engine.accept([happened(0, "ann"), happened(1, "bob", "Come")])
+    clock.set(START + 3_600_000)
+    engine.tick()
+    done = dict(behind.statistics())
+    copy_store(tmp_path / "parcours.db", tmp_path / "killed.db")
+    store = SqliteStore(tmp_path / "killed.db")
+    again = Engine(store, clock)
+    again.tick()
+    assert dict(store.statistics()) == done
+    assert not any(contact.runs for contact in store.scan())
     store.close()

@@ -132,6 +132,10 @@ class _Batch:
         """Take over what a fold left."""
         changes = self.changes
         changes.contacts[contact.id] = contact
+        if position <= 0:
+            changes.unlogged.add(contact.id)
+        elif changes.unlogged:
+            changes.unlogged.discard(contact.id)
         if effects.messages:
             changes.messages += effects.messages
         if effects.ledger:

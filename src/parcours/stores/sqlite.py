@@ -9,7 +9,8 @@ What keeps it fast:
   the contact's row to the newest, so a contact's history is a walk along its own rows.
 - States are written behind: the log of a batch is durable with it, a contact's state follows within `LONGEST_BEHIND`
   inputs, in slices sorted by contact. After a kill the engine folds what `unfolded` gives once more. A small batch
-  writes its states at once, so only a busy service is ever behind.
+  writes its states at once, so only a busy service is ever behind; so is written at once what a timer changed, for the
+  log does not tell it.
 - Contacts that were lately used are kept decoded.
 - Checkpoints run in a thread of their own, off the write path.
 """
@@ -590,11 +591,13 @@ class SqliteStore:
                 if id_ not in behind:
                     behind[id_] = first
             oldest = position - LONGEST_BEHIND
-            due = []
+            # What the log does not tell would not come back.
+            due = sorted(changes.unlogged)
             for id_, (since, _, _, _) in behind.items():
                 if since > oldest:
                     break
-                due.append(id_)
+                if id_ not in changes.unlogged:
+                    due.append(id_)
         new: list[tuple[Any, ...]] = []
         known: list[tuple[Any, ...]] = []
         for id_ in due:

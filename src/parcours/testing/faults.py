@@ -1,8 +1,12 @@
-"""A store that fails when it is told to, to see what becomes of everything around it."""
+"""A store that fails when it is told to, and what a kill would leave of one: to see what becomes of everything else."""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from parcours.ports import Store
@@ -40,3 +44,16 @@ class FaultyStore:
             raise faults.popleft()
 
         return fail
+
+
+def copy_store(path: Path, to: Path) -> None:
+    """Copy what a kill would leave of a store in SQLite, which may be in use.
+
+    While somebody reads, the write-ahead log is not cut short under our hands.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select 1 from log limit 1").fetchone()
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            if file.exists():
+                shutil.copy(file, to.with_name(file.name.replace(path.name, to.name)))
