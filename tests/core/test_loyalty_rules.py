@@ -445,6 +445,15 @@ def test_an_order_that_was_taken_back_before_it_came_earns_nothing_in_the_end():
 # --- tiers ------------------------------------------------------------------------------------------------------------
 
 
+def test_whoever_joins_with_the_points_of_a_higher_tier_changes_twice_and_each_is_told_as_one():
+    world = club(rule(points=PER_EURO), tiers=TIERS, enrol=[{"interaction": "Bought"}], who="bob")
+    world.did("ann", "Bought", total=50)
+    history = world.run.store.history(world.id_of("ann"), 10)
+    told = [item for record in history if getattr(item := record.input(), "name", "") == "tier changed"]
+    assert [item.attributes["tier"] for item in reversed(told)] == ["bronze", "silver"]
+    assert len({record.key for record in history}) == len(history)
+
+
 def test_a_tier_is_reached_at_once_and_told():
     gold = {"where": {"all": [{"interaction": "tier", "is": "gold"}, {"interaction": "direction", "is": "up"}]}}
     told = journey({"s": send("hi")}, on="Tier Changed", entry=gold)

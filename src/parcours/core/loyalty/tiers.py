@@ -144,4 +144,6 @@ def _change(account: Account, tiers: CompiledTiers, rank: int, reason: str) -> N
     member.standing = Standing(tier, now, _next_review(account, tiers, rank), 0, has)
     account.note(What.TIER, tier, programme=account.programme.name, before=before, why=reason)
     direction = "up" if rank > tiers.ranks.get(before, -1) else "down"
-    announce(account, TIER_CHANGED, tier=tier, before=before, direction=direction, why=reason)
+    # Whoever joins with the points of a higher tier changes twice at once.
+    by = f"{before}>{tier}"
+    announce(account, TIER_CHANGED, by, tier=tier, before=before, direction=direction, why=reason)
