@@ -155,3 +155,15 @@ def test_mistakes(condition: dict[str, Any], pointer: str, hint: str):
     (problem,) = errors
     assert problem.pointer == f"/definitions/1/condition{pointer}"
     assert problem.hint == hint
+
+
+def test_messages_are_forgotten_once_no_rule_asks_for_them_any_more():
+    asks = rule(points=PER_EURO, where={"messages": "opened"})
+    world = club(asks, email("hi"), journey({"s": send("hi")}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    assert len(world.contact("ann").messages) == 1
+    world.publish(rule(points=PER_EURO))
+    assert world.contact("ann").messages == {}
+    world.publish(asks)
+    assert len(world.contact("ann").messages) == 1

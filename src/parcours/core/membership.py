@@ -57,6 +57,8 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
         if plan.lacks_history(since):
             _remember_again(plan, contact, past, sent, since)
         _count_again(plan, contact, sent, since)
+    if not plan.remembers_messages:
+        contact.messages = {}  # the rule that asked for them may be another by now
     live_on(plan, contact, effects)
     _watch_anew(plan, contact, since)
     for name, turned in plan.turned.items():

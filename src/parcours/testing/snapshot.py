@@ -17,7 +17,7 @@ from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
 from parcours.definitions.message import LINES
 from parcours.errors import InvalidDefinitionError
-from parcours.ports import Changes, Identity, LedgerDay, Pending, Record, Settlement, Statistic, Store, Total
+from parcours.ports import Changes, Identity, LedgerDay, Record, Settlement, Statistic, Store, Total
 from parcours.stores.memory import MemoryStore
 
 EVERYTHING = 10**9
@@ -38,7 +38,9 @@ class Snapshot(msgspec.Struct):
     traces: dict[str, list[tuple[int, Trace]]]
     """Oldest first."""
     messages: dict[str, list[Message]]
-    """Those that are pending, by contact, in order."""
+    """Those that were decided and not cancelled since, sent or not, by contact, in order."""
+    states: dict[str, str]
+    """What became of each so far, by its id."""
     outbox: dict[tuple[str, str, str], int]
     statistics: dict[Statistic, int]
     due: dict[str, int]
@@ -48,17 +50,13 @@ class Snapshot(msgspec.Struct):
     days: dict[LedgerDay, Total]
 
 
-def snapshot(store: Store, channels: Iterable[str] = tuple(LINES)) -> Snapshot:
-    """Return what a store holds.
-
-    Args:
-        store: The store; it is only read.
-        channels: Those whose messages are looked at.
-    """
+def snapshot(store: Store) -> Snapshot:
+    """Return what a store holds. It is only read."""
     contacts = {contact.id: contact for contact in store.scan(limit=EVERYTHING)}
     claimed = [identity for contact in contacts.values() for identity in contact.identities]
     messages: dict[str, list[Message]] = {}
-    for item in sorted(_pending(store, channels), key=_sequence):
+    posted = [item for item in store.outbox(0, EVERYTHING) if item.state != "cancelled"]
+    for item in posted:
         messages.setdefault(item.message.contact, []).append(item.message)
     return Snapshot(
         records=store.log(limit=EVERYTHING),
@@ -66,6 +64,7 @@ def snapshot(store: Store, channels: Iterable[str] = tuple(LINES)) -> Snapshot:
         identities=store.resolve(claimed),
         traces={id_: flat for id_ in contacts if (flat := flat_trace(store, id_))},
         messages=messages,
+        states={item.message.id: item.state for item in posted},
         outbox=dict(store.outbox_counts()),
         statistics=dict(store.statistics()),
         due={contact: due for due, contact in store.due_times()},
@@ -84,10 +83,6 @@ def flat_trace(store: Store, contact: str) -> list[tuple[int, Trace]]:
 def flat_ledger(store: Store, contact: str) -> list[Entry]:
     """Return a contact's entries of the ledger, oldest first."""
     return [posting.entry for posting in reversed(store.ledger(contact, EVERYTHING))]
-
-
-def _pending(store: Store, channels: Iterable[str]) -> list[Pending]:
-    return [item for channel in channels for item in store.pending(channel, 0, EVERYTHING)]
 
 
 def by_contact(found: Snapshot) -> Snapshot:
@@ -138,10 +133,6 @@ def _placed(value: Any, places: Mapping[int, str]) -> Any:
             return [_placed(one, places) for one in value]
         case _:
             return value
-
-
-def _sequence(item: Pending) -> int:
-    return item.sequence
 
 
 def replay(records: Iterable[Record], until: int) -> MemoryStore:
