@@ -207,6 +207,7 @@ class Plan:
             or not known.dated.keys() <= self.dated.keys()
             or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
+            or (known.remembers_messages and not self.remembers_messages)
             or not known.watch.segments.keys() <= self.watch.segments.keys()
         )
         if changed:
@@ -443,6 +444,7 @@ class _Nothing:
     """What a plan goes on from when there was none before."""
 
     revision = revised_at = revised_position = 0
+    remembers_messages = False
     needs: dict[str, Need] = {}  # noqa: RUF012 (it is never changed)
     needed: dict[str, int] = {}  # noqa: RUF012
     dated: dict[str, Dated] = {}  # noqa: RUF012
