@@ -346,3 +346,10 @@ def test_a_control_group_is_counted_and_listed_like_any_segment(people: Service)
     assert (overlap["both"], overlap["either"]) == (0, len(everybody))
     found = run("segments", "count", "half:control", "--json", "--url", people.url, "--secret-key", SECRET_KEY)
     assert json.loads(found.stdout)["half:control"]["count"] == len(held)
+
+
+def test_what_the_copy_does_not_hold_is_refused(api: Service):
+    for condition in ({"points": "club", "at_least": 1}, {"tier": "club", "is": "gold"}, {"member": "club"}):
+        answer = api.api("POST", "/v1/segments/count", {"condition": condition})
+        assert answer.status == 400, answer
+        assert answer.json["extra"][0]["code"] == "no_members"

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from litestar import Controller, Request, get, post
 from litestar.exceptions import ClientException, HTTPException, NotFoundException
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
@@ -57,7 +57,7 @@ class BacktestsApi(Controller):
     guards = [guard]  # noqa: RUF012 (the framework's form)
 
     @post("/", summary="Run drafts over what was recorded", status_code=202, opt=WRITE)
-    async def ask(self, request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
+    async def ask(self, request: Request[Any, Any, Any], data: JSONBody[BacktestAsked]) -> dict[str, Any]:
         """Take a backtest; what it came to is at `/v1/backtests/ID` when it is done. Nothing is sent."""
         return take(request, data)
 
@@ -79,7 +79,7 @@ class SimulationsApi(Controller):
     guards = [guard]  # noqa: RUF012 (the framework's form)
 
     @post("/", summary="Try rules on what was recorded", status_code=202)
-    async def ask(self, request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
+    async def ask(self, request: Request[Any, Any, Any], data: JSONBody[BacktestAsked]) -> dict[str, Any]:
         """Take rules to be tried; what they came to is at `/v1/loyalty/simulations/ID`. Nothing is given."""
         return take(request, data)
 

@@ -264,7 +264,10 @@ class ContactsApi(Controller):
             counted = any(problem["code"] != "not_counted" for problem in problems) or not problems
             if counted or request.app.state["analytics"] is None:
                 raise
-            group = of_condition(host, data.condition, "/condition")
+            try:
+                group = of_condition(host, data.condition, "/condition")
+            except HTTPException:
+                raise error from None  # neither can answer it
             after, limit = number_in(data.after), _limited(data.limit)
             numbers = await analytics_of(request).ask(lambda database: members(database, group, after, limit))
             rows = [_row(state) async for states in people_of(host, numbers) for state in states]
