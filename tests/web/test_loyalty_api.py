@@ -211,23 +211,55 @@ def simulated(api: Service, **body: Any) -> Any:
     return answer
 
 
-def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: str):
-    item = {"name": "Past", "contact": {"user_id": who.removeprefix("user_id:")}, "attributes": {"total": 7}}
-    got(api.post("/v1/interactions", item))
-    rule = {"kind": "rule", "name": "past", "programme": "club", "on": ["Past"], "points": {"points": 2, "of": "total"}}
-    assert api.publish(rule).status == 200
-    got(api.post("/v1/interactions", item))
-    assert look(api, who)["balance"] == 14
+def past(api: Service, since: str = "2020-01-01") -> Any:
+    """What the rule `past` would give; the path of the run."""
     path = "/v1/loyalty/club/rules/past/retroactive"
-    body = {"since": "2020-01-01", "author": "eve"}
-    preview = got(api.api("POST", path, body))
-    assert (preview["points"], preview["members"], preview["given"]) == (14, 1, 0)
+    path += "/" + got(api.api("POST", path, {"since": since}), 202)["id"]
+    deadline = time.monotonic() + 60
+    while (answer := got(api.api("GET", path)))["state"] in {"waiting", "running"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert answer["state"] == "done", answer
+    return path, answer
+
+
+def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: str):
+    def does(total: int, order: str) -> None:
+        item = {"name": "Past", "contact": {"user_id": who.removeprefix("user_id:")}}
+        got(api.post("/v1/interactions", item | {"attributes": {"total": total, "order": order}}))
+
+    does(7, "p1")
+    does(5, "p2")
+    rule = {"kind": "rule", "name": "past", "programme": "club", "on": ["Past"], "points": {"points": 2, "of": "total"}}
+    assert api.publish(rule | {"reference": "order", "limits": [{"per": "ever", "points": 36}]}).status == 200
+    does(7, "p3")
     assert look(api, who)["balance"] == 14
-    assert got(api.api("POST", path, body | {"preview": False}))["given"] == 1
-    assert got(api.api("POST", path, body | {"preview": False}))["given"] == 0
+    path, preview = past(api)
+    assert (preview["points"], preview["members"], preview["awards"], preview["declined"]) == (22, 1, 2, {})
+    (mine,) = preview["given"]
+    assert [(row["kind"], row["amount"], row["reference"]) for row in mine["entries"]] == [
+        ("earned", 14, "p1"),
+        ("earned", 8, "p2"),  # as much as the limit leaves
+    ]
+    assert look(api, who)["balance"] == 14
+    assert got(api.api("POST", f"{path}/apply", {"author": " "}), 400)
+    given = got(api.api("POST", f"{path}/apply", {"author": "eve"}))
+    assert (given["points"], given["awards"], given["members"]) == (22, 2, 1)
+    # Again, and by a run over another time: nothing is given twice.
+    for again, since in ((path, ""), (past(api, "2019-06-01")[0], "")):
+        answer = got(api.api("POST", f"{again}/apply", {"author": "eve"})), since
+        assert (answer[0]["awards"], answer[0]["declined"]) == (0, {"repeated": 2})
     entry = look(api, who, "/ledger")["entries"][0]
-    assert (entry["kind"], entry["amount"], entry["rule"], entry["balance"]) == ("earned", 14, "past", 28)
-    assert got(api.api("POST", path.replace("past", "psat"), body), 404)
+    assert (entry["kind"], entry["amount"], entry["rule"], entry["balance"]) == ("earned", 8, "past", 36)
+    assert (entry["reason"], entry["author"]) == ("retroactive", "eve")
+    assert entry["occurred_at"] < entry["at"]
+    # A refund reverses what was given for the past, as it does what was given at once.
+    ask(api, who, "refund", reference="p1", attributes={"total": 4})
+    assert look(api, who)["balance"] == 28
+    assert got(api.api("POST", "/v1/loyalty/club/rules/psat/retroactive", {"since": "2020-01-01"}), 404)
+    assert "0 times" in said(api, "retroactive", "club", "past", "--since", "2020-01-01")
+    told = said(api, "retroactive", "club", "past", "--since", "2020-01-01", "--apply", "--author", "eve")
+    assert "repeated: 2" in told
 
 
 HELD = {

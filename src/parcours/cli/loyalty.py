@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
 from parcours.cli.console import ERR, OUT, SecretKey, Url, write
 from parcours.cli.loyalty_simulate import simulate
+from parcours.errors import ParcoursError
 from parcours.runtimes.statement import StatementDay, as_csv
 
 app = typer.Typer(
@@ -265,25 +267,39 @@ def retroactive(
     programme: Programme,
     rule: Annotated[str, typer.Argument(metavar="RULE", help="The name of a live rule.")],
     since: Annotated[str, typer.Option("--since", help="From this day or instant on.")],
-    author: Annotated[str, typer.Option("--author", help="Who says so.")],
     until: Annotated[str, typer.Option(help="Before this day or instant; else until the rule was live.")] = "",
     apply: Annotated[bool, typer.Option("--apply", help="Give it; without, it is only shown.")] = False,
+    author: Annotated[str, typer.Option("--author", help="With --apply: who says so.")] = "",
     url: Url = "http://127.0.0.1:8700",
     secret_key: SecretKey = "",
+    as_json_: AsJson = False,
 ) -> None:
     """Show what a live rule would have given for what occurred before it was live, and with --apply give it, once."""
-    body: dict[str, Any] = {"since": since, "author": author, "preview": not apply}
-    body |= {"until": until} if until else {}
-    answer = ask("POST", url, ["loyalty", programme, "rules", rule, "retroactive"], secret_key, body)
-    _simulated(answer)
-    OUT.print(f"given to {answer['given']:,} members" if apply else "nothing was given: this is a preview")
+    if apply and not author:
+        raise ParcoursError("--apply needs --author: it is kept who gave points")
+    path = ["loyalty", programme, "rules", rule, "retroactive"]
+    body = {"since": since, **({"until": until} if until else {})}
+    path.append(ask("POST", url, path, secret_key, body)["id"])
+    with OUT.status("Working it out"):
+        while (answer := ask("GET", url, path, secret_key))["state"] in {"waiting", "running"}:
+            time.sleep(_POLL_SECONDS)
+    if answer["state"] == "failed":
+        raise ParcoursError(answer["problem"])
+    if apply:
+        answer = ask("POST", url, [*path, "apply"], secret_key, {"author": author})
+    if as_json_:
+        as_json(answer)
+        return
+    rows = ((one["contact"], f"{one['awards']:,}", f"{one['points']:,}") for one in answer["given"])
+    if answer["given"]:
+        as_table(("contact", "times", "points"), rows)
+    done = "given" if apply else "would be given; --apply gives it"
+    OUT.print(f"{answer['points']:,} points to {answer['members']:,} members, {answer['awards']:,} times: {done}")
+    for reason, count in answer["declined"].items():
+        OUT.print(f"not given, {reason}: {count:,}")
 
 
-def _simulated(answer: dict[str, Any]) -> None:
-    least = "" if answer["complete"] else "at least "
-    OUT.print(f"{least}{answer['points']:,} points to {answer['members']:,} members, {answer['times']:,} times")
-    OUT.print(f"{answer['contacts']:,} contacts looked at; {answer['reversed']:,} points taken back by refunds")
-    as_table(("month", "points"), ((month, f"{points:,}") for month, points in answer["by_month"].items()))
+_POLL_SECONDS = 0.2
 
 
 def _ask(action: str, programme: str, contact: str, body: dict[str, Any], url: str, secret_key: str) -> None:

@@ -11,6 +11,7 @@ from parcours.core.effects import Entry, Message, Trace
 from parcours.core.inputs import (
     Absorb,
     Adjust,
+    Award,
     Dissolve,
     Enrol,
     Enter,
@@ -45,6 +46,7 @@ _inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decod
     | Adjust
     | Refund
     | Review
+    | Award
     | Publish
     | Stock
 )

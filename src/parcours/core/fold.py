@@ -38,6 +38,7 @@ from parcours.core.inputs import (
     CANCELLED,
     Absorb,
     Adjust,
+    Award,
     Dissolve,
     Enrol,
     Enter,
@@ -121,15 +122,15 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
-        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review():
+        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review() | Award():
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
             _aim(plan, contact, item, effects)
     return taken
 
 
-_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund, Review)
-_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review
+_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund, Review, Award)
+_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review | Award
 
 
 def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb | _OfMember, effects: Effects) -> None:

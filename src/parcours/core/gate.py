@@ -28,6 +28,7 @@ from parcours.core.checks import Checks, nesting_problem
 from parcours.core.compiled import CompiledJourney
 from parcours.core.inputs import (
     Adjust,
+    Award,
     Enrol,
     Enter,
     Input,
@@ -39,6 +40,7 @@ from parcours.core.inputs import (
     Spend,
     Update,
 )
+from parcours.core.member import Lot
 from parcours.core.plan import OPEN, Plan
 from parcours.definitions.entries import ApiEntry
 from parcours.errors import Problem, did_you_mean
@@ -95,7 +97,7 @@ class Asked(msgspec.Struct, kw_only=True):
     """Something is asked of a member of a programme."""
 
     action: str
-    """`enrol`, `leave`, `spend`, `adjust`, `refund` or `review`."""
+    """`enrol`, `leave`, `spend`, `adjust`, `refund`, `review` or `award`."""
     programme: str
     points: int = 0
     """To spend, or to adjust by."""
@@ -110,6 +112,8 @@ class Asked(msgspec.Struct, kw_only=True):
     author: str = ""
     approved: bool = False
     """With `review`: whether they are approved, rather than refused."""
+    lot: Lot | None = None
+    """With `award`: what a rule would have given."""
     rule: str = ""
     """With `adjust`: the rule that earned the points, after all."""
 
@@ -284,6 +288,8 @@ def _admit_asked(
         case "adjust":
             common |= {"points": what.points, "qualifying": what.qualifying, "rule": what.rule}
             return Adjust(reason=what.reason, author=what.author, **common)
+        case "award" if what.lot is not None:
+            return Award(lot=what.lot, author=what.author, **common)
         case "review":
             common |= {"lot": what.reference, "approved": what.approved}
             return Review(reason=what.reason, author=what.author, **common)
@@ -291,7 +297,10 @@ def _admit_asked(
             return Refund(reference=what.reference, whole=what.whole, attributes=what.attributes, **common)
 
 
-ACTIONS = ("enrol", "leave", "spend", "adjust", "refund", "review")
+ACTIONS = ("enrol", "leave", "spend", "adjust", "refund", "review", "award")
+
+
+_NOUNS = {"review": "review", "award": "retroactive award"}
 
 
 def _check_asked(plan: Plan, what: Asked) -> Problem | None:
@@ -310,8 +319,8 @@ def _check_asked(plan: Plan, what: Asked) -> Problem | None:
     elif what.action == "adjust" and not (what.reason.strip() and what.author.strip()):
         missing = "author" if what.reason.strip() else "reason"
         code, message, pointer = "missing_key", f"an adjustment has a {missing}", f"/{missing}"
-    elif what.action == "review" and not what.author.strip():
-        code, message, pointer = "missing_key", "a review has an author", "/author"
+    elif what.action in {"review", "award"} and not what.author.strip():
+        code, message, pointer = "missing_key", f"a {_NOUNS[what.action]} has an author", "/author"
     elif what.action == "refund" and not what.reference:
         code, message, pointer = "missing_key", "a refund names the order", "/reference"
     return Problem(code=code, message=message, pointer=pointer) if code else None

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from parcours.core.contact import Contact
+from parcours.core.member import Lot
 
 
 class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=True):
@@ -234,6 +235,24 @@ class Review(msgspec.Struct, array_like=True, tag="review", kw_only=True):
     message_id: str = ""
 
 
+class Award(msgspec.Struct, array_like=True, tag="award", kw_only=True):
+    """Somebody applies a rule to the past: a member has what it would have given for one interaction.
+
+    It occurred when that did. Its message id is derived from the rule and the interaction, so once is once.
+    """
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    lot: Lot
+    """What the rule would have given, less what was taken back since."""
+    author: str
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    source: str = ""
+    message_id: str = ""
+
+
 Input = (
     Interaction
     | Update
@@ -249,6 +268,7 @@ Input = (
     | Adjust
     | Refund
     | Review
+    | Award
 )
 
 

@@ -29,11 +29,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from parcours.core.acting import maker_of
 from parcours.core.contact import OF_PROGRAMME, Contact
 from parcours.core.effects import Effects, Entry, Message, Trace, What
 from parcours.core.fold import fold, wake
+from parcours.core.ids import derive
 from parcours.core.inputs import (
     Absorb,
     Dissolve,
@@ -46,8 +48,10 @@ from parcours.core.inputs import (
     Publish,
     Reaction,
     Update,
+    cause_of,
 )
 from parcours.core.loyalty.announce import SOURCE as OF_PROGRAMMES
+from parcours.core.member import IN_REVIEW, Lot
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.journey import JourneyDefinition
@@ -104,12 +108,30 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Let the journeys that are live take part, so that caps are shared; only drafts are reported."""
     everybody: bool = False
     """Let everybody be a member of the programmes from the start, or from when they are known."""
+    retroactive: str = ""
+    """A rule of which every award is told, for it to be applied to the past; its own start and end hold then."""
+    before: int = 0
+    """Awards for what occurred before this are told."""
     baseline: bool = False
     """There need be no drafts: what is live is run, to compare with."""
 
 
 Posted = tuple[str, str, int, str]
 """Programme, rule, day and kind of entries of the ledger."""
+
+
+class PastAward(msgspec.Struct):
+    """What a rule would have given for one interaction."""
+
+    contact: str
+    at: int
+    """When that occurred."""
+    position: int
+    """Its place in the log; 0 for one that follows from another."""
+    key: str
+    """Stands for the rule and the interaction."""
+    lot: Lot
+    """What is left of it at the end, but for what expired or was spent: as if it were given now."""
 
 
 class Counts(msgspec.Struct):
@@ -147,10 +169,14 @@ class Counts(msgspec.Struct):
     held: Counter[str] = msgspec.field(default_factory=Counter)
     """What is held for them at the end."""
 
+    past: list[PastAward] = msgspec.field(default_factory=list)
+    """What the rule gives that is to be applied to the past."""
+
     def add(self, other: Counts) -> None:
         """Add what another share came to."""
         self.people += other.people
         self.inputs += other.inputs
+        self.past += other.past
         for field in self.__struct_fields__:
             if isinstance(mine := getattr(self, field), Counter):
                 mine.update(getattr(other, field))
@@ -222,7 +248,7 @@ def _workspace(
             for rule in rules
             if rule.state == "live" and not rule.archived and not before.programmes[rule.programme].archived
         }
-    workspace, errors, _ = load_data([_live(item) for item in job.definitions], before)
+    workspace, errors, _ = load_data([_live(item, job) for item in job.definitions], before)
     if errors:
         raise InvalidDefinitionError(errors)
     names = [(item.get("kind"), str(item.get("name"))) for item in job.definitions]
@@ -237,7 +263,9 @@ def _workspace(
     return workspace, before, since, drafts
 
 
-def _live(item: dict[str, Any]) -> dict[str, Any]:
+def _live(item: dict[str, Any], job: Job) -> dict[str, Any]:
+    if job.retroactive:
+        return item
     return (
         {**item, "state": "live", "starts": None, "ends": None, "archived": False}
         if item.get("kind") in {"journey", "rule"}
@@ -262,6 +290,7 @@ class _Person:
         self.past: list[Input] | None = []
         """What happened before the drafts go live; None from then on."""
         self.touched: set[tuple[str, str]] = set()
+        self.given: list[PastAward] = []
 
     def live(self, inputs: Sequence[Input]) -> None:
         job = self.backtest.job
@@ -333,6 +362,7 @@ class _Person:
         if isinstance(item, Erase):
             self.contact = Contact(self.contact.id)
             self.ahead.clear()
+            self.given.clear()
             if self.past is not None:
                 self.past.clear()
             return
@@ -342,7 +372,22 @@ class _Person:
         effects = fold(self.plan, self.contact, item)
         if self.past is not None:
             self.past.append(item)
+        elif self.backtest.job.retroactive and isinstance(item, Interaction):
+            self._remember(item, effects)
         self._note(effects, depth)
+
+    def _remember(self, item: Interaction, effects: Effects) -> None:
+        """Remember what the rule gave that is to be applied to the past; lots go on changing."""
+        job = self.backtest.job
+        for entry in effects.ledger:
+            if entry.rule == job.retroactive and not entry.lot and item.occurred_at < job.before:
+                member = self.contact.loyalty[entry.programme]
+                key = derive("retroactive", entry.programme, entry.rule, cause_of(item))
+                self.given += [
+                    PastAward(self.contact.id, item.occurred_at, item.position, key, lot)
+                    for lot in member.lots
+                    if lot.id == entry.id
+                ]
 
     def _enrol(self, at: int) -> None:
         """Let a person be a member of every programme that is looked at."""
@@ -426,6 +471,14 @@ class _Person:
                 for token in run.tokens:
                     self.counts.waiting[name, token.step] += 1
         self.counts.touched.update(self.touched)
+        for award in self.given:
+            lot = award.lot
+            points = lot.points - lot.reversed
+            if points > 0:
+                due = lot.due if lot.due == IN_REVIEW else 0
+                award.lot = replace(lot, id="", points=points, left=points, due=due, expires=0, expired=0, reversed=0)
+                award.lot = replace(award.lot, basis=lot.basis - lot.returned, returned=0, free=0)
+                self.counts.past.append(award)
         for name in self.backtest.programmes:
             member = self.contact.loyalty.get(name)
             if member is not None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from parcours.core.effects import What
-from parcours.runtimes.backtest import QUARTER, Backtest, Counts
+from parcours.runtimes.backtest import QUARTER, Backtest, Counts, PastAward
 from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport, programmes_of, rules_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,6 +78,8 @@ class BacktestReport(msgspec.Struct):
     rules: list[RuleReport] = []
     """Rules of loyalty: drafts first, then those that are live beside them."""
     programmes: list[ProgrammeReport] = []
+    past: list[PastAward] = []
+    """Of a rule that is to be applied to the past: what it would have given."""
 
 
 def report_of(made: Backtest, counts: Counts, zone: str = "UTC") -> BacktestReport:
@@ -99,6 +101,7 @@ def report_of(made: Backtest, counts: Counts, zone: str = "UTC") -> BacktestRepo
         journeys=[_journey(name, counts) for name in made.drafts],
         rules=rules_of(counts, of_programmes, made.rules),
         programmes=programmes_of(counts, made.programmes),
+        past=sorted(counts.past, key=lambda award: (award.contact, award.at, award.key)),
     )
 
 

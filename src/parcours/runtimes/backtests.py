@@ -153,6 +153,8 @@ class Backtests:
 def shown(asked: Asked) -> dict[str, Any]:
     """Return a backtest as people see it: what was asked for without the definitions."""
     found: dict[str, Any] = msgspec.to_builtins(asked)
+    if found["report"] is not None:
+        del found["report"]["past"]
     for name in ("job", "against"):
         if (job := found["request"].get(name)) is not None:
             job["definitions"] = [f"{item.get('kind')} {item.get('name')}" for item in job["definitions"]]

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from parcours.conditions.durations import parse_duration
 from parcours.core import inputs
 from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
+from parcours.core.member import Lot
 from parcours.definitions.load import dump
 from parcours.definitions.message import LINES, WEBHOOK
 from parcours.runtimes.simulation import Simulation
@@ -704,10 +705,9 @@ def programmes(draw: st.DrawFn) -> list[Data]:
         else:
             rule["points"] = draw(_formulas if kind < 4 else st.integers(1, 3))  # noqa: PLR2004 (most are formulas)
             rule["exclusive"] = draw(st.integers(0, 4)) == 0
-            if draw(st.integers(0, 3)) == 0:
-                rule["hold_if"] = draw(
-                    st.just({"did": "Go", "times": {"at_least": 2}, "within": "1d"}) | conditions(trigger=True)
-                )
+            if draw(st.integers(0, 2)) == 0:
+                often = {"did": "Go", "times": {"at_least": 2}, "within": "1d"}
+                rule["hold_if"] = draw(st.sampled_from([{"all": []}, {"all": []}, often]) | conditions(trigger=True))
         rules.append({"kind": "rule", "name": f"r{index}", "programme": "club", **rule})
     return [programme, *rules]
 
@@ -893,6 +893,9 @@ _moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Reacts, st.integers(0, 20), st.sampled_from(REACTIONS), st.sampled_from([{}, {"channel": "email"}])),
     st.builds(Repeats, st.integers(0, 20)),
 )
+_decided = st.booleans().map(
+    lambda approved: Asked(action="review", programme="club", approved=approved, reason="seen", author="eve")
+)
 _asked = st.one_of(
     st.just(Asked(action="enrol", programme="club")),
     st.just(Asked(action="enrol", programme="club", card="c1")),
@@ -906,9 +909,10 @@ _asked = st.one_of(
     st.sampled_from(ORDERS).map(lambda order: Asked(action="refund", programme="club", reference=order)),
     st.just(Asked(action="leave", programme="club")),
     st.just(Asked(action="leave", programme="club")),
-    st.booleans().map(
-        lambda approved: Asked(action="review", programme="club", approved=approved, reason="seen", author="eve")
+    st.sampled_from(["r0", "r1"]).map(
+        lambda rule: Asked(action="award", programme="club", lot=Lot("", rule, 0, 2, 2, reference="o1"), author="eve")
     ),
+    _decided,
 )
 _asks: st.SearchStrategy[Move] = st.builds(Comes, _asked, _identities, st.just(0))
 _turns: st.SearchStrategy[Move] = st.builds(
@@ -988,9 +992,13 @@ def loyal_scenarios(draw: st.DrawFn, *, longest: int = 40) -> Scenario:
     moves |= _identifies | st.builds(Repeats, st.integers(0, 20))
     if draw(st.booleans()):
         moves |= _erases
+    club = draw(programmes())
+    if draw(st.integers(0, 2)) == 0:
+        # Awards that wait for somebody, and somebody who decides: both are seldom by themselves.
+        club = [item | {"hold_if": {"all": []}} if "points" in item else item for item in club]
+        moves |= st.builds(Comes, _decided, _identities, st.just(0))
     length = draw(st.integers(3, longest))
     drawn = draw(st.lists(moves, min_size=length, max_size=length))
-    club = draw(programmes())
     asked = _of_members | _of_tiers if "tiers" in club[0] else _of_members
     watched = [
         {"kind": "segment", "name": f"w{index}", "condition": draw(asked | asked.map(lambda part: {"not": part}))}

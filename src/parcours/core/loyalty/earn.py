@@ -20,7 +20,7 @@ from typing import Any
 from parcours.core import dates
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Interaction, cause_of
+from parcours.core.inputs import Award, Interaction, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import announce
 from parcours.core.loyalty.clock import settle
@@ -31,6 +31,9 @@ from parcours.core.member import IN_REVIEW, Lot
 
 KEPT_PERIODS = 64
 """Periods of a limit that a member remembers, the latest."""
+
+RETROACTIVE = "retroactive"
+"""The reason of an entry that a rule made for the past, when it was asked to."""
 
 TO_REVIEW = "review"
 """The reason of an entry of points that somebody must approve first."""
@@ -129,6 +132,41 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
         take_back_early(account, lot)
     if not review:
         give_the_rest(account, rule)
+
+
+def give_late(account: Account, rule: CompiledRule, item: Award) -> bool:
+    """Let a member have what a rule would have given for the past, if limits leave it. Return whether they did.
+
+    Limits are those of the period in which it occurred; holding and expiry run from then.
+    """
+    told, at = item.lot, item.occurred_at
+    allowed = _allowed(account, rule, told.points, at)
+    if not allowed:
+        return False
+    review = told.due == IN_REVIEW
+    says = Says(
+        kind="earned",
+        rule=rule.name,
+        occurred_at=at,
+        reference=told.reference,
+        reason=TO_REVIEW if review else RETROACTIVE,
+        author=item.author,
+    )
+    lot = account.earn(allowed, says, rule.holding, rule.expires, review=review)
+    lot.basis, lot.numerator, lot.denominator, lot.rounding = (
+        told.basis,
+        told.numerator,
+        told.denominator,
+        told.rounding,
+    )
+    tiers = account.programme.tiers
+    if tiers is not None:
+        lot.qualifying = told.qualifying if tiers.by_spend else min(told.qualifying, allowed)
+        if not review:
+            qualify(account, at, lot.qualifying)
+    account.note(What.AWARDED, rule.name, points=allowed, why=RETROACTIVE)
+    promote(account)
+    return True
 
 
 def give_the_rest(account: Account, rule: CompiledRule) -> None:

@@ -7,6 +7,7 @@
 | spend   | all of it, the oldest first                                 | the same, `not_enough_points`                          |
 | adjust  | given, or taken of what is there                            | the same                                               |
 | refund  | what the order earned, as a whole or in part                | the same, `unknown_order`                              |
+| award   | what a rule would have given for the past                   | `no_programme`, `no_member`, `no_rule`, `limit`        |
 | review  | an award that was put aside is approved or refused, or all  | `no_programme`, `no_member`, `no_review`               |
 """
 
@@ -14,18 +15,18 @@ from __future__ import annotations
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Adjust, Enrol, Interaction, Leave, Refund, Review, Spend, cause_of
+from parcours.core.inputs import Adjust, Award, Enrol, Interaction, Leave, Refund, Review, Spend, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import JOINED, LEFT, announce
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty, LoyaltyRoute
-from parcours.core.loyalty.earn import earn, reference_of
+from parcours.core.loyalty.earn import earn, give_late, reference_of
 from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
 from parcours.core.loyalty.review import decide
 from parcours.core.loyalty.tiers import keep_up, promote, qualify
 from parcours.core.member import Member
 
-LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund | Review
+LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund | Review | Award
 
 
 def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects) -> None:
@@ -63,6 +64,14 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
         case Review():
             if not decide(account, loyalty.rules, item):
                 _decline(effects, item, "no_review", lot=item.lot)
+                return
+        case Award():
+            rule = loyalty.rules.get(item.lot.rule)
+            if rule is None or rule.programme.name != item.programme:
+                _decline(effects, item, "no_rule", rule=item.lot.rule)
+                return
+            if not give_late(account, rule, item):
+                _decline(effects, item, "limit", rule=rule.name, points=item.lot.points)
                 return
     settle(account)
 

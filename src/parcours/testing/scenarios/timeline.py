@@ -12,6 +12,7 @@ from parcours.core.effects import Trace, What
 from parcours.core.inputs import (
     Absorb,
     Adjust,
+    Award,
     Enrol,
     Enter,
     Erase,
@@ -86,7 +87,7 @@ def _input(item: Input) -> Line | None:
             line = Line("", "enter", item.journey, why=_written(item.attributes))
         case Absorb():
             line = Line("", "merge")
-        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review():
+        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review() | Award():
             name = str(type(item).__struct_config__.tag)
             line = Line(
                 "", name, why=_written({"points": getattr(item, "points", 0)} if hasattr(item, "points") else {})

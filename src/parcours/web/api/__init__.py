@@ -22,6 +22,7 @@ from parcours.web.api.loyalty import LoyaltyApi
 from parcours.web.api.messages import MessagesApi
 from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
+from parcours.web.api.retroactive import RetroactiveApi
 from parcours.web.api.reviews import ReviewsApi
 from parcours.web.api.segments import SegmentsApi
 
@@ -37,6 +38,7 @@ CONTROLLERS: list[type[Controller]] = [
     ListsApi,
     LoyaltyApi,
     ReviewsApi,
+    RetroactiveApi,
     SegmentsApi,
     AnalyticsApi,
     BacktestsApi,

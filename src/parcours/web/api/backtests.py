@@ -64,7 +64,7 @@ class BacktestsApi(Controller):
     @get("/", summary="All backtests", opt=READ)
     async def every(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
         """Return the latest backtests, the newest first."""
-        return {"backtests": [shown(asked) for asked in _backtests(request).all()]}
+        return {"backtests": [shown(asked) for asked in backtests_of(request).all()]}
 
     @get("/{id_:str}", summary="What a backtest came to", opt=READ)
     async def one(self, request: Request[Any, Any, Any], id_: FromPath[str]) -> dict[str, Any]:
@@ -98,14 +98,14 @@ def take(request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]
     job = _job(request, data, data)
     against = _job(request, data, data.against, baseline=True) if data.against is not None else None
     try:
-        return shown(_backtests(request).ask(Asking(job=job, against=against, zone=data.zone)))
+        return shown(backtests_of(request).ask(Asking(job=job, against=against, zone=data.zone)))
     except TooManyBacktestsError as error:
         raise HTTPException(status_code=429, detail=str(error), headers={"Retry-After": "10"}) from None
 
 
 def told(request: Request[Any, Any, Any], id_: str) -> dict[str, Any]:
     """Show a backtest."""
-    asked = _backtests(request).get(id_)
+    asked = backtests_of(request).get(id_)
     if asked is None:
         raise NotFoundException("there is no such backtest")
     return shown(asked)
@@ -142,7 +142,12 @@ def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *
     return job
 
 
-def _backtests(request: Request[Any, Any, Any]) -> Backtests:
+def backtests_of(request: Request[Any, Any, Any]) -> Backtests:
+    """Return the backtests of the service.
+
+    Raises:
+        HTTPException: 503, it runs none.
+    """
     backtests: Backtests | None = request.app.state["backtests"]
     if backtests is None:
         raise HTTPException(status_code=503, detail="this service runs no backtests")

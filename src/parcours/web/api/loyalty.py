@@ -6,8 +6,6 @@ the answer is the one of the first time.
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 from datetime import datetime
 from typing import Any, Literal
@@ -26,28 +24,22 @@ from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledProgramme
 from parcours.core.loyalty.review import in_review
 from parcours.core.member import IN_REVIEW, Member
-from parcours.core.plan import Plan
-from parcours.definitions.loyalty import RuleDefinition
 from parcours.errors import did_you_mean
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted, Refused
 from parcours.runtimes.statement import StatementDay, as_csv, statement_of
-from parcours.runtimes.trial import Given, trial_plan, try_rule
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.people import (
-    PATIENCE,
     cursor_of,
     find,
     identity_in,
     iso,
     look_up,
-    parts_of,
     place_in,
     refusal,
     submit,
 )
-from parcours.web.api.search import contacts
 
 SOURCE = "loyalty-api"
 """The source of what is asked over the API; message ids are told apart by it."""
@@ -257,46 +249,6 @@ class Statement(msgspec.Struct):
     days: list[StatementDay]
 
 
-class MostGiven(msgspec.Struct):
-    """Somebody to whom a rule would have given much."""
-
-    contact: str
-    points: int
-    times: int
-
-
-class Simulated(msgspec.Struct):
-    """What a rule would have given."""
-
-    rule: str
-    programme: str
-    contacts: int
-    """How many were looked at."""
-    members: int
-    """How many it would have given something."""
-    points: int
-    times: int
-    reversed: int
-    """How many of the points refunds would have taken back."""
-    by_month: dict[str, int]
-    most: list[MostGiven]
-    """Those who would have got the most."""
-    complete: bool
-    """Whether everybody was looked at; if not, it took too long, and nothing was given."""
-    given: int = 0
-    """How many members were given it, after all: 0 for a preview, and for those who have it already."""
-
-
-class Retroactive(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The past to which a rule is applied: what occurred from `since` on, until before the rule was live."""
-
-    since: str
-    until: str | None = None
-    author: str
-    preview: bool = True
-    """Say only what would be given."""
-
-
 class LoyaltyApi(Controller):
     """Points and tiers of members."""
 
@@ -348,7 +300,7 @@ class LoyaltyApi(Controller):
         programme_of(host, programme)
         async with host.turn:
             now = host.engine.clock.now()
-            instant = _instant(at, "at") if at else now
+            instant = instant_of(at, "at") if at else now
             state = find(host, contact)
             _member(state, programme)
             before = 0
@@ -382,7 +334,7 @@ class LoyaltyApi(Controller):
                 for posting in found:
                     place = posting.place
                     if posting.entry.programme == programme:
-                        rows.append(_row(posting.entry))
+                        rows.append(entry_row(posting.entry))
                         if len(rows) == limit:
                             return LedgerPage(rows, cursor_of([place]))
         return LedgerPage(rows, None)
@@ -494,109 +446,13 @@ class LoyaltyApi(Controller):
             return Response(as_csv(days).encode(), media_type="text/csv; charset=utf-8", headers=headers)
         return Response(Statement(programme, worth.currency if worth is not None else "", days))
 
-    @post("/{programme:str}/rules/{rule:str}/retroactive", summary="Apply a rule to the past", status_code=200)
-    async def retroactive(
-        self,
-        request: Request[Any, Any, Any],
-        programme: FromPath[str],
-        rule: FromPath[str],
-        data: JSONBody[Retroactive],
-    ) -> Simulated:
-        """Give members what a live rule would have given for what occurred before it was live; first as a preview.
-
-        Each gets one entry, once: run again over the same time, nothing is given again.
-        """
-        host = host_of(request)
-        programme_of(host, programme)
-        compiled = host.engine.plan.loyalty.rules.get(rule)
-        definition = host.engine.plan.workspace.rules.get(rule)
-        if compiled is None or definition is None or compiled.programme.name != programme:
-            raise NotFoundException(detail=f"there is no live rule {shown(rule)} in {shown(programme)}")
-        live = host.engine.plan.loyalty.live[rule]
-        since, until = _instant(data.since, "since"), live
-        if data.until is not None:
-            until = min(_instant(data.until, "until"), live)
-        plan = trial_plan(host.engine.plan.workspace, definition)
-        found, given = await _try(host, plan, definition, since, until)
-        if data.preview or not found.complete:
-            return found
-        for start in range(0, len(given), MOST_ENTRIES):
-            arrivals = []
-            async with host.turn:
-                for one in given[start : start + MOST_ENTRIES]:
-                    contact = look_up(host, one.contact)
-                    if contact is None or contact.erased_at or not contact.identities or one.points <= one.reversed:
-                        continue
-                    asked = Asked(
-                        action="adjust",
-                        programme=programme,
-                        points=one.points - one.reversed,
-                        qualifying=definition.qualifying,
-                        reason=f"for what occurred from {iso(since)} until before {iso(until)}",
-                        author=data.author,
-                        rule=rule,
-                    )
-                    message_id = f"retroactive:{rule}:{since}:{until}:{one.contact}"
-                    arrivals.append(Arrival(SOURCE, message_id, tuple(contact.identities[:1]), asked))
-            outcomes = await submit(host, arrivals)
-            found.given += sum(isinstance(outcome, Accepted) for outcome in outcomes)
-        return found
-
-
-async def _try(
-    host: Embedded,
-    plan: Plan,
-    rule: RuleDefinition,
-    since: int,
-    until: int,
-) -> tuple[Simulated, list[Given]]:
-    """Try a rule on the history of one contact after the other, until it takes too long."""
-    found = Simulated(rule.name, rule.programme, 0, 0, 0, 0, 0, {}, [], complete=True)
-    given: list[Given] = []
-    end = time.monotonic() + 5 * PATIENCE
-    async for people in contacts(host):
-        for contact in people:
-            if contact.merged_into or contact.erased_at:
-                continue
-            found.contacts += 1
-            if rule.programme not in contact.loyalty:
-                continue
-            async with host.turn:
-                host.engine.catch_up()
-                parts = parts_of(host.store, contact)
-                records = [record for id_ in parts for record in host.store.history(id_, _EVERYTHING)]
-            history: list[Any] = [record.input() for record in records]
-            one = try_rule(plan, rule, contact, history, since=since, until=until)
-            if one is not None:
-                _add(found, one)
-                given.append(one)
-            if time.monotonic() > end:
-                found.complete = False
-                return found, given
-            await asyncio.sleep(0)
-    return found, given
-
-
-def _add(found: Simulated, given: Given) -> None:
-    found.members += 1
-    found.points += given.points
-    found.times += given.times
-    found.reversed += given.reversed
-    for day, points in given.by_day.items():
-        month = f"{day // 10_000:04}-{day // 100 % 100:02}"
-        found.by_month[month] = found.by_month.get(month, 0) + points
-    found.most.append(MostGiven(given.contact, given.points, given.times))
-    found.most.sort(key=lambda row: (-row.points, row.contact))
-    del found.most[MOST_SHOWN:]
-    found.by_month = dict(sorted(found.by_month.items()))
-
 
 async def ask_member(host: Embedded, reference: str, asked: Asked, data: Asks) -> Response[Answer]:
     """Ask something of a member, and answer what became of it: 409 when it was declined."""
     compiled = programme_of(host, asked.programme)
     async with host.turn:
         identities = _identities(host, reference, asked, compiled)
-    occurred_at = _instant(data.occurred_at, "occurred_at") if data.occurred_at is not None else None
+    occurred_at = instant_of(data.occurred_at, "occurred_at") if data.occurred_at is not None else None
     message_id = data.id or str(uuid.uuid4())
     outcome = (await submit(host, [Arrival(SOURCE, message_id, identities, asked, occurred_at)]))[0]
     if isinstance(outcome, Refused):
@@ -604,11 +460,11 @@ async def ask_member(host: Embedded, reference: str, asked: Asked, data: Asks) -
     async with host.turn:
         state = find(host, reference)
         position = outcome.position if isinstance(outcome, Accepted) else _earlier(host.store, state.id, message_id)
-        reason, entries = _became(host.store, state.id, position)
+        reason, entries = became(host.store, state.id, position)
         member = state.loyalty.get(asked.programme)
         shown_ = _shown(compiled, state, member, host.engine.clock.now()) if member is not None else None
     repeated = not isinstance(outcome, Accepted)
-    answer = Answer("declined" if reason else "done", reason, repeated, [_row(entry) for entry in entries], shown_)
+    answer = Answer("declined" if reason else "done", reason, repeated, [entry_row(entry) for entry in entries], shown_)
     return Response(answer, status_code=409 if reason else 200)
 
 
@@ -630,7 +486,7 @@ def _earlier(store: Store, contact: str, message_id: str) -> int:
     return next((record.position for record in store.history(contact, _EVERYTHING) if record.key == key), 0)
 
 
-def _became(store: Store, contact: str, position: int) -> tuple[str, list[Entry]]:
+def became(store: Store, contact: str, position: int) -> tuple[str, list[Entry]]:
     """Return why what stands at a position was declined, and the entries it made, oldest first."""
     if not position:
         return "", []
@@ -671,7 +527,12 @@ def _member(contact: Contact, programme: str) -> Member:
     return member
 
 
-def _instant(text: str, name: str) -> int:
+def instant_of(text: str, name: str) -> int:
+    """Return a date, or a date and time with an offset, as an instant.
+
+    Raises:
+        HTTPException: 400, it is none.
+    """
     moment = to_instant(text)
     if moment is None:
         raise HTTPException(status_code=400, detail=f"{name!r} is a date, or a date and time with an offset")
@@ -728,7 +589,8 @@ def _shown(programme: CompiledProgramme, contact: Contact, member: Member, now: 
     )
 
 
-def _row(entry: Entry) -> EntryRow:
+def entry_row(entry: Entry) -> EntryRow:
+    """Return an entry of the ledger as people see it."""
     return EntryRow(
         id=entry.id,
         programme=entry.programme,

@@ -24,6 +24,7 @@ from parcours.core.ids import is_contact_id
 from parcours.core.inputs import (
     Absorb,
     Adjust,
+    Award,
     Dissolve,
     Enrol,
     Enter,
@@ -268,6 +269,7 @@ _KINDS = {
     Adjust: "adjust",
     Refund: "refund",
     Review: "review",
+    Award: "award",
 }
 OF_DECISIONS = {
     "points": (
