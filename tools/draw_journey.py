@@ -38,6 +38,7 @@ from parcours.definitions.steps import (
     Enrol,
     Experiment,
     Fork,
+    Give,
     InteractionBranch,
     Join,
     Record,
@@ -83,6 +84,7 @@ STYLES = {
     "record": Style("#1b7c83", "#dbf3f4"),
     "award": Style("#1b7c83", "#dbf3f4"),
     "enrol": Style("#1b7c83", "#dbf3f4"),
+    "give": Style("#1b7c83", "#dbf3f4"),
     "start": Style("#1b7c83", "#dbf3f4"),
     "end": Style("#6e7781", "#eaeef2"),
 }
@@ -238,6 +240,8 @@ class Graph:
                 lines = [f"{step.points:,} in {step.programme}"]
             case Enrol():
                 lines = [step.programme]
+            case Give():
+                lines = [step.reward]
             case Start():
                 lines = [step.journey]
             case Decision():
@@ -255,6 +259,10 @@ class Graph:
                     self.arrow(card, step.suppressed, "nothing sent")
             case Wait() | Join() | Update() | Enlist() | Record() | Start() | Award() | Enrol():
                 self.arrow(card, step.next)
+            case Give():
+                self.arrow(card, step.next)
+                if step.unavailable is not None:
+                    self.arrow(card, step.unavailable, "not issued")
             case WaitFor():
                 for branch in step.events:
                     if isinstance(branch, InteractionBranch):

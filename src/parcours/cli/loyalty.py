@@ -12,6 +12,7 @@ import typer
 from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
 from parcours.cli.console import ERR, OUT, SecretKey, Url, write
 from parcours.cli.loyalty_simulate import simulate
+from parcours.cli.rewards import coupons, rewards
 from parcours.errors import ParcoursError
 from parcours.runtimes.statement import StatementDay, as_csv
 
@@ -23,6 +24,8 @@ app = typer.Typer(
 )
 
 app.command()(simulate)
+app.add_typer(rewards, name="reward")
+app.add_typer(coupons, name="coupon")
 
 Programme = Annotated[str, typer.Argument(metavar="PROGRAMME", help="The name of a programme.")]
 Points = Annotated[int, typer.Argument(metavar="POINTS", help="How many.")]

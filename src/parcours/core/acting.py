@@ -1,4 +1,4 @@
-"""Steps that make something happen to the contact: update, list, record, start, award, enrol.
+"""Steps that make something happen to the contact: update, list, record, start, award, enrol, give.
 
 What they do is an input of its own that follows at once (`Effects.follows`), so that conditions, segments and other
 journeys see it like anything else that happens. The token waits until it has happened, and goes on at the same instant.
@@ -12,13 +12,13 @@ from parcours.conditions.names import match_name
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Token
 from parcours.core.effects import What
-from parcours.core.inputs import Adjust, Enter, Input, Interaction
+from parcours.core.inputs import Adjust, Enter, Grant, Input, Interaction
 from parcours.core.inputs import Enrol as Enrolled
 from parcours.core.inputs import Update as Updated
 from parcours.core.values import attributes_of, worked_out
 from parcours.core.walk import PARK, Outcome, Walk
 from parcours.definitions.message import ADDRESSES
-from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update
+from parcours.definitions.steps import Award, Enlist, Enrol, Give, Record, Start, Update
 from parcours.errors import Problem
 
 KINDS = frozenset({"update", "list", "record", "start", "award", "enrol"})
@@ -138,6 +138,21 @@ def enrol(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         occurred_at=walk.now,
         programme=step.programme,
         message_id=_cause(walk, token, "enrol"),
+    )
+    return _happen(walk, token, item)
+
+
+def give(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
+    """Issue a reward to the contact."""
+    step = compiled.definition
+    assert isinstance(step, Give)  # noqa: S101 (the table of steps pairs types and functions)
+    item = Grant(
+        position=0,
+        received_at=walk.now,
+        occurred_at=walk.now,
+        reward=step.reward,
+        by=f"journey:{walk.run.journey}",
+        message_id=_cause(walk, token, "give"),
     )
     return _happen(walk, token, item)
 

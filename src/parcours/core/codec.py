@@ -17,6 +17,7 @@ from parcours.core.inputs import (
     Enter,
     Erase,
     Erased,
+    Grant,
     Input,
     Interaction,
     Leave,
@@ -27,6 +28,7 @@ from parcours.core.inputs import (
     Spend,
     Stock,
     Update,
+    UseCoupon,
     WorkspaceInput,
 )
 
@@ -47,6 +49,8 @@ _inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decod
     | Refund
     | Review
     | Award
+    | Grant
+    | UseCoupon
     | Publish
     | Stock
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from parcours.core.coupon import Coupon
 from parcours.core.member import Member
 
 
@@ -68,6 +69,10 @@ DATE = -5
 
 OF_PROGRAMME = -2
 """What the timer of a member of a programme has as its token."""
+
+
+OF_COUPONS = -6
+"""What the timer of the coupons of a contact has as its token."""
 
 
 class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
@@ -195,6 +200,10 @@ class Contact(msgspec.Struct, array_like=True):
     """Entries that wait for the end of a pause, oldest first."""
     dates: dict[str, int] = msgspec.field(default_factory=dict)
     """Journey that is entered by a date to when its timer is due."""
+    coupons: dict[str, Coupon] = msgspec.field(default_factory=dict)
+    """Code to the coupon, the oldest first."""
+    claimed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Reward to how many of it were ever issued to the contact."""
 
     @property
     def next_due(self) -> int | None:

@@ -80,10 +80,35 @@ class What:
     """Points that were put aside were approved or refused, which the reason tells."""
     TIER = "tier"
     """A member came to another tier, which the reason names."""
+    ISSUED = "issued"
+    """A reward was issued, which the reason names; so it does of what becomes of its coupon."""
+    RESERVED = "reserved"
+    RELEASED = "released"
+    """A reservation of a coupon is over."""
+    REDEEMED = "redeemed"
+    VOIDED = "voided"
+    """A coupon was cancelled."""
+    LAPSED = "lapsed"
+    """A coupon is not valid any more."""
 
 
 OF_LOYALTY = frozenset(
-    {What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.BOOKED, What.REVIEWED, What.TIER}
+    {
+        What.ENROLLED,
+        What.RESIGNED,
+        What.AWARDED,
+        What.WITHHELD,
+        What.DECLINED,
+        What.BOOKED,
+        What.REVIEWED,
+        What.TIER,
+        What.ISSUED,
+        What.RESERVED,
+        What.RELEASED,
+        What.REDEEMED,
+        What.VOIDED,
+        What.LAPSED,
+    }
 )
 """What is decided about members of programmes; none of it is of a journey."""
 

@@ -29,7 +29,7 @@ from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
 from parcours.core.calls import ANSWERS
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
-from parcours.core.contact import DATE, DELAYED, OF_PROGRAMME, Contact, Run, Token
+from parcours.core.contact import DATE, DELAYED, OF_COUPONS, OF_PROGRAMME, Contact, Run, Token
 from parcours.core.dated import come_due as date_came
 from parcours.core.dated import set_dates
 from parcours.core.effects import Effects, Trace, What
@@ -44,6 +44,7 @@ from parcours.core.inputs import (
     Enter,
     Erase,
     Erased,
+    Grant,
     Input,
     Interaction,
     Leave,
@@ -52,11 +53,13 @@ from parcours.core.inputs import (
     Review,
     Spend,
     Update,
+    UseCoupon,
     cause_of,
 )
 from parcours.core.keys import key_of
 from parcours.core.life import let_in
 from parcours.core.loyalty import clock as loyalty_clock
+from parcours.core.loyalty import coupons
 from parcours.core.loyalty.join import leave_empty
 from parcours.core.loyalty.members import act, happen
 from parcours.core.membership import come_due, look
@@ -86,7 +89,8 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         contact.revision = plan.revision
     taken = _take(plan, contact, item, effects)
     if contact.awaits and not item.source:
-        go_on(plan, contact, item.message_id, now, effects)
+        refused = type(item) is Grant and bool(item.refused)
+        go_on(plan, contact, item.message_id, now, effects, refused=refused)
     if fresh and plan.created:
         _created(plan, contact, item, effects)
     if effects.messages and plan.aims.by_message:
@@ -126,11 +130,18 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
             _aim(plan, contact, item, effects)
+        case Grant():
+            contact.identities += item.identities
+            coupons.grant(plan.loyalty, contact, item, effects)
+            _aim(plan, contact, item, effects)
+        case UseCoupon():
+            coupons.use(contact, item, effects)
+            _aim(plan, contact, item, effects)
     return taken
 
 
-_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund, Review, Award)
-_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review | Award
+_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund, Review, Award, Grant, UseCoupon)
+_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review | Award | Grant | UseCoupon
 
 
 def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb | _OfMember, effects: Effects) -> None:
@@ -215,8 +226,11 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
             date_came(plan, contact, timer, effects)
             _look_at_messages(plan, contact, timer.due, effects, sent)
             continue
-        if timer.token == OF_PROGRAMME:
-            loyalty_clock.come_due(plan.loyalty.programmes.get(timer.run), contact, timer, effects)
+        if timer.token in {OF_PROGRAMME, OF_COUPONS}:
+            if timer.token == OF_COUPONS:
+                coupons.come_due(contact, timer, effects)
+            else:
+                loyalty_clock.come_due(plan.loyalty.programmes.get(timer.run), contact, timer, effects)
             if plan.aims.by_loyalty and (contact.runs or contact.over):
                 look_at_aims(plan, contact, plan.aims.by_loyalty, timer.due, effects)
             if plan.watch.by_loyalty:

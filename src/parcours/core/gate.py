@@ -31,6 +31,7 @@ from parcours.core.inputs import (
     Award,
     Enrol,
     Enter,
+    Grant,
     Input,
     Interaction,
     Leave,
@@ -39,7 +40,9 @@ from parcours.core.inputs import (
     Review,
     Spend,
     Update,
+    UseCoupon,
 )
+from parcours.core.loyalty.coupons import USES
 from parcours.core.member import Lot
 from parcours.core.plan import OPEN, Plan
 from parcours.definitions.entries import ApiEntry
@@ -97,8 +100,9 @@ class Asked(msgspec.Struct, kw_only=True):
     """Something is asked of a member of a programme."""
 
     action: str
-    """`enrol`, `leave`, `spend`, `adjust`, `refund`, `review` or `award`."""
-    programme: str
+    """`enrol`, `leave`, `spend`, `adjust`, `refund`, `review` or `award`; `issue` a reward; `reserve`, `redeem`,
+    `release` or `cancel` a coupon."""
+    programme: str = ""
     points: int = 0
     """To spend, or to adjust by."""
     reference: str = ""
@@ -116,6 +120,14 @@ class Asked(msgspec.Struct, kw_only=True):
     """With `award`: what a rule would have given."""
     rule: str = ""
     """With `adjust`: the rule that earned the points, after all."""
+    reward: str = ""
+    pay: bool = False
+    """With `issue`: the contact pays with points."""
+    code: str = ""
+    """Of the coupon. Its identity is then the arrival's only one."""
+    presented: str = ""
+    """The contact that presents the coupon."""
+    basket: float | None = None
 
 
 class Arrival(msgspec.Struct):
@@ -272,11 +284,16 @@ def _admit_asked(
         "position": position,
         "received_at": received_at,
         "occurred_at": occurred_at,
-        "programme": what.programme,
-        "identities": identities,
         "source": arrival.source,
         "message_id": arrival.message_id,
     }
+    if what.action in USES:
+        common |= {"code": what.code, "presented": what.presented, "basket": what.basket, "order": what.reference}
+        return UseCoupon(action=what.action, reason=what.reason, author=what.author, **common)
+    common["identities"] = identities
+    if what.action == "issue":
+        return Grant(reward=what.reward, pay=what.pay, by=what.author, reason=what.reason, **common)
+    common["programme"] = what.programme
     match what.action:
         case "enrol":
             return Enrol(card=what.card, **common)
@@ -304,6 +321,10 @@ _NOUNS = {"review": "review", "award": "retroactive award"}
 
 
 def _check_asked(plan: Plan, what: Asked) -> Problem | None:
+    if what.action in USES:
+        return None
+    if what.action == "issue":
+        return _check_issue(plan, what)
     known = plan.loyalty.programmes
     if what.programme not in known:
         hint = did_you_mean(what.programme, known) or "define a programme of this name"
@@ -324,6 +345,18 @@ def _check_asked(plan: Plan, what: Asked) -> Problem | None:
     elif what.action == "refund" and not what.reference:
         code, message, pointer = "missing_key", "a refund names the order", "/reference"
     return Problem(code=code, message=message, pointer=pointer) if code else None
+
+
+def _check_issue(plan: Plan, what: Asked) -> Problem | None:
+    reward = plan.loyalty.rewards.get(what.reward)
+    if reward is None:
+        hint = did_you_mean(what.reward, plan.loyalty.rewards) or "define a reward of this name"
+        message = f"there is no reward {what.reward!r}"
+        return Problem(code="unknown_reward", message=message, pointer="/reward", hint=hint)
+    if what.pay and not reward.points:
+        message = f"the reward {what.reward!r} does not say what it costs in points"
+        return Problem(code="invalid_value", message=message, pointer="/pay")
+    return None
 
 
 def _check_learned(plan: Plan, what: Learned) -> Problem | None:

@@ -253,6 +253,48 @@ class Award(msgspec.Struct, array_like=True, tag="award", kw_only=True):
     message_id: str = ""
 
 
+class Grant(msgspec.Struct, array_like=True, tag="grant", kw_only=True):
+    """A reward is issued to the contact as a coupon, or it is not."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    reward: str
+    code: str = ""
+    """Of the coupon. It is empty until the engine has found one; so is `refused`."""
+    refused: str = ""
+    """Why it is not issued."""
+    pay: bool = False
+    """Whether the contact pays what it costs in points."""
+    by: str = ""
+    """The rule, the journey or the person that gives it."""
+    reason: str = ""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Those that were nobody's and are the contact's from now on."""
+    source: str = ""
+    message_id: str = ""
+
+
+class UseCoupon(msgspec.Struct, array_like=True, tag="coupon", kw_only=True):
+    """Something is asked of a coupon of the contact."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    action: str
+    """`reserve`, `redeem`, `release` or `cancel`."""
+    code: str
+    presented: str = ""
+    """The contact that presented it, as far as it was known."""
+    basket: float | None = None
+    """What the basket comes to."""
+    order: str = ""
+    reason: str = ""
+    author: str = ""
+    source: str = ""
+    message_id: str = ""
+
+
 Input = (
     Interaction
     | Update
@@ -269,6 +311,8 @@ Input = (
     | Refund
     | Review
     | Award
+    | Grant
+    | UseCoupon
 )
 
 

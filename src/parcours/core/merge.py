@@ -14,6 +14,7 @@
 |                      | for the end of a pause wait on                                                                 |
 | runs that have ended | of both, as long as they have a goal to reach                                                  |
 | what entries count   | of both together                                                                               |
+| coupons              | of both; so are the limits of rewards                                                          |
 | points and tiers     | as `core.loyalty.join` says                                                                    |
 
 The other is left empty, with nothing but where it went.
@@ -25,7 +26,7 @@ from parcours.core import admission, caps, memory, tally
 from parcours.core.contact import DELAYED, Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Absorb, Dissolve
-from parcours.core.loyalty import join
+from parcours.core.loyalty import coupons, join
 from parcours.core.plan import Plan
 from parcours.definitions.message import ADDRESSES
 
@@ -117,6 +118,7 @@ def absorb(plan: Plan, contact: Contact, item: Absorb, effects: Effects) -> None
         moved.update(runs)
     _absorb_timers(contact, other, moved)
     contact.awaits |= {id_: awaited for id_, awaited in other.awaits.items() if awaited[1] in moved}
+    coupons.absorb(contact, other)
     join.absorb(plan.loyalty, contact, item, effects)
 
 

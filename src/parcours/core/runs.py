@@ -21,7 +21,7 @@ from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
 from parcours.core.walk import Park, Spread, Walk, drop_timers
 from parcours.definitions.journey import MOST_RUNS
-from parcours.definitions.steps import Award, Enlist, Enrol, Record, Start, Update, Wait, Webhook
+from parcours.definitions.steps import Award, Enlist, Enrol, Give, Record, Start, Update, Wait, Webhook
 
 LONGEST_WALK = 1_000
 """Steps a token may take at one instant. Checked definitions have no cycle without a wait, so none comes near."""
@@ -185,7 +185,7 @@ def time_is_up(walk: Walk, token: Token) -> None:
         resume(walk, token, "timeout", step.after_timeout)
 
 
-def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects) -> None:
+def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects, *, refused: bool = False) -> None:
     """Let the token go on that waits for what its step made happen, if one does. The contact is changed."""
     awaited = contact.awaits.pop(message, None)
     if awaited is None:
@@ -197,7 +197,11 @@ def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects
         return
     walk = Walk(plan, contact, plan.journeys[journey][run.version], run, now, effects)
     step = walk.journey.steps[token.step].definition
-    assert isinstance(step, Update | Enlist | Record | Start | Award | Enrol)  # noqa: S101 (no other waits so)
+    assert isinstance(step, Update | Enlist | Record | Start | Award | Enrol | Give)  # noqa: S101 (no other waits so)
+    if refused and isinstance(step, Give) and step.unavailable is not None:
+        walk.note(What.BRANCHED, token.step, "unavailable")
+        go(walk, token, step.unavailable)
+        return
     go(walk, token, step.next)
 
 

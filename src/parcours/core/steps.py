@@ -24,6 +24,7 @@ The rules this file keeps:
 | start,     |                                                       |                                                    |
 | award,     |                                                       |                                                    |
 | enrol      |                                                       |                                                    |
+| give       | the same                                              | issued → `next`, else → `unavailable`, or `next`   |
 | end        | the token ends                                        |                                                    |
 
 A token that is led nowhere ends; a run whose last token ended has ended, and so has one whose time is up. A token that
@@ -36,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from parcours.core import ids
-from parcours.core.acting import award, enlist, enrol, record, start, update
+from parcours.core.acting import award, enlist, enrol, give, record, start, update
 from parcours.core.calls import call
 from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
@@ -57,6 +58,7 @@ from parcours.definitions.steps import (
     Enrol,
     Experiment,
     Fork,
+    Give,
     Join,
     Record,
     Send,
@@ -146,6 +148,7 @@ STEPS: dict[type[Step], Callable[[Walk, Token, CompiledStep], Outcome]] = {
     Start: start,
     Award: award,
     Enrol: enrol,
+    Give: give,
     End: _end,
 }
 """What each type of step does when a token arrives."""

@@ -1,4 +1,4 @@
-"""What members get: programmes of points and tiers, and the rules that say what earns them.
+"""What members get: programmes of points and tiers, rewards, and the rules that say what earns them.
 
 Points are whole numbers. Numbers in a formula may have decimals: they are taken as they are written, not as doubles.
 """
@@ -294,6 +294,7 @@ class RuleDefinition(Archivable, frozen=True, kw_only=True, tag="rule"):
     ] = None
     tier: Annotated[Name | None, msgspec.Meta(description="The tier it lifts members to, who are not higher.")] = None
     record: Annotated[RuleRecord | None, msgspec.Meta(description="An interaction it records.")] = None
+    reward: Annotated[Name | None, msgspec.Meta(description="The reward it issues.")] = None
     starts: Annotated[Instant | None, msgspec.Meta(description="Not for what occurred before.")] = None
     ends: Annotated[Instant | None, msgspec.Meta(description="Not for what occurred then or later.")] = None
     tiers: Annotated[list[Name], msgspec.Meta(description="Only for members of these tiers.")] = msgspec.field(
@@ -323,3 +324,62 @@ class RuleDefinition(Archivable, frozen=True, kw_only=True, tag="rule"):
     reference: Annotated[
         str, msgspec.Meta(description="The attribute that names the order, so that a refund reverses what it earned.")
     ] = ""
+
+
+# --- rewards ----------------------------------------------------------------------------------------------------------
+
+
+class _Codes(_Part, frozen=True, kw_only=True, tag_field="type"):
+    pass
+
+
+class GeneratedCodes(_Codes, frozen=True, kw_only=True, tag="generated"):
+    """Codes nobody can guess are made as they are needed, of letters and digits that are not mistaken for others."""
+
+    prefix: Annotated[
+        str, msgspec.Meta(pattern=r"^[A-Z0-9-]{0,16}$", description="How they begin: upper case letters, digits, -.")
+    ] = ""
+    length: Annotated[int, msgspec.Meta(ge=8, le=32, description="How many letters and digits follow.")] = 10
+
+
+class PoolCodes(_Codes, frozen=True, kw_only=True, tag="pool"):
+    """Codes that somebody else made and that are imported."""
+
+
+Codes = GeneratedCodes | PoolCodes
+
+
+class RewardDefinition(Archivable, frozen=True, kw_only=True, tag="reward"):
+    """Something members get as a coupon: so many percent off, so much money off, or a gift.
+
+    A coupon keeps the terms that it was issued with.
+    """
+
+    name: Name
+    programme: Annotated[
+        Name | None, msgspec.Meta(description="The programme whose members it is for; without one, it is for anybody.")
+    ] = None
+    percent: Annotated[Number | None, msgspec.Meta(description="So many percent off, of more than 0 to 100.")] = None
+    value: Annotated[Number | None, msgspec.Meta(description="So much money off, in `currency`.")] = None
+    currency: Annotated[str, msgspec.Meta(pattern="^([A-Z]{3})?$", description="Such as EUR.")] = ""
+    gift: Annotated[str, msgspec.Meta(description="What is given, in words.")] = ""
+    minimum: Annotated[Number, msgspec.Meta(description="The least that a basket comes to.")] = 0
+    valid_for: Annotated[Duration | None, msgspec.Meta(description="How long a coupon is valid from its issue.")] = None
+    until: Annotated[
+        Instant | None,
+        msgspec.Meta(description="Nothing is valid from then on; a date is its midnight in the zone of the programme."),
+    ] = None
+    stock: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None,
+        msgspec.Meta(description="How many are issued in all; any number without."),
+    ] = None
+    codes: Annotated[Codes, msgspec.Meta(description="Where its codes come from.")] = GeneratedCodes()
+    personal: Annotated[bool, msgspec.Meta(description="Only whoever it was issued to can use a coupon.")] = True
+    points: Annotated[Points | None, msgspec.Meta(description="What it costs who claims it with points.")] = None
+    limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None,
+        msgspec.Meta(description="How many one contact gets at most, ever."),
+    ] = None
+    reserved_for: Annotated[
+        Duration, msgspec.Meta(description="How long a till that reserves a coupon keeps it from others.")
+    ] = "30m"

@@ -18,6 +18,7 @@ from parcours.definitions.loyalty import (
     Formula,
     InactivityExpiry,
     ProgrammeDefinition,
+    RewardDefinition,
     RollingExpiry,
     RuleDefinition,
 )
@@ -63,8 +64,9 @@ def programme_mistakes(programme: ProgrammeDefinition) -> Iterator[Mistake]:
 
 def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -> Iterator[Mistake]:
     """Yield what is wrong with a rule, also as one of its programme, if that is there."""
-    if rule.points is None and rule.multiply is None and rule.tier is None and rule.record is None:
-        hint = "write 'points', 'multiply', 'tier' or 'record'"
+    given = (rule.points, rule.multiply, rule.tier, rule.record, rule.reward)
+    if all(outcome is None for outcome in given):
+        hint = "write 'points', 'multiply', 'tier', 'reward' or 'record'"
         yield Mistake("missing_key", "the rule gives nothing", "", hint)
     if rule.points is not None and rule.multiply is not None:
         message = "a rule gives points, or multiplies those of others"
@@ -92,6 +94,26 @@ def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -
             yield Mistake("invalid_value", f"there is no such day or time: {text}", f"/{name}")
     if programme is not None:
         yield from _tiers_named(rule, programme)
+
+
+def reward_mistakes(reward: RewardDefinition) -> Iterator[Mistake]:
+    """Yield what is wrong with a reward."""
+    given = [name for name in ("percent", "value", "gift") if getattr(reward, name)]
+    if len(given) != 1:
+        message = f"a reward is one thing, not {' and '.join(given)}" if given else "the reward gives nothing"
+        pointer = f"/{given[1]}" if given else ""
+        yield Mistake("missing_key" if not given else "invalid_value", message, pointer, "write percent, value or gift")
+    if reward.percent is not None and not 0 < reward.percent <= 100:  # noqa: PLR2004 (of a hundred)
+        yield Mistake("invalid_value", "takes a number of more than 0 and at most 100", "/percent")
+    for name, number in (("value", reward.value or 0), ("minimum", reward.minimum)):
+        if not 0 <= number <= LARGEST_RATE:
+            yield Mistake("invalid_value", f"takes a number of 0 to {LARGEST_RATE:,}", f"/{name}")
+    if reward.value is not None and not reward.currency:
+        yield Mistake("missing_key", "money is in a currency", "/currency", "such as EUR")
+    if reward.points is not None and reward.programme is None:
+        yield Mistake("missing_key", "points are of a programme", "/programme", "name the programme")
+    if reward.until is not None and not _is_instant(reward.until):
+        yield Mistake("invalid_value", f"there is no such day or time: {reward.until}", "/until")
 
 
 def _tiers_named(rule: RuleDefinition, programme: ProgrammeDefinition) -> Iterator[Mistake]:

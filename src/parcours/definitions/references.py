@@ -33,8 +33,8 @@ from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import as_path, cycles, flaws_of_graph, peel
 from parcours.definitions.interaction import AttributeDefinition, InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition, JourneyTest
-from parcours.definitions.loyalty import Formula, ProgrammeDefinition, RuleDefinition
-from parcours.definitions.loyalty_checks import programme_mistakes, rule_mistakes
+from parcours.definitions.loyalty import Formula, ProgrammeDefinition, RewardDefinition, RuleDefinition
+from parcours.definitions.loyalty_checks import programme_mistakes, reward_mistakes, rule_mistakes
 from parcours.definitions.message import ADDRESSES, CHANNELS, MessageDefinition
 from parcours.definitions.policy import policy_problems
 from parcours.definitions.segment import SegmentDefinition, base_of
@@ -43,6 +43,7 @@ from parcours.definitions.steps import (
     Enlist,
     Enrol,
     Experiment,
+    Give,
     InteractionBranch,
     ReactionBranch,
     Record,
@@ -222,6 +223,8 @@ class _Checker:
                 self.programme(definition)
             case RuleDefinition():
                 self.rule(definition)
+            case RewardDefinition():
+                self.reward(definition)
             case SegmentDefinition():
                 for field in ("include", "exclude"):
                     for index, name in enumerate(getattr(definition, field)):
@@ -418,6 +421,8 @@ class _Checker:
 
     def rule(self, rule: RuleDefinition) -> None:
         self.named("programme", rule.programme, self.workspace.programmes, "/programme")
+        if rule.reward is not None:
+            self.named("reward", rule.reward, self.workspace.rewards, "/reward")
         for index, name in enumerate(rule.on):
             self.interaction(name, f"/on/{index}")
         for mistake in rule_mistakes(rule, self.workspace.programmes.get(rule.programme)):
@@ -428,6 +433,12 @@ class _Checker:
                 hint = "for example {interaction: category, is: shoes}"
                 message = "a condition of lines may only look at their attributes"
                 self.error("invalid_condition", message, "/points/where", hint)
+
+    def reward(self, reward: RewardDefinition) -> None:
+        if reward.programme is not None:
+            self.named("programme", reward.programme, self.workspace.programmes, "/programme")
+        for mistake in reward_mistakes(reward):
+            self.error(mistake.code, mistake.message, mistake.pointer, mistake.hint)
 
     def of_member(self, leaf: ast.OfMember, pointer: str) -> None:
         """Look at what a condition about members names."""
@@ -521,6 +532,8 @@ class _Checker:
                 self.values(step.attributes, journey, f"{pointer}/attributes")
             case Award() | Enrol():
                 self.named("programme", step.programme, self.workspace.programmes, f"{pointer}/programme")
+            case Give():
+                self.named("reward", step.reward, self.workspace.rewards, f"{pointer}/reward")
             case Start():
                 self.start(step, pointer)
                 self.values(step.attributes, journey, f"{pointer}/attributes")

@@ -264,6 +264,17 @@ class Enrol(Part, frozen=True, kw_only=True, tag="enrol"):
     next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
 
 
+class Give(Part, frozen=True, kw_only=True, tag="give"):
+    """Issue a reward to the contact."""
+
+    reward: Annotated[Name, msgspec.Meta(description="The reward.")]
+    next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
+    unavailable: Annotated[
+        StepName | None,
+        msgspec.Meta(description="The step that follows when it is not issued, for one out of stock; else `next`."),
+    ] = None
+
+
 class End(Part, frozen=True, kw_only=True, tag="end"):
     """The token ends here."""
 
@@ -284,6 +295,7 @@ Step = (
     | Start
     | Award
     | Enrol
+    | Give
     | End
 )
 
@@ -310,6 +322,8 @@ def following(step: Step) -> Iterator[tuple[str, str]]:
             arrows = [(f"/branches/{index}/next", branch.next) for index, branch in enumerate(step.branches)]
             if step.holdout is not None:
                 arrows.append(("/holdout/next", step.holdout.next))
+        case Give():
+            arrows = [("/next", step.next), ("/unavailable", step.unavailable)]
         case Webhook():
             arrows = [("/next", step.next), ("/failed", step.failed)]
         case Fork():

@@ -12,7 +12,7 @@ from parcours.definitions.common import Archivable
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.lists import CatalogueDefinition, ListDefinition
-from parcours.definitions.loyalty import ProgrammeDefinition, RuleDefinition
+from parcours.definitions.loyalty import ProgrammeDefinition, RewardDefinition, RuleDefinition
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.segment import SegmentDefinition
 from parcours.definitions.settings import WorkspaceDefinition
@@ -27,6 +27,7 @@ AnyDefinition = (
     | MessageDefinition
     | ProgrammeDefinition
     | RuleDefinition
+    | RewardDefinition
 )
 
 KINDS: dict[str, type[AnyDefinition]] = {
@@ -39,6 +40,7 @@ KINDS: dict[str, type[AnyDefinition]] = {
     "message": MessageDefinition,
     "programme": ProgrammeDefinition,
     "rule": RuleDefinition,
+    "reward": RewardDefinition,
 }
 """Every kind of definition, by the word in its `kind`."""
 
@@ -77,6 +79,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     journeys: dict[str, JourneyDefinition] = msgspec.field(default_factory=dict)
     programmes: dict[str, ProgrammeDefinition] = msgspec.field(default_factory=dict)
     rules: dict[str, RuleDefinition] = msgspec.field(default_factory=dict)
+    rewards: dict[str, RewardDefinition] = msgspec.field(default_factory=dict)
 
     def with_definitions(self, *definitions: AnyDefinition) -> Workspace:
         """Return a workspace in which these definitions replace those of the same kind and name."""
@@ -112,6 +115,7 @@ _FIELDS = {
     "segment": "segments",
     "message": "messages",
     "programme": "programmes",
+    "reward": "rewards",
     "rule": "rules",
     "journey": "journeys",
 }

@@ -43,6 +43,7 @@ from parcours.core.inputs import (
     Enter,
     Erase,
     Erased,
+    Grant,
     Input,
     Interaction,
     Publish,
@@ -495,7 +496,7 @@ def _instant(item: Input, drafts: Sequence[str]) -> int | None:
         case Enter():
             # Others' entries are not ours; those over the API are, of a journey of that name.
             return item.received_at if item.journey in drafts and not item.message_id.startswith("read:") else None
-        case Interaction() if item.source == OF_PROGRAMMES:
+        case Interaction() | Grant() if item.source == OF_PROGRAMMES:
             return None  # it is told anew
         case Interaction() | Update() if item.backfill:
             item.backfill = False

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -326,6 +326,11 @@ class Embedded:
         """Put items into a catalogue or take them out. See `Engine.stock`."""
         async with self.turn:
             return self.engine.stock(catalogue, items, marking)
+
+    async def fill(self, reward: str, codes: Collection[str]) -> int:
+        """Put codes into the pool of a reward. See `Engine.fill`."""
+        async with self.turn:
+            return self.engine.fill(reward, codes)
 
     def _settled(self, settlement: Settlement) -> None:
         if settlement.state == "pending":

@@ -35,6 +35,7 @@ from parcours.core.inputs import (
     Dissolve,
     Enter,
     Erase,
+    Grant,
     Input,
     Interaction,
     Move,
@@ -44,6 +45,7 @@ from parcours.core.inputs import (
     WorkspaceInput,
 )
 from parcours.core.learned import CONTACTS, Learner
+from parcours.core.loyalty.coupons import why_not
 from parcours.core.loyalty.earn import TO_REVIEW
 from parcours.core.membership import bring_up
 from parcours.core.moves import MoveCheck, check_move
@@ -55,6 +57,7 @@ from parcours.definitions.message import LINES
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 from parcours.errors import InvalidDefinitionError, Problem, StoreError, UnstorableError
 from parcours.ports import Changes, Clock, Identity, Pending, Record, Settlement, Store, Tombstone
+from parcours.runtimes import rewards
 from parcours.runtimes.readings import Reading, Readings, mark_name
 from parcours.runtimes.schedules import problems_of_journey
 
@@ -399,6 +402,8 @@ class Engine:
             return Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY)
         if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
             return Refused(problem)
+        if type(arrival.what) is Asked and arrival.what.code and not isinstance(owner, str):
+            return Refused(_UNKNOWN_CODE)
         if type(arrival.what) is Asked and people.taken(arrival):
             return Refused(_TAKEN)
         others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
@@ -425,10 +430,13 @@ class Engine:
         if item.position != batch.position:  # more than the two records of each merge was written
             item.position = batch.position
             body = encode(item)
+        if type(item) is Grant:
+            self._answer(batch, contact, item)
+            body = encode(item)
         batch.changes.records.append(Record(batch.position, contact.id, key, body))
         self._fold(batch, contact, item)
         batch.inputs.append(item)
-        return Accepted(batch.position, contact.id)
+        return Accepted(item.position, contact.id)  # others may have followed
 
     def tombstone(self, identity: Identity) -> Tombstone | None:
         """Return what is kept of an identity whose contact was erased."""
@@ -463,9 +471,10 @@ class Engine:
                 key = ids.message_key("", item.message_id)
                 batch.changes.records.append(Record(item.position, of.id, key, encode(item)))
                 self._fold(batch, of, item)
-            for identity in state.identities:
+            moved = [*state.identities, *map(rewards.identity_of, state.coupons)]
+            for identity in moved:
                 batch.changes.identities[identity] = into
-            people.moved(state.identities, into)
+            people.moved(moved, into)
 
     def _prepare(self, batch: _Batch, contact: Contact, now: int) -> None:
         """Bring a contact up to the plan and fire what is due, apart from any input.
@@ -836,8 +845,16 @@ class Engine:
         self._prepare(batch, contact, item.received_at)
         batch.position += 1
         item.position = batch.position
+        if type(item) is Grant:
+            self._answer(batch, contact, item)
         batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
         self._fold(batch, contact, item)
+
+    def _answer(self, batch: _Batch, contact: Contact, item: Grant) -> None:
+        """Put a code into what is to be issued to a contact that is prepared, or why there is none."""
+        item.refused = why_not(self.plan.loyalty, contact, item)
+        if not item.refused:
+            rewards.answer(self.store, batch.changes, self.plan.loyalty.rewards[item.reward], item, contact.id)
 
     def _survivor(self, contact: str) -> Contact:
         state = self.store.contacts([contact])[contact]
@@ -939,6 +956,26 @@ class Engine:
             batch.changes.marks.update(marking(problems))
         self._commit(batch)
         return problems
+
+    def fill(self, reward: str, codes: Iterable[str]) -> int:
+        """Put codes into the pool of a reward; return how many of them are new.
+
+        Raises:
+            StoreError: None was kept.
+        """
+        self._turn_until(self.clock.now())
+        self.catch_up()
+        chosen: dict[str, dict[str, Any] | None] = {key: {} for key in rewards.new_codes(self.store, reward, codes)}
+        if not chosen:
+            return 0
+        batch = _Batch(self.store.last_position())
+        position, now, pool = batch.position + 1, self.clock.now(), rewards.pool_of(reward)
+        item = Stock(position=position, received_at=now, occurred_at=now, catalogue=pool, items=chosen)
+        batch.changes.records.append(Record(position, "", ids.message_key("", f"stock:{position}"), encode(item)))
+        batch.changes.items = {(pool, code): attributes for code, attributes in chosen.items()}
+        batch.changes.marks[f"pool:{reward}"] = str(rewards.in_pool(self.store, reward) + len(chosen))
+        self._commit(batch)
+        return len(chosen)
 
     # --- segments -----------------------------------------------------------------------------------------------------
 
@@ -1387,4 +1424,5 @@ _TAKEN = Problem(
     pointer="/card",
     hint="give a card that is nobody's, or merge the two contacts first",
 )
+_UNKNOWN_CODE = Problem(code="unknown_code", message="there is no coupon of this code", pointer="/code")
 _NO_IDENTITY = Problem(code="no_identity", message="nothing says whose this is", hint="send a userId or an anonymousId")

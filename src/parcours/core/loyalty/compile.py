@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from parcours.core.loyalty.compiled import (
     CompiledLevel,
     CompiledLimit,
     CompiledProgramme,
+    CompiledReward,
     CompiledRule,
     CompiledTiers,
     Enrolment,
@@ -31,8 +32,10 @@ from parcours.definitions.loyalty import (
     Expiry,
     FixedExpiry,
     Formula,
+    GeneratedCodes,
     InactivityExpiry,
     ProgrammeDefinition,
+    RewardDefinition,
     RollingExpiry,
     RollingPeriod,
     RuleDefinition,
@@ -52,6 +55,11 @@ def compile_loyalty(workspace: Workspace, segments: Segments, since: Mapping[str
     found = Loyalty(revised_at=at)
     found.programmes = {
         name: _programme(definition) for name, definition in workspace.programmes.items() if not definition.archived
+    }
+    found.rewards = {
+        name: _reward(reward, found.programmes)
+        for name, reward in workspace.rewards.items()
+        if not reward.archived and (reward.programme is None or reward.programme in found.programmes)
     }
 
     def ask(condition: Condition | None) -> Question | None:
@@ -203,4 +211,29 @@ def _rule(
         expires=_moment(rule.expiry, zone) if rule.expiry is not None else programme.expires,
         reference=rule.reference,
         hold_if=hold_if,
+        reward=rule.reward or "",
+    )
+
+
+def _reward(reward: RewardDefinition, programmes: Mapping[str, CompiledProgramme]) -> CompiledReward:
+    codes = reward.codes if isinstance(reward.codes, GeneratedCodes) else GeneratedCodes()
+    zone = programmes[reward.programme].zone if reward.programme is not None else UTC
+    return CompiledReward(
+        name=reward.name,
+        programme=reward.programme,
+        percent=reward.percent or 0,
+        value=reward.value or 0,
+        currency=reward.currency,
+        gift=reward.gift,
+        minimum=reward.minimum,
+        valid_for=parse_duration(reward.valid_for) if reward.valid_for is not None else 0,
+        until=instant(reward.until, zone) if reward.until is not None else 0,
+        stock=reward.stock or 0,
+        pool=codes is not reward.codes,
+        prefix=codes.prefix,
+        length=codes.length,
+        personal=reward.personal,
+        points=reward.points or 0,
+        limit=reward.limit or 0,
+        reserved_for=parse_duration(reward.reserved_for),
     )

@@ -89,6 +89,32 @@ class CompiledRule(msgspec.Struct, frozen=True):
     reference: str
     hold_if: Question | None = None
     """When its points must be approved first."""
+    reward: str = ""
+
+
+class CompiledReward(msgspec.Struct, frozen=True):
+    """A reward that can be issued."""
+
+    name: str
+    programme: str | None
+    percent: float
+    value: float
+    currency: str
+    gift: str
+    minimum: float
+    valid_for: int
+    """0 for ever."""
+    until: int
+    """0 for ever."""
+    stock: int
+    """0 for any number."""
+    pool: bool
+    prefix: str
+    length: int
+    personal: bool
+    points: int
+    limit: int
+    reserved_for: int
 
 
 class Enrolment(msgspec.Struct, frozen=True):
@@ -123,6 +149,8 @@ class Loyalty(msgspec.Struct):
     programmes: dict[str, CompiledProgramme] = msgspec.field(default_factory=dict)
     rules: dict[str, CompiledRule] = msgspec.field(default_factory=dict)
     """Those that are live, by name."""
+    rewards: dict[str, CompiledReward] = msgspec.field(default_factory=dict)
+    """Those that can be issued, by name."""
     formulas: dict[str, dict[str, CompiledFormula]] = msgspec.field(default_factory=dict)
     """Programme to its rules that name an order, live or not, with the formula by which a refund is read."""
     routes: dict[str, LoyaltyRoute] = msgspec.field(default_factory=dict)

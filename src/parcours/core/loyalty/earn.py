@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from parcours.core import dates
+from parcours.core import dates, ids
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Award, Interaction, cause_of
+from parcours.core.inputs import Award, Grant, Interaction, cause_of
 from parcours.core.loyalty.account import Account, Says
-from parcours.core.loyalty.announce import announce
+from parcours.core.loyalty.announce import SOURCE, announce
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledLimit, CompiledRule
 from parcours.core.loyalty.refund import take_back_early
@@ -173,6 +173,18 @@ def give_the_rest(account: Account, rule: CompiledRule) -> None:
     """Let a member have what a rule gives beside points."""
     if rule.tier:
         promote(account, rule.tier, "given")
+    if rule.reward:
+        account.effects.follows.append(
+            Grant(
+                position=0,
+                received_at=account.now,
+                occurred_at=account.now,
+                reward=rule.reward,
+                by=f"rule:{rule.name}",
+                source=SOURCE,
+                message_id=ids.derive(account.contact.id, rule.name, rule.reward, account.cause),
+            )
+        )
     if rule.record is not None:
         name, attributes = rule.record
         announce(account, name, rule.name, **{"rule": rule.name, **attributes})

@@ -24,6 +24,7 @@ from parcours.web.api.packs import PacksApi
 from parcours.web.api.report import ReportApi
 from parcours.web.api.retroactive import RetroactiveApi
 from parcours.web.api.reviews import ReviewsApi
+from parcours.web.api.rewards import RewardsApi
 from parcours.web.api.segments import SegmentsApi
 
 CONTROLLERS: list[type[Controller]] = [
@@ -39,6 +40,7 @@ CONTROLLERS: list[type[Controller]] = [
     LoyaltyApi,
     ReviewsApi,
     RetroactiveApi,
+    RewardsApi,
     SegmentsApi,
     AnalyticsApi,
     BacktestsApi,

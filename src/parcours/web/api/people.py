@@ -29,6 +29,7 @@ from parcours.core.inputs import (
     Enrol,
     Enter,
     Erase,
+    Grant,
     Interaction,
     Leave,
     Reaction,
@@ -36,6 +37,7 @@ from parcours.core.inputs import (
     Review,
     Spend,
     Update,
+    UseCoupon,
 )
 from parcours.errors import Problem, StoreError
 from parcours.ports import Identity, Moment, Posted, Store
@@ -239,7 +241,7 @@ class Entry(msgspec.Struct):
 
     kind: str
     """`interaction`, `update`, `reaction`, `merge`, `enter`, what is asked of a member (`enrol`, `leave`, `spend`,
-    `adjust`, `refund`), `expired`, or `timer`."""
+    `adjust`, `refund`), `reward`, `coupon`, `expired`, or `timer`."""
     at: int
     """When it was received, or the timer fired."""
     time: str
@@ -270,6 +272,8 @@ _KINDS = {
     Refund: "refund",
     Review: "review",
     Award: "award",
+    Grant: "reward",
+    UseCoupon: "coupon",
 }
 OF_DECISIONS = {
     "points": (
@@ -282,6 +286,7 @@ OF_DECISIONS = {
         What.ENROLLED,
         What.RESIGNED,
     ),
+    "rewards": (What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED, What.VOIDED, What.LAPSED),
     "message": (What.SENT, What.SUPPRESSED, What.HELD),
     "step": (What.ENTERED, What.ARRIVED, What.BRANCHED, What.ENDED),
 }

@@ -1,0 +1,126 @@
+"""Rewards and coupons over the API and on the command line, over real HTTP to a real service."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_commands import Said, parcours
+from tests.service import SECRET_KEY, Service
+from tests.web.test_loyalty_api import got
+
+DEFINITIONS = [
+    {"kind": "reward", "name": "ten", "percent": 10, "minimum": 20, "valid_for": "30d"},
+    {"kind": "reward", "name": "five", "value": 5, "currency": "EUR", "stock": 1, "personal": False},
+    {"kind": "reward", "name": "partner", "gift": "a cup", "codes": {"type": "pool"}},
+]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("rewards") / "data") as running:
+        answer = running.publish(*DEFINITIONS)
+        assert answer.status == 200, answer.body
+        yield running
+    errors = running.errors.read_text()
+    assert "Traceback" not in errors, errors[-5_000:]
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def who() -> str:
+    return f"user_id:p{next(_numbers)}"
+
+
+def issue(api: Service, who: str, reward: str = "ten", status: int = 200, **body: Any) -> Any:
+    return got(api.api("POST", f"/v1/loyalty/rewards/{reward}/issue", {"contact": who, **body}), status)
+
+
+def coupon(api: Service, action: str, code: str, status: int = 200, **body: Any) -> Any:
+    return got(api.api("POST", f"/v1/loyalty/coupons/{action}", {"code": code, **body}), status)
+
+
+def test_a_coupon_is_issued_checked_and_redeemed_once(api: Service, who: str):
+    answer = issue(api, who, id="i1")
+    code = answer["coupon"]["code"]
+    assert issue(api, who, id="i1") == answer | {"repeated": True}
+    checked = coupon(api, "check", code.lower(), contact=who, basket=45.05)
+    assert (checked["valid"], checked["discount"], checked["coupon"]["state"]) == (True, 4.51, "issued")
+    assert coupon(api, "check", code, contact=who, basket=19.99)["reason"] == "below_minimum"
+    done = coupon(api, "redeem", code, contact=who, basket=45.05, order="o1", id="r1")
+    assert (done["status"], done["discount"], done["coupon"]["order"]) == ("done", 4.51, "o1")
+    assert coupon(api, "redeem", code, contact=who, basket=45.05, order="o1", id="r1") == done | {"repeated": True}
+    assert coupon(api, "redeem", code, 409, contact=who, basket=45.05, id="r2")["reason"] == "redeemed"
+    assert coupon(api, "check", code, contact=who, basket=45.05)["reason"] == "redeemed"
+
+
+def test_somebody_elses_coupon_is_refused(api: Service, who: str):
+    issue(api, "user_id:other")
+    code = issue(api, who)["coupon"]["code"]
+    for by, reason in (("user_id:other", "not_yours"), ("user_id:nobody", "not_yours"), ("", "identity_needed")):
+        assert coupon(api, "check", code, contact=by, basket=50)["reason"] == reason
+        assert coupon(api, "redeem", code, 409, contact=by, basket=50)["reason"] == reason
+    assert coupon(api, "check", "NOSUCHCODE")["reason"] == "unknown_code"
+    assert coupon(api, "redeem", "NOSUCHCODE", 409)["reason"] == "unknown_code"
+
+
+def test_reservations_and_cancelling(api: Service, who: str):
+    code = issue(api, who)["coupon"]["code"]
+    coupon(api, "reserve", code, contact=who, basket=50, order="o1")
+    assert coupon(api, "check", code, contact=who, basket=50, order="o2")["reason"] == "reserved"
+    assert coupon(api, "check", code, contact=who, basket=50, order="o1")["valid"]
+    coupon(api, "release", code, order="o1")
+    assert coupon(api, "cancel", code)["coupon"]["state"] == "cancelled"
+    assert coupon(api, "redeem", code, 409, contact=who, basket=50)["reason"] == "cancelled"
+    got(api.api("POST", "/v1/loyalty/coupons/eat", {"code": code}), 400)
+
+
+def test_stock_pools_and_what_is_left(api: Service, who: str):
+    assert issue(api, who, "five")["coupon"]["value"] == 5
+    assert issue(api, who, "five", 409)["reason"] == "out_of_stock"
+    row = got(api.api("GET", "/v1/loyalty/rewards/five"))
+    assert (row["issued"], row["left"], row["redeemed"]) == (1, 0, 0)
+    assert issue(api, who, "partner", 409)["reason"] == "pool_empty"
+    filled = got(api.api("POST", "/v1/loyalty/rewards/partner/codes", {"codes": ["p-1", "p-2", "P-1"]}))
+    assert (filled["new"], filled["known"], filled["pool"]) == (2, 1, 2)
+    assert issue(api, who, "partner")["coupon"]["code"] == "P-1"
+    assert got(api.api("GET", "/v1/loyalty/rewards/partner"))["left"] == 1
+    got(api.api("POST", "/v1/loyalty/rewards/ten/codes", {"codes": ["x"]}), 400)
+    got(api.api("POST", "/v1/loyalty/rewards/ten/issue", {"contact": who, "pay": True}), 400)
+    got(api.api("GET", "/v1/loyalty/rewards/tenn"), 404)
+
+
+def test_a_contact_shows_its_coupons_and_is_erased_with_them(api: Service, who: str):
+    code = issue(api, who)["coupon"]["code"]
+    assert [row["code"] for row in got(api.api("GET", f"/v1/loyalty/contacts/{who}/coupons"))["coupons"]] == [code]
+    timeline = got(api.api("GET", f"/v1/contacts/{who}/timeline"))
+    assert "reward" in [entry["kind"] for entry in timeline["entries"]]
+    assert list(got(api.api("GET", f"/v1/contacts/{who}"))["contact"]["coupons"]) == [code]
+    got(api.api("DELETE", f"/v1/contacts/{who}"))
+    assert coupon(api, "check", code, contact=who, basket=50)["reason"] == "unknown_code"
+
+
+def test_the_command_line(api: Service, who: str, tmp_path: Path):
+    def says(*words: str, status: int = 0) -> Said:
+        said = parcours("loyalty", *words, PARCOURS_URL=api.url, PARCOURS_SECRET_KEY=SECRET_KEY)
+        assert said.code == status, said
+        return said
+
+    assert "ten" in says("reward", "list").out
+    code = says("reward", "issue", "ten", who).out.partition(":")[0]
+    assert "below_minimum" in says("coupon", "check", code, "--contact", who, "--basket", "5", status=1).err
+    assert "5.00" in says("coupon", "check", code, "--contact", who, "--basket", "50").out
+    says("coupon", "reserve", code, "--contact", who, "--basket", "50", "--order", "o")
+    says("coupon", "release", code, "--order", "o")
+    says("coupon", "redeem", code, "--contact", who, "--basket", "50")
+    assert "redeemed" in says("coupon", "list", who).out
+    assert "redeemed" in says("coupon", "cancel", code, status=1).err
+    file = tmp_path / "codes.txt"
+    file.write_text("q-1\nq-2\n")
+    assert "2 of 2" in says("reward", "codes", "partner", str(file)).out
