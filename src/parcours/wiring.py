@@ -35,7 +35,7 @@ from parcours.runtimes.jobs import Jobs, Opened
 from parcours.runtimes.schedules import problems_of_journey
 from parcours.runtimes.simulation import Simulation
 from parcours.runtimes.watch import Watch
-from parcours.sources.files import ImportSpec, Known, spec_from_data, spec_from_text
+from parcours.sources.files import ImportSpec, Known, drop_rejected, spec_from_data, spec_from_text
 from parcours.sources.slices import FileRows, Rejects, fingerprint
 from parcours.sources.webhooks import BUILT_IN, Webhook, load_webhooks, missing_secrets
 from parcours.stores.memory import MemoryStore
@@ -159,7 +159,7 @@ def build(settings: Settings) -> Service:
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
     renderer = Renderer()
     host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check, renderer.names)
-    jobs = Jobs(host, settings.data / "imports", open_import, settings.largest_upload)
+    jobs = Jobs(host, settings.data / "imports", open_import, settings.largest_upload, drop_rejected)
     host.companions.append(jobs)
     if settings.watch:
         host.companions.append(_watch(settings, jobs))

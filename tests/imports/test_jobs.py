@@ -16,6 +16,7 @@ from parcours.runtimes import jobs as module
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
 from parcours.runtimes.jobs import Job, Jobs, UploadError
+from parcours.sources.files import drop_rejected
 from parcours.stores.memory import MemoryStore
 from parcours.testing.faults import FaultyStore
 from parcours.wiring import open_import, watch_spec
@@ -37,7 +38,7 @@ def job(**given: Any) -> Job:
 @pytest.fixture
 async def jobs(tmp_path) -> AsyncIterator[Jobs]:
     host = Embedded(engine_of(MemoryStore()), {}, lambda _: {})
-    made = Jobs(host, tmp_path / "imports", open_import, 1_000)
+    made = Jobs(host, tmp_path / "imports", open_import, 1_000, drop_rejected)
     host.companions.append(made)
     await host.start()
     yield made
@@ -164,3 +165,48 @@ async def test_who_was_erased_while_a_file_waited_is_not_brought_back_by_it(jobs
     done = await jobs.finished(taken.id)
     assert (done.tally.accepted, done.tally.rejected) == (1, 1)
     assert host.store.resolve([("user_id", "ann")]) == {}
+
+
+CONTACTS = watch_spec("kind: contacts\nidentities: {email: mail, user_id: who}\ntypes: {age: number}\n")
+
+
+async def test_of_rejected_rows_those_of_who_is_erased_go_and_no_others(jobs):
+    host = jobs._host
+    rows = (
+        b'mail,who,age\nann@example.com,,1\nANN@example.com ,,"x\xe2\x80\xa8\n1"\nbob@example.com,,y\n'
+        b'cyd@example.com,ann@example.com,z\n"tell ann@example.com",,w\n'
+    )
+    taken = await jobs.finished((await jobs.take(job(spec=CONTACTS, created_at=1), body(rows))).id)
+    assert (taken.tally.accepted, taken.tally.rejected) == (1, 4)
+    before = jobs.rejected(taken).read_text("utf-8-sig")
+    ann = host.store.resolve([("email", "ann@example.com")])["email", "ann@example.com"]
+    taken.created_at = 0  # the test's clock is not the machine's
+    await host.erase(ann)
+    after = jobs.rejected(taken).read_text("utf-8-sig")
+    assert "ANN" not in after
+    assert after == before.replace(before[before.index("3,") : before.index("5,")], "")
+    assert len(after.splitlines()) == 1 + 3
+
+
+async def test_a_file_of_rejected_rows_goes_with_its_last_row(jobs):
+    host = jobs._host
+    await host.submit([Arrival("test", "1", (("user_id", "ann"),), Happened("Seen", {}))])
+    lines = b'{"who": "ann", "total": "x"}\n'
+    taken = await jobs.finished((await jobs.take(job(name="sales.jsonl"), body(lines))).id)
+    assert taken.tally.rejected == 1
+    taken.created_at = 0
+    await host.erase(host.store.resolve([("user_id", "ann")])["user_id", "ann"])
+    assert jobs.rejected(taken) is None
+
+
+async def test_rejected_rows_of_who_was_erased_go_at_the_next_start_at_the_latest(jobs, monkeypatch):
+    host = jobs._host
+    (ann,) = await host.submit([Arrival("test", "1", (("user_id", "ann"),), Happened("Seen", {}))])
+    taken = await jobs.finished((await jobs.take(job(), body(b"who,total\nann,x\nbob,y\n"))).id)
+    taken.created_at = 0
+    monkeypatch.setattr(host, "after_erasure", None)  # a kill in between
+    await host.erase(ann.contact)
+    assert "ann" in jobs.rejected(taken).read_text()
+    await jobs.forget()
+    assert "ann" not in jobs.rejected(taken).read_text()
+    assert "bob" in jobs.rejected(taken).read_text()

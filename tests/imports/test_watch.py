@@ -15,6 +15,7 @@ import pytest
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.jobs import Jobs
 from parcours.runtimes.watch import Watch
+from parcours.sources.files import drop_rejected
 from parcours.stores.memory import MemoryStore
 from parcours.wiring import open_import, watch_spec
 from tests.imports.helper import engine_of
@@ -37,7 +38,7 @@ class Place:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Watch]:
         host = Embedded(self.engine, {}, lambda _: {})
-        self.jobs = Jobs(host, self._data / "imports", open_import, 10_000_000)
+        self.jobs = Jobs(host, self._data / "imports", open_import, 10_000_000, drop_rejected)
         await host.start()
         await self.jobs.start()
         try:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
@@ -129,6 +129,8 @@ class Embedded:
         )
         engine.in_hand = self.outbox.in_hand
         self.companions: list[Companion] = []
+        self.after_erasure: Callable[[], Awaitable[None]] | None = None
+        """Erases what is kept beside the store of contacts that were erased."""
         """What starts after the host, and is closed before it."""
         self.check = check
         """Says what is wrong with the templates of a message."""
@@ -315,6 +317,8 @@ class Embedded:
         async with self.turn:
             erased = self.engine.erase(contact, suppress=suppress)
             self.outbox.drop(erased)
+        if self.after_erasure is not None:
+            await self.after_erasure()
         return erased
 
     async def stock(

@@ -442,6 +442,11 @@ class Engine:
         """Return what is kept of an identity whose contact was erased."""
         return self._tombstones.get(ids.identity_key(*identity))
 
+    @property
+    def has_tombstones(self) -> bool:
+        """Whether any contact was ever erased."""
+        return bool(self._tombstones)
+
     def _buried(self, identities: Iterable[Identity], arrival: Arrival, now: int) -> Problem | None:
         """Return why nothing is taken under identities of which one was an erased contact's, or None."""
         occurred_at = now if arrival.occurred_at is None else arrival.occurred_at

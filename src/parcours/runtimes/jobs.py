@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -56,6 +56,18 @@ class Opener(Protocol):
 
         Raises:
             ParcoursError: It cannot be read so.
+        """
+        ...
+
+
+class Dropper(Protocol):
+    """Takes rows out of files of rejected rows."""
+
+    def __call__(self, path: Path, found: Mapping[str, Any], erased: Callable[[str, str], bool]) -> int:
+        """Take out the rows with an identity for which `erased` is true, and return how many there were.
+
+        Raises:
+            OSError: The file is as it was.
         """
         ...
 
@@ -116,10 +128,14 @@ class Jobs:
         folder: Where jobs are kept.
         open_file: Opens files.
         largest: Bytes a file may have.
+        drop_rows: Takes the rows of contacts that are erased out of rejected rows.
     """
 
-    def __init__(self, host: Embedded, folder: Path, open_file: Opener, largest: int) -> None:
+    def __init__(self, host: Embedded, folder: Path, open_file: Opener, largest: int, drop_rows: Dropper) -> None:
         self.largest = largest
+        self._drop_rows = drop_rows
+        self._forgetting = asyncio.Lock()
+        host.after_erasure = self.forget
         self._host = host
         self._folder = folder
         self._open = open_file
@@ -245,11 +261,34 @@ class Jobs:
             self._jobs.pop(id_, None)
             await asyncio.to_thread(shutil.rmtree, self._place(id_), ignore_errors=True)
 
+    async def forget(self) -> None:
+        """Take rows of contacts that were erased since their file was handed over out of the rejected rows."""
+        async with self._forgetting:
+            for job in self.all():
+                if job.finished_at is not None:
+                    await asyncio.to_thread(self._forget, job)
+
+    def _forget(self, job: Job) -> None:
+        """Do it for a job that is finished, so that nobody writes its rejected rows any more."""
+
+        def erased(namespace: str, value: str) -> bool:
+            stone = self._host.engine.tombstone((namespace, value))
+            return stone is not None and stone.erased_at >= job.created_at
+
+        path = self.rejected(job)
+        if path is None or not self._host.engine.has_tombstones:
+            return
+        try:
+            self._drop_rows(path, job.found, erased)
+        except Exception:  # noqa: BLE001 (whatever it is, the contact is erased; it is tried again at the next start)
+            _log.exception("rejected_rows_not_erased", job=job.id)
+
     # --- and are imported -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take up what was there before, and begin."""
         await asyncio.to_thread(self._take_up)
+        await self.forget()  # a kill may have come between an erasure and this
         self._task = asyncio.create_task(self._run(), name="imports")
 
     def _take_up(self) -> None:
@@ -389,6 +428,7 @@ class Jobs:
 
     def _finish(self, job: Job, state: State) -> None:
         job.state, job.finished_at = state, wall_time()
+        self._forget(job)
         self.keep(job)
         if not job.origin:
             self.drop_file(job)

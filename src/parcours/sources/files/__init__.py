@@ -7,7 +7,7 @@ an item, or what is wrong with it. `RejectWriter` keeps the rows that were refus
 from __future__ import annotations
 
 from parcours.sources.files.reading import Reading, read
-from parcours.sources.files.rejects import RejectWriter
+from parcours.sources.files.rejects import RejectWriter, drop_rejected
 from parcours.sources.files.rows import CatalogueItem, Checkpoint, FileError, Found, FoundColumn, Row, Slice
 from parcours.sources.files.spec import (
     AttributeColumn,
@@ -34,6 +34,7 @@ __all__ = [
     "RejectWriter",
     "Row",
     "Slice",
+    "drop_rejected",
     "problems_of",
     "read",
     "spec_from_data",

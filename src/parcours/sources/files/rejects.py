@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -134,6 +134,91 @@ class RejectWriter:
         whole.pop("rejected", None)
         file = self._opened()
         file.write(msgspec.json.encode({"rejected": said, **whole}).decode() + "\n")
+
+
+def drop_rejected(path: Path, found: Mapping[str, Any], erased: Callable[[str, str], bool]) -> int:
+    """Take the rows of contacts that were erased out of a file of rejected rows; return how many there were.
+
+    A row is one's when a whole cell of a column of identities is one of its identities; in JSON, also when `contact`
+    has it. A row that could not be split into cells is nobody's. The others stay as they are, byte for byte.
+
+    Args:
+        path: The file, which nobody else writes.
+        found: What was found of the file that the rows come from: a `Found`, as plain data.
+        erased: Whether a namespace and a value are the identity of an erased contact.
+
+    Raises:
+        OSError: The file cannot be read or written; it is as it was.
+    """
+    own = [column for column in found.get("columns", ()) if column["name"] not in REJECTED_COLUMNS]
+    identities = [
+        (at, column["name"], column["target"]) for at, column in enumerate(own) if column["role"] == "identity"
+    ]
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        text = file.read()
+    kept: list[str] = []
+    dropped = 0
+    if path.suffix == ".csv":
+        for place, (cells, written) in enumerate(_rows(text, found)):
+            more = cells[len(REJECTED_COLUMNS) :]
+            its_own = [(space, more[at]) for at, _, space in identities if at < len(more)]
+            if place and any(erased(*_identity(space, cell)) for space, cell in its_own):
+                dropped += 1
+            else:
+                kept.append(written)
+    else:
+        for line in io.StringIO(text, newline="\n"):
+            row = msgspec.json.decode(line.encode("utf-8", "replace"))
+            contact = row.get("contact")
+            told = list(contact.items()) if isinstance(contact, dict) else []
+            told += [(space, row[name]) for _, name, space in identities if row.get(name) is not None]
+            if any(erased(*_identity(space, value)) for space, value in told):
+                dropped += 1
+            else:
+                kept.append(line)
+    if dropped:
+        if path.suffix == ".csv" and len(kept) == 1:
+            kept = []  # nothing but the header: there are no rejected rows
+        new = path.with_name(f"{path.name}.new")
+        with new.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write("".join(kept))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    return dropped
+
+
+def _identity(space: str, value: object) -> tuple[str, str]:
+    """Return an identity as a contact has it."""
+    text = str(value).strip()
+    return space, text.lower() if space == "email" else text
+
+
+def _rows(text: str, found: Mapping[str, Any]) -> Iterator[tuple[list[str], str]]:
+    """Yield each row of CSV as cells and as it was written."""
+    lines = list(io.StringIO(text.removeprefix(_MARK), newline="\n"))  # other ends of lines are within cells
+    taken = 0
+
+    def fed() -> Iterator[str]:
+        nonlocal taken
+        for line in lines:
+            taken += 1
+            yield line
+
+    reader = csv.reader(
+        fed(),
+        delimiter=found.get("delimiter") or ",",
+        quotechar=found.get("quote") or '"',
+        escapechar=found.get("escape") or None,
+    )
+    before = 0
+    try:
+        for cells in reader:
+            written = "".join(lines[before:taken])
+            yield cells, f"{_MARK}{written}" if not before else written
+            before = taken
+    except csv.Error as error:
+        raise OSError(f"rejected rows cannot be read: {error}") from error
 
 
 def _said(problem: Problem) -> str:
