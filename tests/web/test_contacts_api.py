@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -196,6 +197,26 @@ def test_what_nobody_counted_is_looked_for_in_the_log(api: Service, who: str):
     page = post(api, both, limit=1)
     assert len(page["contacts"]) == 1
     assert sorted(found(page) + found(post(api, both, limit=1, after=page["next"]))) == [a, b]
+
+
+def test_messages_that_no_definition_asks_for_are_looked_for_in_the_log(api: Service, who: str):
+    a, b = f"{who}-a", f"{who}-b"
+    for one in (a, b):
+        consent = {"email": {"": "opted_in"}} if one == a else {}
+        knows(api, one, attributes={"tag": who, "email": f"{one}@parcours.dev"}, consent=consent)
+        did(api, one, "Signed Up", 1)
+    mine = {"contact": "tag", "is": who}
+    assert found(post(api, {"all": [mine, {"messages": "sent", "of": "hello"}]})) == [a]
+    assert found(post(api, {"all": [mine, {"not": {"messages": "sent"}}]})) == [b]
+
+
+async def test_what_nobody_counted_is_refused_where_there_is_no_log_to_look_in(host: Embedded):
+    for condition in ({"did": "Never Counted"}, {"messages": "sent"}):
+        body = json.dumps({"condition": {"all": [condition]}}).encode()
+        answer = await ask(host, "POST", "/v1/contacts/search", body)
+        assert answer.status == 400, answer
+        assert [problem["code"] for problem in answer.json["extra"]] == ["not_counted"]
+        assert answer.json["extra"][0]["pointer"] == "/condition"
 
 
 @pytest.mark.parametrize(
