@@ -176,6 +176,9 @@ loyalties = st.one_of(
     st.tuples(labels, st.sampled_from(["is", "at_least"]), labels).map(lambda d: {"tier": d[0], d[1]: d[2]}),
     st.tuples(labels, st.lists(labels, min_size=1, max_size=3)).map(lambda d: {"tier": d[0], "in": d[1]}),
     labels.map(lambda name: {"member": name}),
+    st.tuples(labels, st.sampled_from(["issued", "redeemed", "open"]), st.sampled_from([{}, {"within": "30d"}])).map(
+        lambda drawn: {"reward": drawn[0], "is": drawn[1], **drawn[2]}
+    ),
 )
 
 leaves = st.one_of(
@@ -206,7 +209,7 @@ garbage = st.recursive(
                     *("consent", "is", "in", "between", "before", "ignore_case", "at_least", "topic", "al", ""),
                     *("did_not", "sequence", "messages", "list", "sum", "min", "first", "of", "channel", "from"),
                     *("until", "since", "sample", "percent", "within_last", "anniversary_within", "contains_any"),
-                    *("points", "tier", "member", "kind", "exactly"),
+                    *("points", "tier", "member", "reward", "kind", "exactly"),
                 )
             )
             | st.text(max_size=4),

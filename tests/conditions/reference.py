@@ -85,7 +85,7 @@ def answer(node: ast.Node, asked: Asked) -> bool:  # noqa: PLR0911 (a case a kin
             percent = Fraction(int.from_bytes(digest[:4], "big"), 2**32) * 100
             start, length = (Fraction(round(part * 10**6), 10**6) for part in (node.start, node.percent))
             return start <= percent < start + length
-        case ast.Points() | ast.Tier() | ast.IsMember():
+        case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
             return False  # somebody here is a member of nothing; tests of loyalty ask members
         case ast.History():
             return history(node, asked)

@@ -30,6 +30,7 @@ def person_with(contact=None, consent=None, counters=None, lists=None):
     on = {name: SimpleNamespace(member=member) for name, member in (lists or {}).items()}
     return SimpleNamespace(
         loyalty={},
+        coupons={},
         id="0" * 15,
         attributes=contact or {},
         consent=consent or {},

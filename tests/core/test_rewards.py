@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from parcours.channels.render import Renderer
 from parcours.core.coupon import Coupon
 from parcours.core.effects import What
-from parcours.core.gate import Arrival, Asked
+from parcours.core.gate import Arrival, Asked, Learned
 from parcours.runtimes.engine import Accepted, Refused
+from parcours.runtimes.facts import facts_of
 from parcours.runtimes.rewards import ALPHABET, identity_of
 from tests.core.test_loyalty_rules import programme, rule
 from tests.core.world import Definition, World, email, journey, send
@@ -189,3 +191,77 @@ def test_what_happens_to_coupons_starts_journeys():
     world.knows("ann")
     use(world, one(world, "ann"), "redeem", "ann")
     assert world.sent("ann") == ["hi", "thanks"]
+
+
+def test_conditions_ask_for_coupons_and_time_alone_changes_the_answer():
+    def segment(name: str, **more: Any) -> Definition:
+        return {"kind": "segment", "name": name, "condition": {"reward": "ten", **more}, "live": True}
+
+    world = World(
+        reward(valid_for="10d"), segment("recent", within="2d"), segment("open", **{"is": "open"}), segment("ever"),
+        segment("used", **{"is": "redeemed", "within": "1d"}),
+    )  # fmt: skip
+
+    def members() -> list[str]:
+        return sorted(name for name, known in world.contact("ann").segments.items() if known.member)
+
+    code = one(world, "ann")
+    assert members() == ["ever", "open", "recent"]
+    world.after("2d")
+    assert members() == ["ever", "open"]
+    use(world, code, "redeem", "ann")
+    assert members() == ["ever", "used"]
+    world.after("1d")
+    assert members() == ["ever"]
+    one(world, "ann")
+    world.after("10d-1s")
+    assert members() == ["ever", "open"]
+    world.after("1s")
+    assert members() == ["ever"]
+
+
+def test_templates_see_the_latest_coupon():
+    text = "{{ contact.rewards.ten.code }} {{ contact.rewards['ten'].percent }} {{ interaction.code }}"
+    mail = email("hi", content={"subject": "s", "text": text})
+    world = World(reward(), mail, journey({"s": send("hi")}, on="Reward Issued"))
+    world.knows("ann")
+    code = one(world, "ann")
+    (message,) = world.messages("ann")
+    plan = world.run.engine.plan
+    content = Renderer().render(plan.texts["hi", 1], facts_of(world.store, plan, message))
+    assert content["text"] == f"{code} 10 {code}"
+
+
+def test_two_contacts_that_become_one_have_the_coupons_of_both_and_their_timers():
+    world = World(reward(limit=1))
+    first = one(world, "ann")
+    anonymous = Arrival("test", "a1", (("anonymous_id", "x"),), Asked(action="issue", reward="ten"))
+    world.accept(anonymous)
+    together = Arrival("test", "a2", (("user_id", "ann"), ("anonymous_id", "x")), Learned({}))
+    world.accept(together)
+    both = coupons(world, "ann")
+    assert len(both) == 2
+    second = next(coupon.code for coupon in both if coupon.code != first)
+    assert use(world, second, "redeem", "ann") == ""
+    assert issue(world, "ann") == "limit"
+    world.after("30d")
+    assert sorted(states(world, "ann")) == ["expired", "redeemed"]
+
+
+def test_the_codes_of_an_erased_contact_are_nobodys():
+    world = World(reward())
+    code = one(world, "ann")
+    id_ = world.id_of("ann")
+    world.run.engine.erase(id_)
+    assert use(world, code, "redeem") == "unknown_code"
+    assert code not in repr([record.input() for record in world.store.log()])
+    assert code not in repr(world.store.contacts([id_]))
+
+
+def test_terms_stay_as_they_were_when_a_coupon_was_issued():
+    world = World(reward())
+    one(world, "ann")
+    world.publish(reward(percent=50, minimum=100))
+    assert [(coupon.percent, coupon.minimum) for coupon in coupons(world, "ann")] == [(10, 0)]
+    world.publish(reward(archived=True))
+    assert use(world, coupons(world, "ann")[0].code, "redeem", "ann") == ""

@@ -149,7 +149,7 @@ class _Compiler:
                 return self.consent(node, exact=exact)
             case ast.Sample():
                 return self.sample(node)
-            case ast.Points() | ast.Tier() | ast.IsMember():
+            case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
                 raise UnanswerableError(
                     "members of programmes are not in the columnar copy yet",
                     hint="watch a segment with this condition ('live: true'): its members are known at any instant",

@@ -56,7 +56,7 @@ def problems(node: ast.Node, segments: Mapping[str, ast.Node], pointer: str = ""
             found.append(problem("no_interaction", "there is no interaction to look at", "ask 'did' instead"))
         elif isinstance(leaf, ast.History | ast.Sequence | ast.MessageHistory) and leaf.window.since:
             found.append(problem("no_run", "there is no run whose start could be meant", "ask 'within' instead"))
-        elif isinstance(leaf, ast.Points | ast.Tier | ast.IsMember):
+        elif isinstance(leaf, ast.Points | ast.Tier | ast.IsMember | ast.HasReward):
             hint = "watch a segment with this condition ('live: true'), or search contacts by it"
             found.append(problem("no_members", "members of programmes are not in the columnar copy", hint))
     return found

@@ -192,6 +192,17 @@ class IsMember(msgspec.Struct, frozen=True, tag="member"):
     programme: str
 
 
+class HasReward(msgspec.Struct, frozen=True, tag="reward"):
+    """Whether a coupon of a reward was issued to the contact, or redeemed, or can be redeemed now.
+
+    `{reward: ten-percent, is: redeemed, within: 30d}`. Within 0 is ever.
+    """
+
+    reward: str
+    state: str = "issued"
+    within: int = 0
+
+
 class All(msgspec.Struct, frozen=True, tag="all"):
     """True when every part is true; true when there are none."""
 
@@ -210,8 +221,8 @@ class Not(msgspec.Struct, frozen=True, tag="not"):
     part: Node
 
 
-OfMember = Points | Tier | IsMember
-"""What looks at a member of a programme."""
+OfMember = Points | Tier | IsMember | HasReward
+"""What looks at a member of a programme, or at coupons."""
 
 Node = (
     Attribute
@@ -225,6 +236,7 @@ Node = (
     | Points
     | Tier
     | IsMember
+    | HasReward
     | All
     | Any
     | Not

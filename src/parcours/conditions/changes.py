@@ -57,7 +57,7 @@ def compile_change(node: ast.Node, segments: Segments | None = None) -> Change |
             return _sequence(node)
         case ast.MessageHistory():
             return _messages(node)
-        case ast.Points() | ast.Tier() | ast.IsMember():
+        case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
             return change_of(node)
         case ast.InSegment():
             return compile_change(known[node.name], known)

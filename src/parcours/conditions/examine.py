@@ -126,7 +126,7 @@ def _seen(node: ast.Node, person: Person, trigger: Mapping[str, Any], now: int) 
             return _figure(node, person, trigger, now)
         case ast.MessageHistory():
             return count_messages(node, person, trigger, now)
-        case ast.Points() | ast.Tier() | ast.IsMember():
+        case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
             return seen_of(node, person, now)
         case ast.Consent():
             return consent_state(person.consent, node.channel, node.topic)

@@ -4,6 +4,7 @@
 {points: club, kind: qualifying, less_than: 500} or held, lifetime
 {tier: club, is: gold}                           or in: [silver, gold], at_least: silver
 {member: club}
+{reward: ten-percent, is: redeemed, within: 30d}  or issued (the default), open
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from parcours.conditions import ast
+from parcours.conditions.durations import format_duration
 from parcours.conditions.operators import COUNTS
 
 POINTS: dict[str, str] = {
@@ -23,6 +25,13 @@ POINTS: dict[str, str] = {
 """Which points can be asked for, and what they are."""
 
 TIER_OPERATORS = ("is", "in", "at_least")
+
+REWARD_STATES: dict[str, str] = {
+    "issued": "was issued, whatever became of it",
+    "redeemed": "was redeemed",
+    "open": "can still be redeemed",
+}
+"""What can be asked of the coupons of a reward, and what it is."""
 
 MOST_POINTS = 2**53
 
@@ -52,8 +61,23 @@ class MemberOf(Protocol):
         ...
 
 
+class CouponOf(Protocol):
+    """What a condition may look at of a coupon."""
+
+    reward: str
+    state: str
+    issued_at: int
+    at: int
+    until: int
+
+
 class HasLoyalty(Protocol):
-    """Who may be a member."""
+    """Who may be a member, and have coupons."""
+
+    @property
+    def coupons(self) -> Mapping[str, CouponOf]:
+        """Code to the coupon."""
+        ...
 
     @property
     def loyalty(self) -> Mapping[str, MemberOf]:
@@ -73,12 +97,13 @@ _FIGURES: dict[str, Callable[[MemberOf, int], int]] = {
 
 def compile_loyalty(leaf: ast.OfMember) -> Test:
     """Return the closure of a leaf."""
-    programme = leaf.programme
     match leaf:
+        case ast.HasReward():
+            return lambda person, _trigger, now: _found(leaf, person, now)
         case ast.Points():
             return _points(leaf)
         case ast.Tier():
-            names, reached = frozenset(leaf.names), leaf.operator == "at_least"
+            programme, names, reached = leaf.programme, frozenset(leaf.names), leaf.operator == "at_least"
 
             def tier(person: HasLoyalty, _trigger: Mapping[str, Any], _now: int) -> bool:
                 member = person.loyalty.get(programme)
@@ -88,12 +113,42 @@ def compile_loyalty(leaf: ast.OfMember) -> Test:
 
             return tier
         case ast.IsMember():
+            programme = leaf.programme
 
             def test(person: HasLoyalty, _trigger: Mapping[str, Any], _now: int) -> bool:
                 member = person.loyalty.get(programme)
                 return member is not None and not member.left
 
             return test
+
+
+def _found(leaf: ast.HasReward, person: HasLoyalty, now: int) -> bool:
+    """Return whether there is a coupon such as a leaf asks for."""
+    return any(_fits(leaf, coupon, now) for coupon in person.coupons.values() if coupon.reward == leaf.reward)
+
+
+def _fits(leaf: ast.HasReward, coupon: CouponOf, now: int) -> bool:
+    if leaf.within and (coupon.at if leaf.state == "redeemed" else coupon.issued_at) <= now - leaf.within:
+        return False
+    match leaf.state:
+        case "redeemed":
+            return coupon.state == "redeemed"
+        case "open":
+            return coupon.state in {"issued", "reserved"} and not 0 < coupon.until <= now
+        case _:
+            return True
+
+
+def _next(leaf: ast.HasReward, person: HasLoyalty, now: int) -> int | None:
+    """Return when a coupon that fits does not any more."""
+    found = []
+    for coupon in person.coupons.values():
+        if coupon.reward == leaf.reward and _fits(leaf, coupon, now):
+            if leaf.within:
+                found.append((coupon.at if leaf.state == "redeemed" else coupon.issued_at) + leaf.within)
+            if leaf.state == "open" and coupon.until:
+                found.append(coupon.until)
+    return min(found, default=None)
 
 
 def _points(leaf: ast.Points) -> Test:
@@ -108,6 +163,8 @@ def _points(leaf: ast.Points) -> Test:
 
 def seen_of(leaf: ast.OfMember, person: HasLoyalty, now: int) -> int | str | bool | None:
     """Return the value that a leaf looks at; None of who was never a member."""
+    if isinstance(leaf, ast.HasReward):
+        return _found(leaf, person, now)
     member = person.loyalty.get(leaf.programme)
     match leaf:
         case ast.Points():
@@ -120,6 +177,8 @@ def seen_of(leaf: ast.OfMember, person: HasLoyalty, now: int) -> int | str | boo
 
 def change_of(leaf: ast.OfMember) -> Callable[[HasLoyalty, int], int | None] | None:
     """Return what tells the next instant at which time alone may change the answer, beside the timers of the member."""
+    if isinstance(leaf, ast.HasReward):
+        return lambda person, now: _next(leaf, person, now)
     if not isinstance(leaf, ast.Points) or leaf.kind != "qualifying":
         return None
     programme = leaf.programme
@@ -136,6 +195,9 @@ def change_of(leaf: ast.OfMember) -> Callable[[HasLoyalty, int], int | None] | N
 def describe_loyalty(leaf: ast.OfMember) -> str:
     """Return what a leaf asks, for people."""
     match leaf:
+        case ast.HasReward():
+            within = f" in the last {format_duration(leaf.within)}" if leaf.within else ""
+            return f"reward {leaf.reward} is {leaf.state}{within}"
         case ast.Points():
             which = "" if leaf.kind == "spendable" else f"{leaf.kind} "
             return f"{which}points in {leaf.programme} {leaf.operator.replace('_', ' ')} {leaf.value}"

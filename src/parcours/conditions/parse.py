@@ -33,7 +33,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from parcours.conditions import ast
 from parcours.conditions.durations import UNITS, parse_duration
-from parcours.conditions.loyalty import MOST_POINTS, POINTS, TIER_OPERATORS
+from parcours.conditions.loyalty import MOST_POINTS, POINTS, REWARD_STATES, TIER_OPERATORS
 from parcours.conditions.names import match_name
 from parcours.conditions.operators import (
     CASELESS,
@@ -86,7 +86,7 @@ _SHOWN = 80  # characters of somebody's text that a message repeats
 
 _HEADS = (
     *("all", "any", "not", "contact", "interaction", "run", "did", "did_not", "sequence", "messages", "segment"),
-    *("list", "consent", "sample", "points", "tier", "member"),
+    *("list", "consent", "sample", "points", "tier", "member", "reward"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -188,6 +188,7 @@ class _Reader:
             "points": self.points,
             "tier": self.tier,
             "member": self.member,
+            "reward": self.reward,
         }
         return readers[heads[0]](data, pointer, depth)
 
@@ -534,6 +535,15 @@ class _Reader:
     def member(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
         self.only(data, {"member"}, pointer)
         return ast.IsMember(self.text(data, "member", pointer))
+
+    def reward(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
+        self.only(data, {"reward", "is", "within"}, pointer)
+        name = self.attempt(self.text, data, "reward", pointer) or ""
+        within = (self.attempt(self.duration, data["within"], f"{pointer}/within") or 0) if "within" in data else 0
+        state = data.get("is", "issued")
+        if state not in REWARD_STATES:
+            raise self.refuse(f"'is' takes one of {', '.join(REWARD_STATES)}", f"{pointer}/is")
+        return ast.HasReward(name, str(state), within)
 
     def sample(self, data: Mapping[str, Any], pointer: str, _depth: int) -> ast.Node:
         self.only(data, {"sample", "percent", "from"}, pointer)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from parcours.conditions.durations import PATTERN
-from parcours.conditions.loyalty import POINTS, TIER_OPERATORS
+from parcours.conditions.loyalty import POINTS, REWARD_STATES, TIER_OPERATORS
 from parcours.conditions.operators import COUNTS, LARGEST_SUMMAND, OPERATORS, SUMS, Operator, Takes
 from parcours.conditions.parse import (
     CONSENT_STATES,
@@ -113,6 +113,16 @@ def _of_members() -> list[Schema]:
         _object("points", "Points", about_points, {"points": programme, "kind": kinds} | limits)
         | _exactly_one(tuple(COUNTS)),
         _object("tier", "Tier", "The tier somebody has.", {"tier": programme} | tiers) | _exactly_one(TIER_OPERATORS),
+        _object(
+            "reward",
+            "Reward",
+            "Whether a coupon of a reward was issued, was redeemed, or can be redeemed now.",
+            {
+                "reward": _name("Reward", "The name of the reward."),
+                "is": {"title": "Is", "description": "What.", "enum": list(REWARD_STATES), "default": "issued"},
+                "within": _DURATION | {"title": "Within", "description": "How long ago at most; ever without."},
+            },
+        ),
         _object("member", "Member", "Is a member of a programme.", {"member": programme}),
     ]
 

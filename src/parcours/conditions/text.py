@@ -33,7 +33,7 @@ def describe(node: ast.Node) -> str:  # noqa: PLR0911 (a case a kind of node)
         case ast.Consent():
             topic = f"/{node.topic}" if node.topic else ""
             return f"consent {node.channel}{topic} is {node.state}"
-        case ast.Points() | ast.Tier() | ast.IsMember():
+        case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
             return describe_loyalty(node)
         case ast.Sample():
             start = f" from {node.start:.9g}%" if node.start else ""

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from parcours.conditions import ast
-from parcours.conditions.loyalty import MemberOf, compile_loyalty
+from parcours.conditions.loyalty import CouponOf, MemberOf, compile_loyalty
 from parcours.conditions.needs import Keeps, need_of
 from parcours.conditions.operators import COUNTS, OPERATORS, fold_case, millionths, prepare
 from parcours.conditions.paths import reached
@@ -69,6 +69,11 @@ class Person(Protocol):
         ...
 
     @property
+    def coupons(self) -> Mapping[str, CouponOf]:
+        """The coupons of the contact, by code."""
+        ...
+
+    @property
     def messages(self) -> Mapping[str, Sent]:
         """The latest messages sent to the contact, by id."""
         ...
@@ -100,7 +105,7 @@ def compile_condition(node: ast.Node, segments: Segments | None = None) -> Test:
             return compile_condition(known[node.name], known)
         case ast.Consent():
             return _consent(node)
-        case ast.Points() | ast.Tier() | ast.IsMember():
+        case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
             return compile_loyalty(node)
         case ast.Sample():
             return _sample(node)

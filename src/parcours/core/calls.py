@@ -16,6 +16,7 @@ from __future__ import annotations
 from parcours.core import ids
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Contact, Timer, Token
+from parcours.core.coupon import rewards_of
 from parcours.core.effects import Effects, Message, What
 from parcours.core.inputs import Reaction
 from parcours.core.member import standing_of
@@ -64,6 +65,7 @@ def call(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             step=name,
             journey_version=run.version,
             loyalty=standing_of(contact),
+            rewards=rewards_of(contact, walk.now) if contact.coupons else {},
         )
     )
     if not step.save and step.failed is None:

@@ -164,6 +164,8 @@ class Message(msgspec.Struct, array_like=True, kw_only=True):
     journey_version: int = 0
     loyalty: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     """What the contact had in programmes at the moment of the decision."""
+    rewards: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    """The latest coupon of each reward that the contact had then."""
 
 
 class Entry(msgspec.Struct, array_like=True, kw_only=True):

@@ -427,7 +427,7 @@ class AimIndex:
                     self.by_consent[journey] = None
                 case ast.MessageHistory():
                     self.by_message[journey] = None
-                case ast.Points() | ast.Tier() | ast.IsMember():
+                case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
                     self.by_loyalty[journey] = None
                 case _:
                     pass

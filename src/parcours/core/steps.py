@@ -42,6 +42,7 @@ from parcours.core.calls import call
 from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
+from parcours.core.coupon import rewards_of
 from parcours.core.effects import Message, What
 from parcours.core.forks import fork, join
 from parcours.core.member import standing_of
@@ -117,6 +118,7 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
             step=name,
             journey_version=run.version,
             loyalty=standing_of(contact),
+            rewards=rewards_of(contact, walk.now) if contact.coupons else {},
         )
         if ruling.until:
             hold(walk, decided, name, ruling.until)

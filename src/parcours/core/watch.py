@@ -181,7 +181,7 @@ class Watch:
                     self.by_consent[name] = watched
                 case ast.MessageHistory():
                     self.by_message[name] = watched
-                case ast.Points() | ast.Tier() | ast.IsMember():
+                case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
                     self.by_loyalty[name] = watched
                 case _:
                     pass

@@ -255,7 +255,7 @@ class _Checker:
             match leaf:
                 case ast.InSegment():
                     self.segment(leaf.name, f"{place}/segment")
-                case ast.Points() | ast.Tier() | ast.IsMember():
+                case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
                     self.of_member(leaf, place)
                 case ast.InList():
                     self.named("list", leaf.name, self.workspace.lists, f"{place}/list")
@@ -442,6 +442,9 @@ class _Checker:
 
     def of_member(self, leaf: ast.OfMember, pointer: str) -> None:
         """Look at what a condition about members names."""
+        if isinstance(leaf, ast.HasReward):
+            self.named("reward", leaf.reward, self.workspace.rewards, f"{pointer}/reward")
+            return
         head = {ast.Points: "points", ast.Tier: "tier", ast.IsMember: "member"}[type(leaf)]
         known = self.workspace.programmes
         self.named("programme", leaf.programme, known, f"{pointer}/{head}")

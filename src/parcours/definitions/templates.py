@@ -22,7 +22,18 @@ from parcours.errors import Problem, did_you_mean
 TOP = ("contact", "interaction", "run", "catalogue", "journey", "message_id", "timezone", "now", "today")
 """What templates see."""
 
-OF_CONTACT = ("id", "identities", "interactions", "lists", "loyalty", "points", "tier", "timezone", *ADDRESSES)
+OF_CONTACT = (
+    "id",
+    "identities",
+    "interactions",
+    "lists",
+    "loyalty",
+    "points",
+    "rewards",
+    "tier",
+    "timezone",
+    *ADDRESSES,
+)
 """What a contact may have that nobody declared."""
 
 OF_HISTORY = ("count", "size", "first", "last", "items")

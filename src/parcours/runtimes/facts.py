@@ -100,6 +100,8 @@ RESERVED = ("id", "identities", "interactions", "lists", "loyalty")
 def of_loyalty(message: Message) -> dict[str, Callable[[], Any]]:
     """Return what is looked up of a member: every programme, and in short points and tier in the first of them."""
     found: dict[str, Callable[[], Any]] = {"loyalty": lambda: message.loyalty}
+    if message.rewards and "rewards" not in message.attributes:
+        found["rewards"] = lambda: message.rewards
     if message.loyalty:
         first = message.loyalty[min(message.loyalty)]
         # An attribute of the same name is what is meant.
