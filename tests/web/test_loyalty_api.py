@@ -310,6 +310,29 @@ def test_the_review_queue_on_the_command_line(api: Service, who: str):
     assert "reversed" in said(api, "refuse", "club", one["id"], "--author", "eve")
 
 
+def test_what_members_share_is_found_and_listed_once(api: Service):
+    people = [f"user_id:share{number}" for number in range(4)]
+    assert api.publish({"kind": "list", "name": "sharing"}).status == 200
+    for number, who in enumerate(people):
+        if number < 3:
+            ask(api, who, "enrol")
+        item = {"name": "Paid", "contact": {"user_id": who.removeprefix("user_id:")}}
+        got(api.post("/v1/interactions", item | {"attributes": {"card": "  Hash 1" if number else "hash  1"}}))
+        got(api.post("/v1/interactions", item | {"attributes": {"card": f"own{number}"}}))
+    path = "/v1/loyalty/club/shared"
+    body = {"attribute": "card", "of": ["paid"], "at_least": 3}
+    found = got(api.api("POST", path, body))
+    assert [(row["value"], len(row["contacts"])) for row in found["shared"]] == [("hash 1", 3)]
+    assert (found["total"], found["contacts"], found["listed"]) == (1, 3, 0)
+    # Who is no member does not count: three share it, not four.
+    assert got(api.api("POST", path, body | {"at_least": 4}))["shared"] == []
+    assert got(api.api("POST", path, body | {"of": ["Other"]}))["shared"] == []
+    told = said(api, "shared", "club", "card", "--of", "Paid", "--list", "sharing")
+    assert "1 values, 3 members, 3 put on the list" in told
+    assert got(api.api("POST", path, body | {"list": "sharing"}))["listed"] == 0
+    assert "/list" in got(api.api("POST", path, body | {"list": "sharking"}), 400)["detail"]
+
+
 def test_an_export_holds_the_ledger(api: Service, who: str):
     buys(api, who, 5)
     exported = got(api.api("GET", f"/v1/contacts/{who}/export"))

@@ -227,6 +227,35 @@ def refuse(
     _decide("refuse", programme, review, {"author": author, "reason": reason}, url, secret_key)
 
 
+@app.command()
+def shared(
+    programme: Programme,
+    attribute: Annotated[str, typer.Argument(metavar="ATTRIBUTE", help="Such as device, payment or address.")],
+    of: Annotated[
+        list[str] | None, typer.Option("--of", help="An interaction that has it; without any, contacts have it, too.")
+    ] = None,
+    at_least: Annotated[int, typer.Option(min=2, help="How many members share a value.")] = 3,
+    list_: Annotated[str, typer.Option("--list", help="Put everybody who shares something on this list.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show what several members share, such as a device or an address, and put them on a list."""
+    body = {"attribute": attribute, "of": of or [], "at_least": at_least, "list": list_}
+    answer = ask("POST", url, ["loyalty", programme, "shared"], secret_key, body)
+    if as_json_:
+        as_json(answer)
+        return
+    rows = ((row["value"], str(len(row["contacts"])), "\n".join(row["contacts"][:_SOME])) for row in answer["shared"])
+    if answer["shared"]:
+        as_table(("value", "members", "these"), rows)
+    OUT.print(f"{answer['total']:,} values, {answer['contacts']:,} members, {answer['listed']:,} put on the list")
+
+
+_SOME = 5
+"""Members that are shown of a value."""
+
+
 def _decide(verdict: str, programme: str, review: str, body: dict[str, Any], url: str, secret_key: str) -> None:
     _told(ask("POST", url, ["loyalty", programme, "reviews", review, verdict], secret_key, body))
 

@@ -26,6 +26,7 @@ from parcours.web.api.retroactive import RetroactiveApi
 from parcours.web.api.reviews import ReviewsApi
 from parcours.web.api.rewards import RewardsApi
 from parcours.web.api.segments import SegmentsApi
+from parcours.web.api.sharing import SharingApi
 
 CONTROLLERS: list[type[Controller]] = [
     DefinitionsApi,
@@ -41,6 +42,7 @@ CONTROLLERS: list[type[Controller]] = [
     ReviewsApi,
     RetroactiveApi,
     RewardsApi,
+    SharingApi,
     SegmentsApi,
     AnalyticsApi,
     BacktestsApi,
