@@ -111,15 +111,18 @@ class Posted(Part, frozen=True, kw_only=True):
 class Member(Part, frozen=True, kw_only=True):
     """Something that is asked of a member of a loyalty programme."""
 
-    action: Annotated[Literal["enrol", "leave", "spend", "adjust", "refund"], Meta(description="What is asked.")]
+    action: Annotated[
+        Literal["enrol", "leave", "spend", "adjust", "refund", "review"], Meta(description="What is asked.")
+    ]
     programme: Annotated[str, Meta(description="The programme; the only one when there is none.")] = ""
     points: Annotated[int, Meta(description="To spend, or to adjust by.")] = 0
     reference: Annotated[str, Meta(description="The order they are spent for, or that is taken back.")] = ""
     whole: Annotated[bool, Meta(description="With `refund`: the whole order, not what `attributes` say.")] = True
     card: Annotated[str, Meta(description="With `enrol`: the code of the card.")] = ""
     qualifying: Annotated[bool, Meta(description="With `adjust`: they count towards tiers.")] = False
-    reason: Annotated[str, Meta(description="With `adjust`: why.")] = "a scenario"
-    author: Annotated[str, Meta(description="With `adjust`: who.")] = "a scenario"
+    approved: Annotated[bool, Meta(description="With `review`: approved, rather than refused; all in review.")] = False
+    reason: Annotated[str, Meta(description="With `adjust` and `review`: why.")] = "a scenario"
+    author: Annotated[str, Meta(description="With `adjust` and `review`: who.")] = "a scenario"
 
 
 class Calling(Part, frozen=True, kw_only=True):
