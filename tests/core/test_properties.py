@@ -11,7 +11,7 @@ import pytest
 from hypothesis import event, given, seed
 from hypothesis import strategies as st
 
-from parcours.core.effects import OF_LOYALTY, What
+from parcours.core.effects import OF_LOYALTY, OF_REWARDS, What
 from parcours.core.gate import Happened
 from parcours.core.learned import CONTACTS, Knowledge
 from parcours.definitions.load import load_data
@@ -312,4 +312,4 @@ def test_scenarios_come_to_something():
     assert "erased" in reasons
     assert suppressed == {True, False}
     # What loyalty decides is reached in scenarios of its own: `test_loyalty_properties`.
-    assert met == {value for name, value in vars(What).items() if name.isupper()} - OF_LOYALTY
+    assert met == {value for name, value in vars(What).items() if name.isupper()} - OF_LOYALTY - OF_REWARDS

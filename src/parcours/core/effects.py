@@ -92,23 +92,11 @@ class What:
     """A coupon is not valid any more."""
 
 
+OF_REWARDS = frozenset({What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED, What.VOIDED, What.LAPSED})
+"""What is decided about rewards and their coupons."""
+
 OF_LOYALTY = frozenset(
-    {
-        What.ENROLLED,
-        What.RESIGNED,
-        What.AWARDED,
-        What.WITHHELD,
-        What.DECLINED,
-        What.BOOKED,
-        What.REVIEWED,
-        What.TIER,
-        What.ISSUED,
-        What.RESERVED,
-        What.RELEASED,
-        What.REDEEMED,
-        What.VOIDED,
-        What.LAPSED,
-    }
+    {What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.BOOKED, What.REVIEWED, What.TIER}
 )
 """What is decided about members of programmes; none of it is of a journey."""
 
