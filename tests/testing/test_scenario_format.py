@@ -19,6 +19,7 @@ definitions:
   - {kind: list, name: vip}
   - {kind: catalogue, name: products, attributes: {price: {type: number}}}
   - {kind: programme, name: club, tiers: {levels: [{name: bronze, at: 0}]}}
+  - {kind: reward, name: ten, percent: 10}
   - {kind: rule, name: seen, programme: club, "on": [Go], points: 5}
   - {kind: segment, name: grown, condition: {contact: age, at_least: 18}}
   - kind: journey
@@ -82,6 +83,7 @@ HOLDS = [
     "trace: [{what: entered, detail: {key: a}, version: 1}, {what: ended, times: 0}]",
     "points: 0, held_points: 0, tier: '', ledger: []",
     "declined: []",
+    "coupons: {ten: ''}",
     "who: bob, nothing: true, not_in_segment: grown, not_on_list: vip, attributes: {age: null}",
 ]
 
@@ -146,6 +148,8 @@ FAILS = [
     ("held_points: 5", "what is held"),
     ("tier: bronze", "was to be 'bronze', and is ''"),
     ("declined: no_member", "declined: nothing"),
+    ("coupons: {ten: issued}", "the latest 'ten' of ann was to be issued, and is none"),
+    ("coupons: {tin: issued}", "there is no reward 'tin'"),
     ("ledger: [{kind: earned}]", "it has: none"),
     ("who: bob, in_segment: grown", "bob was to be in the segment"),
     ("who: bob, on_list: vip", "bob was to be on the list"),

@@ -10,12 +10,14 @@ from parcours.core.calls import ANSWERED, FAILED
 from parcours.core.effects import What
 from parcours.core.gate import Asked, Called, Happened, Learned, Reacted
 from parcours.core.inputs import Move
+from parcours.core.loyalty.coupons import USES
 from parcours.definitions.load import Located, dump
 from parcours.errors import InvalidDefinitionError
 from parcours.runtimes.engine import Outcome
+from parcours.runtimes.rewards import identity_of
 from parcours.sources.plain import checked_name, learned_from
 from parcours.sources.segment import read_consent
-from parcours.testing.scenarios.format import Step
+from parcours.testing.scenarios.format import Member, Step
 from parcours.testing.scenarios.reading import find_key, key_of_data, merge_patch
 from parcours.testing.scenarios.world import UnexpectedError, World
 
@@ -77,11 +79,34 @@ def _enter(world: World, step: Step, who: str, _pointer: str) -> Outcome:
 def _loyalty(world: World, step: Step, who: str, _pointer: str) -> Outcome:
     asked = step.loyalty
     assert asked is not None  # noqa: S101 (it is what happens)
+    if asked.action in USES:
+        return _coupon(world, step, who, asked)
+    if asked.action == "issue":
+        issue = Asked(action="issue", reward=asked.reward, pay=asked.pay, reason=asked.reason, author=asked.author)
+        return world.send(world.identities(who), issue, step)
     programmes = list(world.engine.plan.workspace.programmes)
     if not asked.programme and len(programmes) != 1:
         raise UnexpectedError(f"say which programme: there are {', '.join(programmes) or 'none'}")
-    given = msgspec.structs.asdict(asked) | {"programme": asked.programme or programmes[0]}
+    given = msgspec.structs.asdict(asked) | {"programme": asked.programme or programmes[0], "presented": ""}
     return world.send(world.identities(who), Asked(**given, attributes=dict(step.attributes)), step)
+
+
+def _coupon(world: World, step: Step, who: str, asked: Member) -> Outcome:
+    store, id_ = world.host.store, world.id_of(who)
+    known = store.contacts([id_])[id_].coupons.values() if id_ else []
+    found = [coupon for coupon in known if asked.reward in {"", coupon.reward}]
+    if not found:
+        raise UnexpectedError(f"{who} has no coupon of {asked.reward or 'anything'}")
+    by = who if asked.presented is None else asked.presented
+    use = Asked(
+        action=asked.action,
+        code=found[-1].code,
+        presented=(world.id_of(by) or "?") if by else "",
+        basket=asked.basket,
+        reference=asked.reference,
+        author=asked.author,
+    )
+    return world.send((identity_of(found[-1].code),), use, step)
 
 
 def _erase(world: World, step: Step, who: str, _pointer: str) -> None:

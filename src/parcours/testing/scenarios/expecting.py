@@ -477,6 +477,15 @@ def _tier(view: _View, wanted: str | dict[str, str]) -> Problems:
     return _of_member(view, wanted, "the tier", attrgetter("tier"), "")
 
 
+def _coupons(view: _View, wanted: dict[str, str]) -> Problems:
+    found = {coupon.reward: coupon.state for coupon in view.look.contact.coupons.values()}
+    for reward, state in wanted.items():
+        if reward not in view.look.engine.plan.workspace.rewards:
+            yield f"there is no reward {reward!r}"
+        elif found.get(reward, "") != state:
+            yield f"the latest {reward!r} of {view.who} was to be {state or 'none'}, and is {found.get(reward) or 'none'}"
+
+
 def _declined(view: _View, wanted: Names) -> Problems:
     found = [entry.reason for entry in view.decided(What.DECLINED)]
     if found != _listed(wanted):
@@ -590,6 +599,7 @@ CHECKS: dict[str, Callable[[_View, Any], Problems]] = {
     "points": _points,
     "held_points": _held_points,
     "tier": _tier,
+    "coupons": _coupons,
     "declined": _declined,
     "ledger": _ledger,
     "recorded": _recorded,

@@ -112,7 +112,20 @@ class Member(Part, frozen=True, kw_only=True):
     """Something that is asked of a member of a loyalty programme."""
 
     action: Annotated[
-        Literal["enrol", "leave", "spend", "adjust", "refund", "review"], Meta(description="What is asked.")
+        Literal[
+            "enrol",
+            "leave",
+            "spend",
+            "adjust",
+            "refund",
+            "review",
+            "issue",
+            "reserve",
+            "redeem",
+            "release",
+            "cancel",
+        ],
+        Meta(description="What is asked. `reserve` and what comes after it is asked of the latest coupon of `reward`."),
     ]
     programme: Annotated[str, Meta(description="The programme; the only one when there is none.")] = ""
     points: Annotated[int, Meta(description="To spend, or to adjust by.")] = 0
@@ -123,6 +136,12 @@ class Member(Part, frozen=True, kw_only=True):
     approved: Annotated[bool, Meta(description="With `review`: approved, rather than refused; all in review.")] = False
     reason: Annotated[str, Meta(description="With `adjust` and `review`: why.")] = "a scenario"
     author: Annotated[str, Meta(description="With `adjust` and `review`: who.")] = "a scenario"
+    reward: Annotated[str, Meta(description="The reward that is issued, or whose coupon it is.")] = ""
+    pay: Annotated[bool, Meta(description="With `issue`: the contact pays with points.")] = False
+    basket: Annotated[float | None, Meta(description="What the basket comes to.")] = None
+    presented: Annotated[
+        str | None, Meta(description="Who presents the coupon, empty for nobody; the contact when it is not said.")
+    ] = None
 
 
 class Calling(Part, frozen=True, kw_only=True):
@@ -233,6 +252,9 @@ class Expect(Part, frozen=True, kw_only=True):
     ] = None
     tier: Annotated[
         str | dict[str, str] | None, Meta(description="The tier, empty for none; by programme when there are several.")
+    ] = None
+    coupons: Annotated[
+        dict[str, str] | None, Meta(description="Reward to the state of its latest coupon, empty for none.")
     ] = None
     declined: Annotated[Names | None, Meta(description="What was asked of a member was declined: the reason.")] = None
     ledger: Annotated[
