@@ -160,6 +160,8 @@ class Changes(msgspec.Struct):
     redacted: list[int] = msgspec.field(default_factory=list)
     """Positions of records that become `Erased`, for the time they are kept is over."""
     tombstones: dict[bytes, Tombstone] = msgspec.field(default_factory=dict)
+    passing: bool = False
+    """Whether its contacts pass by one after the other, so that there is no use in keeping them at hand."""
 
 
 class Store(Protocol):
@@ -311,6 +313,10 @@ class Store(Protocol):
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
         """Return up to `limit` contacts whose id is behind `after`, in the order of ids."""
+        ...
+
+    def ids(self, after: str = "", limit: int = 1_000) -> list[str]:
+        """Return the ids of up to `limit` contacts that are behind `after`, in order."""
         ...
 
     def due_times(self) -> Iterator[tuple[int, str]]:

@@ -560,6 +560,16 @@ def schedule_problems(sources: Iterable[Source], workspace: Workspace) -> list[P
     return found
 
 
+def collect_seldom() -> None:
+    """Let garbage be collected seldom, as suits a process that holds many contacts.
+
+    What was loaded until now stays; and the contacts held in memory are no garbage to look through at each turn.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
+
+
 def simulation(start: int) -> Simulation:
     """Return a simulation on the memory host whose clock stands at an instant (milliseconds)."""
     return Simulation(MemoryStore(), start)

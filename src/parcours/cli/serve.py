@@ -19,7 +19,7 @@ import typer
 
 from parcours.cli.console import OUT
 from parcours.errors import ParcoursError
-from parcours.wiring import Service, build, settings_from
+from parcours.wiring import Service, build, collect_seldom, settings_from
 
 
 def serve(
@@ -107,10 +107,7 @@ async def _serve(service: Service, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
-    # What was loaded until now stays; and the contacts held in memory are no garbage to look through at each turn.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_seldom()
     await service.host.start()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110 (the server has no event to wait for)

@@ -633,6 +633,7 @@ class Engine:
     def _wake(self, contacts: Collection[str], now: int) -> None:
         self.catch_up()
         batch = _Batch(self.store.last_position())
+        batch.changes.passing = True
         for contact in self.store.contacts(contacts).values():
             if contact.next_due is None or contact.next_due > now:
                 if contact.next_due is not None:
@@ -1128,14 +1129,15 @@ class Engine:
             return self.reading
         self.catch_up()
         assert reading.after is not None  # noqa: S101 (it is under way)
-        found = self.store.scan(reading.after, SLICE)
+        found = self.store.ids(reading.after, SLICE)
         batch = _Batch(self.store.last_position())
-        before, reading.after = reading.after, found[-1].id if len(found) == SLICE else None
+        batch.changes.passing = True
+        before, reading.after = reading.after, found[-1] if len(found) == SLICE else None
         batch.changes.marks[mark_name(reading.journey)] = reading.mark()
         question = reading.journey.segment
         members = [
             contact.id
-            for contact in found
+            for contact in self.store.contacts(found).values()
             if not contact.merged_into
             and not contact.erased_at
             and question is not None

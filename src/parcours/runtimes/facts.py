@@ -17,7 +17,7 @@ there is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -111,9 +111,9 @@ def of_loyalty(message: Message) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def facts_of(store: Store, plan: Plan, message: Message) -> dict[str, Any]:
-    """Return what the templates of a message see."""
-    record = store.record(message.trigger)
+def facts_of(store: Store, plan: Plan, message: Message, texts: Iterable[str] = ("interaction",)) -> dict[str, Any]:
+    """Return what the templates of a message see. What started the run is read if the `texts` mention it."""
+    record = store.record(message.trigger) if any("interaction" in text for text in texts) else None
     trigger = record.input() if record is not None else None
     return facts(store, plan, message, trigger.attributes if isinstance(trigger, Interaction | Enter) else {})
 

@@ -161,7 +161,8 @@ class Outbox:
         definition = self.plan().texts.get((message.message, message.version))
         if definition is None:
             raise PermanentFailureError(f"the message {message.message!r} has no version {message.version}")
-        content = self.render(definition, facts_of(self.store, self.plan(), message))
+        texts = definition.content.values()
+        content = self.render(definition, facts_of(self.store, self.plan(), message, texts))
         return Delivery(id=message.id, channel=message.channel, address=message.address, content=content)
 
     def webhook(self, message: Message) -> Webhook | None:

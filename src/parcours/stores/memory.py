@@ -234,8 +234,10 @@ class MemoryStore:
         return [item for item in found if isinstance(item, Publish)]
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
-        behind = sorted(contact for contact in self._contacts if contact > after)[:limit]
-        return [decode_contact(self._contacts[contact]) for contact in behind]
+        return [decode_contact(self._contacts[contact]) for contact in self.ids(after, limit)]
+
+    def ids(self, after: str = "", limit: int = 1_000) -> list[str]:
+        return sorted(contact for contact in self._contacts if contact > after)[:limit]
 
     def due_times(self) -> Iterator[tuple[int, str]]:
         return iter([(due, contact) for contact, due in self._due.items()])

@@ -11,7 +11,8 @@ What keeps it fast:
   inputs, in slices sorted by contact. After a kill the engine folds what `unfolded` gives once more. A small batch
   writes its states at once, so only a busy service is ever behind; so is written at once what a timer changed, for the
   log does not tell it.
-- Contacts that were lately used are kept decoded.
+- Contacts that were lately used are kept decoded, but for those of whom a timer fired or who were read with a segment:
+  they come one after the other, and seldom soon again.
 - Checkpoints run in a thread of their own, off the write path.
 """
 
@@ -54,6 +55,7 @@ from parcours.ports import (
     Posted,
     Posting,
     Record,
+    Settlement,
     Statistic,
     Tombstone,
     Total,
@@ -157,6 +159,10 @@ class SqliteStore:
         self._path = path
         self._hold = hold
         self._held: dict[str, _Held] = {}
+        self._unwritten: set[str] = set()
+        """Contacts that have no row yet."""
+        self._fetched: list[str] = []
+        """Contacts that were read since the last batch was kept."""
         self._behind: dict[str, tuple[int, int, int, int]] = {}
         """Contacts whose written state lacks inputs, to the first position, trace, message and entry it lacks."""
         self._lost = False
@@ -264,6 +270,7 @@ class SqliteStore:
             for number, log, trace, outbox, ledger, state in self._lookup(query, missing):
                 contact = decode_contact(state)
                 held[contact.id] = _Held(contact, number, (log, trace, outbox, ledger), stored=True)
+                self._fetched.append(contact.id)
         return {id_: one.contact for id_ in ids if (one := held.get(id_)) is not None}
 
     def _trim(self) -> None:
@@ -391,6 +398,13 @@ class SqliteStore:
         rows = self._reader.execute("select state from contact where id > ? order by id limit ?", (number, limit))
         return [decode_contact(row[0]) for row in rows]
 
+    def ids(self, after: str = "", limit: int = 1_000) -> list[str]:
+        if self._unwritten:
+            self.flush()
+        number = contact_number(after) if after else -1
+        rows = self._reader.execute("select id from contact where id > ? order by id limit ?", (number, limit))
+        return [contact_from_number(row[0]) for row in rows]
+
     def due_times(self) -> Iterator[tuple[int, str]]:
         for due, number in self._reader.execute("select due, id from contact where due is not null"):
             yield due, contact_from_number(number)
@@ -464,6 +478,8 @@ class SqliteStore:
             known = (before.log, before.trace, before.outbox, before.ledger) if before is not None else (0, 0, 0, 0)
             log, trace, outbox, ledger = (newest.get(number, old) for newest, old in zip(heads, known, strict=True))
             self._held[id_] = _Held(contact, number, (log, trace, outbox, ledger), stored=before is not None)
+            if before is None:
+                self._unwritten.add(id_)
             if not self._counted:
                 self._people += before is None
         self._lost = False
@@ -509,6 +525,11 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise self._failed(error) from error
         self._adopt(changes, written)
+        if changes.passing:
+            for id_ in self._fetched:
+                if id_ not in self._behind:
+                    self._held.pop(id_, None)
+        self._fetched.clear()
         self._trim()
         self._checkpoints.after(len(changes.records) + len(changes.contacts) + len(changes.traces))
 
@@ -527,6 +548,7 @@ class SqliteStore:
             known = held.get(id_)
             if known is None:
                 held[id_] = _Held(contact, contact_number(id_), (0, 0, 0, 0), stored=False)
+                self._unwritten.add(id_)
                 new += 1
             else:
                 known.contact = contact
@@ -607,7 +629,9 @@ class SqliteStore:
             due_at = timers[0].due if timers else None
             row = (due_at, owner.log, owner.trace, owner.outbox, owner.ledger, encode(owner.contact), owner.number)
             (known if owner.stored else new).append(row)
-            owner.stored = True
+            if not owner.stored:
+                self._unwritten.discard(id_)
+                owner.stored = True
         # Sorted by number, rows that lie beside each other are written one after the other.
         known.sort(key=_NUMBER)
         new.sort(key=_NUMBER)
@@ -665,18 +689,8 @@ class SqliteStore:
         counts: Counter[tuple[str, str, str]] = Counter()
         for message in changes.messages:
             counts[message.channel, message.message, "pending"] += 1
-        for settled in changes.settlements:
-            row = db.execute(
-                "select channel, message, state from outbox where sequence = ?", (settled.sequence,)
-            ).fetchone()
-            if row is None or row[2] == settled.state != "pending":
-                continue
-            counts[row[0], row[1], row[2]] -= 1
-            counts[row[0], row[1], settled.state] += 1
-            db.execute(
-                "update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?",
-                (settled.state, settled.attempts, settled.due, settled.error, settled.sequence),
-            )
+        if changes.settlements:
+            self._settle(changes.settlements, counts)
         self._count_messages(counts)
         if changes.statistics:
             db.executemany(
@@ -696,6 +710,21 @@ class SqliteStore:
             db.executemany("delete from mark where name = ?", removed)
             marks = [(name, mark) for name, mark in changes.marks.items() if mark is not None]
             db.executemany("insert or replace into mark values (?, ?)", marks)
+
+    def _settle(self, settlements: Sequence[Settlement], counts: Counter[tuple[str, str, str]]) -> None:
+        query = "select sequence, channel, message, state from outbox where sequence in"
+        known = {row[0]: row[1:] for row in self._lookup(query, list({one.sequence for one in settlements}))}
+        rows: list[tuple[Any, ...]] = []
+        for settled in settlements:
+            place = known.get(settled.sequence)
+            if place is None or place[2] == settled.state != "pending":
+                continue
+            channel, message, state = place
+            counts[channel, message, state] -= 1
+            counts[channel, message, settled.state] += 1
+            known[settled.sequence] = (channel, message, settled.state)
+            rows.append((settled.state, settled.attempts, settled.due, settled.error, settled.sequence))
+        self._db.executemany("update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?", rows)
 
     def _count_messages(self, counts: Counter[tuple[str, str, str]]) -> None:
         if counts:
@@ -782,6 +811,8 @@ class SqliteStore:
 
     def forget(self) -> None:
         self._held.clear()
+        self._unwritten.clear()
+        self._fetched.clear()
         self._known.clear()
         self._behind.clear()
         self._marks = dict(self._reader.execute("select name, value from mark"))

@@ -300,7 +300,8 @@ class StoreConformance:
     def test_scanning_goes_through_the_ids_in_order(self, store: Store) -> None:
         names = sorted(ids.contact_id("n", str(number)) for number in range(25))
         store.commit(Changes(contacts={id_: person(id_) for id_ in reversed(names)}))
-        assert [contact.id for contact in store.scan()] == names
+        assert [contact.id for contact in store.scan()] == store.ids() == names
+        assert store.ids(names[3], 2) == names[4:6]
         found: list[str] = []
         after = ""
         while slice_ := store.scan(after, 4):
