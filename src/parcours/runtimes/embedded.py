@@ -412,10 +412,12 @@ class Embedded:
             # Timers and readings go on at the next start where they are now.
             return worked
         try:
-            ticked = self.engine.tick()
+            ticked = self.engine.tick(finish=False)
+            await self._finish(ticked)
             reading = self.engine.reading
             if reading:
-                self.engine.read()
+                self.engine.read(finish=False)
+                await self._finish(SMALL_BATCH)
             expiring = self._expire()
         except Exception as error:  # noqa: BLE001 (whatever it is, the host goes on)
             self._failed(error)
@@ -423,6 +425,14 @@ class Embedded:
         if ticked or reading:
             self._failing_until = 0.0
         return worked or bool(ticked) or reading or expiring
+
+    async def _finish(self, count: int) -> None:
+        """Make so many that were begun durable."""
+        if count < SMALL_BATCH:
+            self.engine.finish()
+        else:
+            # Writing to the disk needs no interpreter: meanwhile the next requests are read, and messages are sent.
+            await asyncio.get_running_loop().run_in_executor(self._committer, self.engine.finish)
 
     def _expire(self) -> bool:
         """Blank a slice of what need not be kept any longer, when it is time; return whether to go on."""
@@ -456,11 +466,7 @@ class Embedded:
         settlements = self._take_settlements()
         try:
             outcomes = self.engine.begin(arrivals, settlements, _marking_of(groups))
-            if len(arrivals) < SMALL_BATCH:
-                self.engine.finish()
-            else:
-                # Writing to the disk needs no interpreter: meanwhile the next requests are read.
-                await asyncio.get_running_loop().run_in_executor(self._committer, self.engine.finish)
+            await self._finish(len(arrivals))
         except Exception as error:  # noqa: BLE001 (whatever it is, those who wait are told and the host goes on)
             self._settlements = settlements + self._settlements
             self._failed(error, [group.future for group in groups])

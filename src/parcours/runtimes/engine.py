@@ -16,6 +16,7 @@ import contextlib
 import heapq
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -176,6 +177,8 @@ class Engine:
         self.reviews_whole = False
         """Whether everybody was looked at since then."""
         self._begun: _Batch | None = None
+        self._undo: Callable[[], None] | None = None
+        """What is to be done if the batch that was begun cannot be finished."""
         self._whole = 0
         """The position up to which the stored knowledge is whole."""
         self._taken: set[str] = set()
@@ -334,9 +337,15 @@ class Engine:
             StoreError: Nothing of the batch was kept.
         """
         batch, self._begun = self._begun, None
+        undo, self._undo = self._undo, None
         if batch is None:
             return
-        self.store.finish()
+        try:
+            self.store.finish()
+        except BaseException:
+            if undo is not None:
+                undo()
+            raise
         for due, contact in batch.due:
             self._remind(due, contact)
         if batch.whole is not None:
@@ -570,10 +579,10 @@ class Engine:
         """Return when the next segment is to be read; None when none ever is."""
         return self._readings.next_due()
 
-    def tick(self, now: int | None = None) -> int:
+    def tick(self, now: int | None = None, *, finish: bool = True) -> int:
         """Fire timers due by `now` (else the clock's time), of up to `LARGEST_TICK` contacts; return of how many.
 
-        A journey that begins or ends on the way counts as one.
+        A journey that begins or ends on the way counts as one. Unless told to `finish`, that is left to be called.
 
         Raises:
             StoreError: Nothing more was kept; the timers stay due.
@@ -581,7 +590,7 @@ class Engine:
         now = self.clock.now() if now is None else now
         turn = self.plan.next_turn
         if turn is None or turn > now:
-            return self._fire(now)
+            return self._fire(now, finish=finish)
         fired = self._fire(turn)
         if not fired:
             self._turn(turn)
@@ -608,7 +617,7 @@ class Engine:
         """Whether arrivals of one batch may carry the clock over an instant at which a journey begins or ends."""
         return self.clock.follows_inputs and self.plan.next_turn is not None
 
-    def _fire(self, now: int) -> int:
+    def _fire(self, now: int, *, finish: bool = True) -> int:
         due: dict[str, None] = {}  # as a set that keeps its order: what was due first is decided first
         while self._due and self._due[0][0] <= now and len(due) < LARGEST_TICK:
             at, contact = heapq.heappop(self._due)
@@ -619,18 +628,23 @@ class Engine:
             return 0
         try:
             try:
-                self._wake(due, now)
+                self._wake(due, now, finish=finish)
             except _DEFECTS:
                 self.store.forget()
                 self._wake_each(due, now)
         except BaseException:
             self.store.forget()
-            for contact in due:
-                self._remind(now, contact)
+            self._remind_all(due, now)
             raise
+        if self._begun is not None:
+            self._undo = partial(self._remind_all, due, now)
         return len(due)
 
-    def _wake(self, contacts: Collection[str], now: int) -> None:
+    def _remind_all(self, contacts: Iterable[str], due: int) -> None:
+        for contact in contacts:
+            self._remind(due, contact)
+
+    def _wake(self, contacts: Collection[str], now: int, *, finish: bool = True) -> None:
         self.catch_up()
         batch = _Batch(self.store.last_position())
         batch.changes.passing = True
@@ -640,7 +654,9 @@ class Engine:
                     self._remind(contact.next_due, contact.id)
                 continue
             self._prepare(batch, contact, now)
-        self._commit(batch)
+        self._write(batch)
+        if finish:
+            self.finish()
 
     def _wake_each(self, contacts: Collection[str], now: int) -> None:
         """Fire the timers of one contact after the other, for there is one among them that cannot be folded.
@@ -1107,10 +1123,11 @@ class Engine:
         )
         self._append(batch, contact, item, ids.message_key("", item.message_id))
 
-    def read(self) -> bool:
+    def read(self, *, finish: bool = True) -> bool:
         """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
 
-        How far it got is committed with the entries, so a reading that was cut off goes on where it was.
+        How far it got is committed with the entries, so a reading that was cut off goes on where it was. Unless told to
+        `finish`, that is left to be called.
 
         Raises:
             StoreError: Nothing of the slice was kept.
@@ -1151,11 +1168,15 @@ class Engine:
                 self._enter_each(reading, members, now)
                 self._commit(_Batch.of_marks(self.store.last_position(), batch.changes.marks))
             else:
-                self._commit(batch)
+                self._write(batch)
+                if finish:
+                    self.finish()
         except BaseException:
             reading.after = before
             self.store.forget()
             raise
+        if self._begun is not None:
+            self._undo = partial(setattr, reading, "after", before)
         return self.reading
 
     def _enter(self, batch: _Batch, reading: Reading, members: Sequence[str], now: int) -> None:

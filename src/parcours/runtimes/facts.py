@@ -27,7 +27,7 @@ from parcours.core.contact import Contact
 from parcours.core.effects import Message
 from parcours.core.inputs import Absorb, Enter, Interaction
 from parcours.core.plan import Plan
-from parcours.core.zones import zone_for
+from parcours.core.zones import zone_among
 from parcours.ports import Record, Store
 
 MOST_INPUTS: Final = 1_000
@@ -121,7 +121,6 @@ def facts_of(store: Store, plan: Plan, message: Message, texts: Iterable[str] = 
 def facts(store: Store, plan: Plan, message: Message, interaction: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the templates of a message see, whatever it was that started the run."""
     history = History(store, plan, message)
-    contact = Contact(message.contact, attributes=message.attributes)
     versions = plan.newest.get(message.journey)
     started_at = datetime.fromtimestamp(message.started_at / 1000, UTC) if message.started_at else None
     return {
@@ -140,7 +139,7 @@ def facts(store: Store, plan: Plan, message: Message, interaction: Mapping[str, 
         "message_id": message.id,
         "run": message.saved | {"key": message.key, "started_at": started_at, "id": message.run},
         "catalogue": Catalogues(store, plan).all,
-        "timezone": zone_for(plan, contact, versions).key,
+        "timezone": zone_among(plan, message.attributes, versions).key,
     }
 
 
