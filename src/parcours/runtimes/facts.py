@@ -17,7 +17,7 @@ there is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -111,11 +111,37 @@ def of_loyalty(message: Message) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def facts_of(store: Store, plan: Plan, message: Message, texts: Iterable[str] = ("interaction",)) -> dict[str, Any]:
-    """Return what the templates of a message see. What started the run is read if the `texts` mention it."""
-    record = store.record(message.trigger) if any("interaction" in text for text in texts) else None
-    trigger = record.input() if record is not None else None
-    return facts(store, plan, message, trigger.attributes if isinstance(trigger, Interaction | Enter) else {})
+class Started(Mapping[str, Any]):
+    """The attributes of what started a run. Read when a template asks for one."""
+
+    def __init__(self, store: Store, position: int) -> None:
+        self._store = store
+        self._position = position
+        self._known: Mapping[str, Any] | None = None
+
+    def _attributes(self) -> Mapping[str, Any]:
+        if self._known is None:
+            record = self._store.record(self._position)
+            trigger = record.input() if record is not None else None
+            self._known = trigger.attributes if isinstance(trigger, Interaction | Enter) else {}
+        return self._known
+
+    def __getitem__(self, key: str) -> Any:
+        return self._attributes()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._attributes())
+
+    def __len__(self) -> int:
+        return len(self._attributes())
+
+    def __str__(self) -> str:
+        return str(dict(self._attributes()))
+
+
+def facts_of(store: Store, plan: Plan, message: Message) -> dict[str, Any]:
+    """Return what the templates of a message see."""
+    return facts(store, plan, message, Started(store, message.trigger))
 
 
 def facts(store: Store, plan: Plan, message: Message, interaction: Mapping[str, Any]) -> dict[str, Any]:

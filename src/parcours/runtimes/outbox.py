@@ -161,8 +161,7 @@ class Outbox:
         definition = self.plan().texts.get((message.message, message.version))
         if definition is None:
             raise PermanentFailureError(f"the message {message.message!r} has no version {message.version}")
-        texts = definition.content.values()
-        content = self.render(definition, facts_of(self.store, self.plan(), message, texts))
+        content = self.render(definition, facts_of(self.store, self.plan(), message))
         return Delivery(id=message.id, channel=message.channel, address=message.address, content=content)
 
     def webhook(self, message: Message) -> Webhook | None:
