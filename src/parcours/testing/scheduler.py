@@ -34,12 +34,13 @@ from unittest import mock
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
+from structlog.testing import capture_logs
 
 from parcours.core import ids
 from parcours.core.codec import encode
 from parcours.core.effects import Message
 from parcours.core.gate import Arrival, Asked, Reacted
-from parcours.core.inputs import Interaction
+from parcours.core.inputs import Erase, Interaction
 from parcours.core.plan import Plan
 from parcours.definitions.message import LINES, WEBHOOK
 from parcours.errors import StoreError
@@ -143,9 +144,13 @@ def simulate(seed: int, scenario: Scenario, folder: Path, check: Check = lambda 
     chance = random.Random(f"disorder {seed}")  # noqa: S311 (chance that can be repeated)
     lateness = chance.choice([0, 0, 60_000, LATEST])
     expected = Ordered(Channels(seed, slow=lateness > 0))
-    script = play(expected, scenario)
-    end = script[-1].at + AFTERWARDS
-    expected.advance(end)
+    with capture_logs() as logs:
+        script = play(expected, scenario)
+        end = script[-1].at + AFTERWARDS
+        expected.advance(end)
+    if any(line["event"] == "too_much_follows" for line in logs):
+        # Steps that record for ever are cut off somewhere: there is nothing to compare.
+        return Report(seed, happened=Counter(["endless"]))
     with _sizes(chance):
         world = Disordered(seed, chance, Channels(seed, slow=lateness > 0), folder, lateness, expected, check)
         try:
@@ -590,21 +595,26 @@ def _fail(message: str) -> None:
 
 def _same(found: Snapshot, expected: Snapshot) -> None:
     """Compare contact by contact, in places of the log within each contact."""
-    found, expected = by_contact(_unspelled(found)), by_contact(_unspelled(expected))
+    found, expected = by_contact(_apart_from_order(found)), by_contact(_apart_from_order(expected))
     for part in Snapshot.__struct_fields__:
         one, other = getattr(found, part), getattr(expected, part)
         if one != other:
             raise AssertionError(f"{part} came to something else: {_difference(one, other)}")
 
 
-def _unspelled(found: Snapshot) -> Snapshot:
-    """Return a snapshot without the spellings of names that nobody defined: whoever is first in the log has them."""
+def _apart_from_order(found: Snapshot) -> Snapshot:
+    """Return a snapshot without what depends on the places of contacts among each other.
+
+    These are the spelling of a name that nobody defined, which the first has, and the keys of erasures.
+    """
     records = []
     for record in found.records:
         item = record.input()
         if isinstance(item, Interaction) and item.spelling:
             item.spelling = ""
             record = Record(record.position, record.contact, record.key, encode(item))  # noqa: PLW2901 (in its place)
+        elif isinstance(item, Erase):
+            record = Record(record.position, record.contact, b"", record.body)  # noqa: PLW2901 (in its place)
         records.append(record)
     return msgspec.structs.replace(found, records=records)
 
