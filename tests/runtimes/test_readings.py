@@ -174,6 +174,24 @@ def test_a_slice_that_is_not_kept_is_read_again():
     assert [entered(world, f"p{number}") for number in range(3)] == [[ms("3h")]] * 3
 
 
+def test_what_was_begun_and_is_not_kept_stays_due_and_is_read_again():
+    store = FaultyStore(MemoryStore())
+    world = World(LOCALS, journey({"w": wait("1h")}, name="waits"), store=store)
+    lives(world, "ann")
+    world.did("ann", "Go")
+    engine = world.run.engine
+    engine.publish([reads()])
+    world.run.clock.set(START + ms("1h"))
+    for begin in (engine.tick, engine.read):
+        store.fail("finish", StoreError("full"))
+        assert begin(finish=False) is not None
+        with pytest.raises(StoreError):
+            engine.finish()
+    world.run.advance(START + ms("2h"))
+    world.after("1s")
+    assert sorted(entry.journey for entry in world.trace("ann", What.ENDED)) == ["j", "waits"]
+
+
 def test_readings_are_in_the_log_and_a_replay_of_it_comes_to_the_same():
     world = World(LOCALS, reads(schedule=DAILY))
     lives(world, "ann")

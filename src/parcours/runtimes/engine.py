@@ -190,7 +190,10 @@ class Engine:
         self._tombstones = dict(store.tombstones())
         self._learn_again()
         for due, contact in store.due_times():
-            self._remind(due, contact)
+            if due < self._reminders.get(contact, _NEVER):
+                self._reminders[contact] = due
+                self._due.append((due, contact))
+        heapq.heapify(self._due)
         self._readings = Readings(self.plan, store.marks(), clock.now())
         self._cancelling = _Cancelling() if _CANCELLING in store.marks() else None
         """How far messages of stopped journeys are cancelled; None when all are."""
