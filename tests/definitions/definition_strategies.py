@@ -259,6 +259,29 @@ rules = st.fixed_dictionaries(
         "holding": durations | st.just("none") | st.none(),
         "expiry": lot_expiries | st.none(),
         "reference": texts,
+        "reward": names | st.none(),
     },
 )
-definitions = st.one_of(workspaces, interactions, lists, catalogues, segments, messages, journeys, programmes, rules)
+rewards = st.fixed_dictionaries(
+    {"kind": st.just("reward"), "name": names},
+    optional={
+        **kept,
+        "programme": names | st.none(),
+        "percent": some_numbers | st.none(),
+        "value": some_numbers | st.none(),
+        "currency": st.sampled_from(["", "EUR"]),
+        "gift": texts,
+        "minimum": some_numbers,
+        "valid_for": durations | st.none(),
+        "until": days | st.none(),
+        "stock": st.integers(1, 10**9) | st.none(),
+        "codes": st.sampled_from([{"type": "pool"}, {"type": "generated", "prefix": "X-", "length": 12}]),
+        "personal": st.booleans(),
+        "points": st.integers(1, 10**9) | st.none(),
+        "limit": st.integers(1, 10**6) | st.none(),
+        "reserved_for": durations,
+    },
+)
+definitions = st.one_of(
+    workspaces, interactions, lists, catalogues, segments, messages, journeys, programmes, rules, rewards
+)

@@ -168,3 +168,15 @@ def test_without_any_draft_nothing_is_run():
     world.after("1h")
     with pytest.raises(BacktestError, match="no journey or rule"):
         simulated(world, programme())
+
+
+def test_a_rule_that_issues_a_reward_is_tried_without_touching_codes():
+    world = World(programme(), {"kind": "reward", "name": "ten", "programme": "club", "percent": 10, "stock": 1})
+    for who in ("ann", "bob"):
+        world.asks(who, "enrol")
+        world.after("1h")
+        world.did(who, "Bought", total=5)
+        world.after("1h")
+    report = simulated(world, rule(points=5, reward="ten"))
+    assert [(one.rule, one.given) for one in report.rules] == [("new", 10)]
+    assert not [name for name in world.store.marks() if name.startswith("reward:")]

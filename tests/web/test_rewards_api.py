@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def test_a_coupon_is_issued_checked_and_redeemed_once(api: Service, who: str):
     assert coupon(api, "redeem", code, contact=who, basket=45.05, order="o1", id="r1") == done | {"repeated": True}
     assert coupon(api, "redeem", code, 409, contact=who, basket=45.05, id="r2")["reason"] == "redeemed"
     assert coupon(api, "check", code, contact=who, basket=45.05)["reason"] == "redeemed"
+
+
+def test_of_many_tills_that_redeem_at_once_one_succeeds(api: Service, who: str):
+    code = issue(api, who)["coupon"]["code"]
+    body = {"code": code, "contact": who, "basket": 50}
+    with ThreadPoolExecutor(8) as tills:
+        answers = list(tills.map(lambda _: api.api("POST", "/v1/loyalty/coupons/redeem", body), range(16)))
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 15
+    assert {answer.json["reason"] for answer in answers} == {"", "redeemed"}
 
 
 def test_somebody_elses_coupon_is_refused(api: Service, who: str):

@@ -21,7 +21,7 @@ from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import Award, Enlist, Enrol, Give, Record, Start, Update
 from parcours.errors import Problem
 
-KINDS = frozenset({"update", "list", "record", "start", "award", "enrol"})
+KINDS = frozenset({"update", "list", "record", "start", "award", "enrol", "give"})
 """What steps make happen: how the message ids of these inputs begin."""
 
 
