@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from parcours.channels.render import Renderer
 from parcours.core.coupon import Coupon
 from parcours.core.effects import What
@@ -265,3 +267,41 @@ def test_terms_stay_as_they_were_when_a_coupon_was_issued():
     assert [(coupon.percent, coupon.minimum) for coupon in coupons(world, "ann")] == [(10, 0)]
     world.publish(reward(archived=True))
     assert use(world, coupons(world, "ann")[0].code, "redeem", "ann") == ""
+
+
+@pytest.mark.parametrize(
+    "more, pointer",
+    [
+        ({"value": 5, "currency": "EUR"}, "/value"),
+        ({"percent": None}, ""),
+        ({"percent": 101}, "/percent"),
+        ({"percent": 0, "gift": "a cup"}, "/percent"),
+        ({"percent": None, "value": 5}, "/currency"),
+        ({"minimum": -1}, "/minimum"),
+        ({"points": 5}, "/programme"),
+        ({"programme": "clob"}, "/programme"),
+        ({"until": "2026-02-30"}, "/until"),
+        ({"codes": {"type": "generated", "length": 4}}, "/codes/length"),
+        ({"codes": {"type": "generated", "prefix": "no"}}, "/codes/prefix"),
+    ],
+)
+def test_what_is_wrong_with_a_reward_is_said_where_it_is(more: dict[str, Any], pointer: str):
+    errors, _ = World(programme()).run.engine.check([reward(**more)])
+    assert [error.pointer for error in errors] == [f"/definitions/0{pointer}"]
+
+
+@pytest.mark.parametrize(
+    "definition, pointer",
+    [
+        (rule(points=None, reward="tin"), "/reward"),
+        (rule(points=None, reward="others"), "/reward"),
+        (journey({"give": {"type": "give", "reward": "tin"}}), "/steps/give/reward"),
+        ({"kind": "segment", "name": "s", "condition": {"reward": "tin"}}, "/condition/reward"),
+        ({"kind": "segment", "name": "s", "condition": {"reward": "ten", "is": "gone"}}, "/condition/is"),
+    ],
+)
+def test_what_names_a_reward_names_one_that_is_there(definition: Definition, pointer: str):
+    other = {"kind": "programme", "name": "other"}
+    world = World(programme(), other, reward(), reward(name="others", programme="other"))
+    errors, _ = world.run.engine.check([definition])
+    assert [error.pointer for error in errors] == [f"/definitions/0{pointer}"]

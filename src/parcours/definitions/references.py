@@ -423,6 +423,10 @@ class _Checker:
         self.named("programme", rule.programme, self.workspace.programmes, "/programme")
         if rule.reward is not None:
             self.named("reward", rule.reward, self.workspace.rewards, "/reward")
+            reward = self.workspace.rewards.get(rule.reward)
+            if reward is not None and reward.programme not in {None, rule.programme}:
+                message = f"the reward {shown(rule.reward)} is for members of {shown(str(reward.programme))}"
+                self.error("invalid_value", message, "/reward", f"name one of {shown(rule.programme)}, or of none")
         for index, name in enumerate(rule.on):
             self.interaction(name, f"/on/{index}")
         for mistake in rule_mistakes(rule, self.workspace.programmes.get(rule.programme)):

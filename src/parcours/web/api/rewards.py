@@ -226,7 +226,12 @@ class RewardsApi(Controller):
             code = item.code if isinstance(item, Grant) else ""
             return _answered(host, state, code, position, repeated=not isinstance(outcome, Accepted))
 
-    @post("/coupons/check", summary="Whether a coupon can be redeemed", status_code=200)
+    @post(
+        "/coupons/check",
+        summary="Whether a coupon can be redeemed",
+        status_code=200,
+        opt={"scope": "loyalty:read"},
+    )
     async def check(self, request: Request[Any, Any, Any], data: JSONBody[CheckAsked]) -> Checked:
         """Say whether a coupon can be redeemed now, for a till. Nothing is changed."""
         host, code = host_of(request), normal(data.code)
