@@ -167,3 +167,17 @@ def test_messages_are_forgotten_once_no_rule_asks_for_them_any_more():
     assert world.contact("ann").messages == {}
     world.publish(asks)
     assert len(world.contact("ann").messages) == 1
+
+
+def test_times_are_forgotten_once_no_rule_counts_as_far_any_more():
+    def counts(most: int) -> dict[str, Any]:
+        return rule(points=PER_EURO, where={"did": "Bought", "times": {"at_least": most}})
+
+    world = club(counts(3))
+    for _ in range(4):
+        world.did("ann", "Bought", total=1)
+    assert [len(times) for times in world.contact("ann").counters.values()] == [4]
+    world.publish(counts(2))
+    assert [len(times) for times in world.contact("ann").counters.values()] == [3]
+    world.publish(counts(3))
+    assert [len(times) for times in world.contact("ann").counters.values()] == [4]

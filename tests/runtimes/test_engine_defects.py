@@ -16,6 +16,7 @@ from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.faults import copy_store
+from tests.core.world import World, journey
 
 START = 1_700_000_000_000
 
@@ -165,3 +166,12 @@ def test_what_a_timer_did_beside_others_that_were_logged_survives_a_kill(behind:
     assert dict(store.statistics()) == done
     assert not any(contact.runs for contact in store.scan())
     store.close()
+
+
+def test_a_name_that_a_step_told_first_is_spelled_alike_in_any_batches():
+    world = World(journey({"r": {"type": "record", "interaction": "Seen"}}))
+    together = World(journey({"r": {"type": "record", "interaction": "Seen"}}))
+    for arrival in (happened(1), happened(2, name="SEEN")):
+        world.send(arrival)
+    together.send(happened(1), happened(2, name="SEEN"))
+    assert [record.body for record in world.store.log()] == [record.body for record in together.store.log()]

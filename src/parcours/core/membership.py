@@ -30,7 +30,7 @@ from parcours.core.effects import Effects, Message, Trace, What
 from parcours.core.inputs import Input, Interaction, Reaction
 from parcours.core.life import live_on
 from parcours.core.loyalty.clock import catch_up
-from parcours.core.memory import remember_message, remember_reaction
+from parcours.core.memory import remember_message, remember_reaction, shorten
 from parcours.core.plan import MESSAGES, Plan
 from parcours.core.runs import enter
 from parcours.core.tally import count_history
@@ -57,8 +57,10 @@ def bring_up(plan: Plan, contact: Contact, past: Iterable[Input], sent: Iterable
         if plan.lacks_history(since):
             _remember_again(plan, contact, past, sent, since)
         _count_again(plan, contact, sent, since)
+    # Rules may be others by now, which ask for less.
     if not plan.remembers_messages:
-        contact.messages = {}  # the rule that asked for them may be another by now
+        contact.messages = {}
+    shorten(plan.needs, contact)
     live_on(plan, contact, effects)
     _watch_anew(plan, contact, since)
     for name, turned in plan.turned.items():

@@ -175,6 +175,15 @@ def merge(needs: Mapping[str, Need], contact: Contact, other: Contact, now: int)
     contact.messages = dict(messages[-KEPT_MESSAGES:])
 
 
+def shorten(needs: Mapping[str, Need], contact: Contact) -> None:
+    """Let a contact forget what needs keep no more. The contact is changed."""
+    for kept in (contact.counters, contact.figures):
+        for id_, entries in kept.items():
+            need = needs.get(id_)
+            if need is not None and len(entries) > need.keep:
+                del entries[: -need.keep]
+
+
 KEPT_MESSAGES = MOST_MESSAGES + 1
 """How many messages a contact remembers, the latest: one more than a count of them is compared with."""
 

@@ -208,6 +208,7 @@ class Plan:
             or self.announced.keys() != known.announced.keys()
             or any(watched.revision == revision for watched in self.watch.segments.values())
             or (known.remembers_messages and not self.remembers_messages)
+            or any(need.keep < known.needs[id_].keep for id_, need in self.needs.items() if id_ in known.needs)
             or not known.watch.segments.keys() <= self.watch.segments.keys()
         )
         if changed:

@@ -534,6 +534,9 @@ class Engine:
             batch.following += 1
             self._append(batch, contact, item, ids.message_key("", item.message_id))
             batch.inputs.append(item)
+            if type(item) is Interaction:
+                # Its name is known from now on, as it would be to the next batch.
+                batch.spelled.add(item.name)
         if outermost:
             batch.following = None
 
