@@ -111,6 +111,8 @@ def test_a_contact_shows_its_coupons_and_is_erased_with_them(api: Service, who: 
     assert [row["code"] for row in got(api.api("GET", f"/v1/loyalty/contacts/{who}/coupons"))["coupons"]] == [code]
     timeline = got(api.api("GET", f"/v1/contacts/{who}/timeline"))
     assert "reward" in [entry["kind"] for entry in timeline["entries"]]
+    told = got(api.api("GET", f"/v1/contacts/{who}/timeline?kind=rewards"))["entries"]
+    assert [decision["what"] for entry in told for decision in entry["decisions"]] == ["issued"]
     assert list(got(api.api("GET", f"/v1/contacts/{who}"))["contact"]["coupons"]) == [code]
     got(api.api("DELETE", f"/v1/contacts/{who}"))
     assert coupon(api, "check", code, contact=who, basket=50)["reason"] == "unknown_code"
