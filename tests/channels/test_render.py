@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from parcours.channels.render import MAX_LOOP_ITERATIONS, Renderer
 from parcours.definitions.message import MessageDefinition
 from parcours.errors import PermanentFailureError
+from tests.profiles import examples
 
 renderer = Renderer()
 
@@ -207,3 +209,35 @@ def test_any_markup_is_filled_or_refused(template):
         fill(template)
     except PermanentFailureError as error:
         assert "message 'hello', field 'text'" in str(error)  # noqa: PT017 (either outcome is right)
+
+
+# --- templates of texts and paths alone -------------------------------------------------------------------------------
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+    max_leaves=5,
+)
+_paths = st.lists(st.sampled_from(["a", "b", "c", "now", "size", "first", "last"]), min_size=1, max_size=3).map(
+    ".".join
+)
+_templates = st.lists(st.sampled_from(["x", "<b>", "é", " "]) | _paths.map("{{{{ {} }}}}".format), max_size=4).map(
+    "".join
+)
+
+
+@examples(300)
+@given(_templates, st.dictionaries(st.sampled_from("abc"), _values, max_size=3), st.booleans())
+def test_what_is_put_together_at_once_is_what_the_library_makes(source: str, data: dict[str, Any], html: bool):
+    quick, slow = Renderer(), Renderer()
+    template = slow._template(source, html)
+    template.__dict__["pieces"] = None
+
+    def text(renderer: Renderer) -> str:
+        try:
+            return renderer._template(source, html).fill(data)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must be the same)
+            return f"{type(error).__name__}: {error}"
+
+    if "now" not in source:
+        assert text(quick) == text(slow)

@@ -19,7 +19,11 @@ from typing import Any, Final, TextIO
 from zoneinfo import ZoneInfo
 
 from liquid import BoundTemplate, Environment, RenderContext, Token
+from liquid.builtin.content import ContentNode
+from liquid.builtin.expressions import FilteredExpression, Path
+from liquid.builtin.output import OutputNode
 from liquid.exceptions import FilterArgumentError, LiquidError, OutputStreamLimitError
+from liquid.stringify import to_liquid_string
 from liquid.undefined import is_undefined
 from liquid.utils import ReadOnlyChainMap
 
@@ -91,8 +95,54 @@ class _Context(RenderContext):
         return _Buffer(buf.room if isinstance(buf, _Buffer) else MAX_OUTPUT)
 
 
+_ODD = frozenset({"size", "first", "last"})
+"""What the library gives a meaning of its own at the end of a path."""
+
+
 class _Template(BoundTemplate):
+    @functools.cached_property
+    def pieces(self) -> tuple[str | tuple[str, ...], ...] | None:
+        """The texts and the paths of a template that has nothing else, as most have; None of one that does more."""
+        found: list[str | tuple[str, ...]] = []
+        for node in self.nodes:
+            if isinstance(node, ContentNode):
+                found.append(node.text)
+                continue
+            asked = node.expression if isinstance(node, OutputNode) else None
+            if type(asked) is not FilteredExpression or asked.filters or not isinstance(asked.left, Path):
+                return None
+            path = tuple(part for part in asked.left.path if isinstance(part, str))
+            if len(path) != len(asked.left.path) or _ODD.intersection(path):
+                return None
+            found.append(path)
+        return tuple(found)
+
+    def _put_together(self, data: Mapping[str, object]) -> str | None:
+        """Return the text of a template of texts and paths; None when the library is to say what it is."""
+        texts: list[str] = []
+        escaped = self.env.autoescape
+        for piece in self.pieces or ():
+            if isinstance(piece, str):
+                texts.append(piece)
+                continue
+            value: Any = data
+            for key in piece:
+                if type(value) is not dict and not isinstance(value, Mapping):
+                    return None
+                try:
+                    value = value[key]
+                except KeyError:
+                    return None
+            texts.append(to_liquid_string(value, escaped))
+        text = "".join(texts)
+        return text if len(text) <= MAX_OUTPUT else None
+
     def fill(self, data: Mapping[str, object]) -> str:
+        if self.pieces is not None:
+            # The library's own way takes ten times as long.
+            text = self._put_together(data)
+            if text is not None:
+                return text
         buffer = _Buffer(MAX_OUTPUT)
         self.render_with_context(_Context(self, data), buffer)
         return buffer.getvalue()
