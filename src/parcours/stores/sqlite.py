@@ -599,13 +599,13 @@ class SqliteStore:
         return _Written(keys, flushed, new, len(timers))
 
     def _write_states(self, changes: Changes, fired: int) -> None:
-        """Write the states whose turn it is: those of a small batch at once, those of a large one behind.
+        """Write the states whose turn it is: those of a small batch at once, and those that only pass by; others behind.
 
         `fired` is how many rows of the trace the batch has.
         """
         behind, held = self._behind, self._held
         position = changes.records[-1].position if changes.records else self._position
-        if len(changes.contacts) <= SMALL_BATCH or not changes.records:
+        if len(changes.contacts) <= SMALL_BATCH or not changes.records or changes.passing:
             due = list(changes.contacts)
         else:
             first = (changes.records[0].position, self._traces + 1, self._sequence + 1, self._entries + 1)
@@ -659,7 +659,8 @@ class SqliteStore:
         rows: list[tuple[Any, ...]] = []
         for sequence, message in enumerate(messages, self._sequence + 1):
             owner = self._held.get(message.contact)
-            number, before = contact_number(message.contact), owner.outbox if owner is not None else 0
+            number = owner.number if owner is not None else contact_number(message.contact)
+            before = owner.outbox if owner is not None else 0
             rows.append((sequence, number, before, message.channel, message.message, encode(message), message.priority))
             if owner is not None:
                 owner.outbox = sequence
