@@ -1168,9 +1168,11 @@ class Engine:
         ]
         try:
             try:
-                self._enter(batch, reading, members, now)
+                self._enter(batch, reading, members, now, certain=reading.certain)
+                reading.begun = True
             except _DEFECTS:
                 self.store.forget()
+                reading.begun = False
                 self._enter_each(reading, members, now)
                 self._commit(_Batch.of_marks(self.store.last_position(), batch.changes.marks))
             else:
@@ -1178,19 +1180,24 @@ class Engine:
                 if finish:
                     self.finish()
         except BaseException:
-            reading.after = before
+            reading.after, reading.begun = before, False
             self.store.forget()
             raise
         if self._begun is not None:
             self._undo = partial(setattr, reading, "after", before)
         return self.reading
 
-    def _enter(self, batch: _Batch, reading: Reading, members: Sequence[str], now: int) -> None:
-        """Fold what lets members of a segment into a journey, but for those who were let in before."""
+    def _enter(
+        self, batch: _Batch, reading: Reading, members: Sequence[str], now: int, *, certain: bool = False
+    ) -> None:
+        """Fold what lets members of a segment into a journey, but for those who were let in before.
+
+        It is `certain` that none was, or it is asked.
+        """
         self.catch_up()
         journey = reading.journey
         keys = {id_: ids.message_key("", reading.message_id(id_)) for id_ in members}
-        before = self.store.seen(keys.values())
+        before = self.store.seen(keys.values()) if not certain else ()
         for contact in self.store.contacts(members).values():
             if keys[contact.id] in before:
                 continue

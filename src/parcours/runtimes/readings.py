@@ -42,6 +42,15 @@ class Reading(msgspec.Struct):
     """The instant of the one that is under way, or was last."""
     after: str | None = None
     """Behind which contact the one under way goes on; None when none is."""
+    anew: bool = True
+    """Whether nobody entered under the message ids of this reading before it began."""
+    begun: bool = False
+    """Whether this process has read a slice of it: only the one behind a mark may have been cut off half-way."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether nobody in the next slice can have entered by this reading already."""
+        return self.anew and self.begun
 
     @property
     def entry(self) -> SegmentEntry:
@@ -84,7 +93,9 @@ class Readings:
         if not reading.asked:
             known = mark is not None and not mark.startswith("[")
             reading.after = (None if mark == DONE else mark) if known else ""
+            reading.anew = known or mark is None
             return reading
+        reading.anew = reading.entry.schedule is None or reading.entry.members == "all"
         if mark is not None and mark.startswith("["):
             asked, at, round_, after = msgspec.json.decode(mark, type=tuple[str, int | None, int, str | None])
             if asked == reading.asked:
@@ -129,7 +140,7 @@ class Readings:
         """Return the reading whose turn it is, the one that began first; one that is due begins."""
         for reading in self._readings:
             if reading.after is None and reading.next is not None and reading.next <= now:
-                reading.round, reading.after = reading.next, ""
+                reading.round, reading.after, reading.begun = reading.next, "", False
                 reading.next = self._next(reading, now)
         found = [reading for reading in self._readings if reading.after is not None]
         return min(found, key=lambda reading: reading.round, default=None)
