@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import event, given, seed
+import structlog
+from hypothesis import assume, event, given, seed
 from hypothesis import strategies as st
 
 from parcours.core.effects import OF_LOYALTY, OF_REWARDS, What
@@ -46,7 +47,11 @@ from tests.profiles import examples
 def played(scenario: Scenario) -> tuple[Simulation, list[Step]]:
     """A scenario as it happens in a memory store, move by move: what everything else is compared with."""
     simulation = Simulation(MemoryStore(), START)
-    return simulation, play(simulation, scenario)
+    with structlog.testing.capture_logs() as logs:
+        script = play(simulation, scenario)
+    # Steps that record for ever are cut off somewhere, and leave a token where it cannot wait.
+    assume(all(line["event"] != "too_much_follows" for line in logs))
+    return simulation, script
 
 
 def performed(script: list[Step]) -> Snapshot:
