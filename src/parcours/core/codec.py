@@ -8,52 +8,10 @@ import msgspec
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Entry, Message, Trace
-from parcours.core.inputs import (
-    Absorb,
-    Adjust,
-    Award,
-    Dissolve,
-    Enrol,
-    Enter,
-    Erase,
-    Erased,
-    Grant,
-    Input,
-    Interaction,
-    Leave,
-    Publish,
-    Reaction,
-    Refund,
-    Review,
-    Spend,
-    Stock,
-    Update,
-    UseCoupon,
-    WorkspaceInput,
-)
+from parcours.core.inputs import Input, WorkspaceInput
 
 _encoder = msgspec.msgpack.Encoder()
-_inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decoder(
-    Interaction
-    | Update
-    | Reaction
-    | Enter
-    | Absorb
-    | Dissolve
-    | Erase
-    | Erased
-    | Enrol
-    | Leave
-    | Spend
-    | Adjust
-    | Refund
-    | Review
-    | Award
-    | Grant
-    | UseCoupon
-    | Publish
-    | Stock
-)
+_inputs: msgspec.msgpack.Decoder[Input | WorkspaceInput] = msgspec.msgpack.Decoder(Input | WorkspaceInput)
 _contacts = msgspec.msgpack.Decoder(Contact)
 _messages = msgspec.msgpack.Decoder(Message)
 _entries = msgspec.msgpack.Decoder(Entry)
