@@ -852,8 +852,8 @@ class Engine:
                 self.learner.forget(record.input())  # type: ignore[arg-type]  # it concerns a contact
         for id_ in everyone:
             item = Erase(position=0, received_at=now, occurred_at=now, message_id=f"erase:{id_}")
-            # Somebody may come back, and be erased again.
-            self._append(batch, people[id_], item, ids.message_key("", f"erase:{id_}:{batch.position + 1}"))
+            # Once: whoever comes back after it is another contact.
+            self._append(batch, people[id_], item, ids.message_key("", item.message_id))
         # What was decided about the runs is counted, and not kept.
         batch.changes.traces.clear()
         batch.changes.erased = everyone
