@@ -21,7 +21,7 @@ from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.snapshot import Snapshot, replay, snapshot
-from parcours.testing.strategies import START, Scenario, copy_of, loyal_scenarios, perform, play
+from parcours.testing.strategies import START, Scenario, copy_of, loyal_scenarios, perform, perform_late, play
 from tests.core.invariants import check_invariants, entries_counted, erased, traces_counted
 from tests.core.test_properties import assert_same, gathered, performed
 from tests.core.world import World
@@ -94,18 +94,7 @@ def test_replay_batches_and_restarts_give_the_same_ledger(scenario: Scenario, da
 def test_late_timers_give_the_same_ledger(scenario: Scenario, never: bool):
     simulation, script = played(scenario)
     rarely = Simulation(MemoryStore(), START)
-    engine = rarely.engine
-    for step in script:
-        rarely.clock.set(step.at)
-        if step.definitions:
-            rarely.publish(step.definitions)
-        if step.erased:
-            engine.erase(step.erased, suppress=step.suppress)
-        if step.arrivals:
-            engine.accept([copy_of(arrival) for arrival in step.arrivals])
-        if not never:
-            engine.tick()
-    rarely.advance(rarely.clock.now())
+    perform_late(rarely, script, never=never)
     expected = wherever_it_stands(snapshot(simulation.store))
     found = wherever_it_stands(snapshot(rarely.store))
     for part, value in expected.items():

@@ -37,6 +37,7 @@ from parcours.testing.strategies import (
     definitions,
     messages,
     perform,
+    perform_late,
     play,
     scenarios,
 )
@@ -223,18 +224,7 @@ def test_timers_fired_late_in_one_go_are_as_if_fired_one_by_one(scenario: Scenar
         perform(often, [step])
     assert_same(snapshot(often.store), expected, places=False)
     rarely = Simulation(MemoryStore(), START)
-    engine = rarely.engine
-    for step in script:
-        rarely.clock.set(step.at)
-        if step.definitions:
-            rarely.publish(step.definitions)
-        if step.erased:
-            engine.erase(step.erased, suppress=step.suppress)
-        if step.arrivals:
-            engine.accept([copy_of(arrival) for arrival in step.arrivals])
-        if not never:
-            engine.tick()
-    rarely.advance(rarely.clock.now())
+    perform_late(rarely, script, never=never)
     assert_same(snapshot(rarely.store), expected, places=False)
 
 

@@ -1118,6 +1118,22 @@ def perform(simulation: Simulation, script: Iterable[Step]) -> None:
             simulation.send(*[copy_of(arrival) for arrival in step.arrivals])
 
 
+def perform_late(simulation: Simulation, script: Iterable[Step], *, never: bool) -> None:
+    """Let a script without moves happen, with a look at timers once a step; with `never` only where an input asks for it."""
+    engine = simulation.engine
+    for step in script:
+        simulation.clock.set(step.at)
+        if step.definitions:
+            simulation.publish(step.definitions)
+        if step.erased:
+            engine.erase(step.erased, suppress=step.suppress)
+        if step.arrivals:
+            engine.accept([copy_of(arrival) for arrival in step.arrivals])
+        if not never:
+            engine.tick()
+    simulation.advance(simulation.clock.now())
+
+
 def copy_of(arrival: Arrival) -> Arrival:
     """Return an arrival that shares nothing with the given one, for an engine may keep what it is handed."""
     return msgspec.structs.replace(arrival, what=_copy(arrival.what))
