@@ -10,7 +10,7 @@ import pytest
 
 from parcours.errors import StoreError
 from parcours.ports import Changes, Store
-from parcours.stores import sqlite
+from parcours.stores import sqlite, sqlite_file, sqlite_rows
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.conformance import ANN, StoreConformance, interaction, key, message, person
 from parcours.testing.snapshot import snapshot
@@ -30,7 +30,7 @@ class TestSqliteStoreThatIndexesKeysInSmallSlices(StoreConformance):
     @pytest.fixture(autouse=True)
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite, "SLICE", 3)
-        monkeypatch.setattr(sqlite, "LOOKUP", 7)
+        monkeypatch.setattr(sqlite_rows, "LOOKUP", 7)
 
     def make_store(self, folder: Path) -> Store:
         return SqliteStore(folder / "store.db")
@@ -121,8 +121,8 @@ def test_a_batch_that_was_written_and_not_finished_is_not_there_after_a_restart(
 
 
 def test_a_checkpoint_changes_nothing_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 1)
-    monkeypatch.setattr(sqlite, "LONGEST_WAL", 1)
+    monkeypatch.setattr(sqlite_file, "CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr(sqlite_file, "LONGEST_WAL", 1)
     store = SqliteStore(tmp_path / "store.db")
     fill(store, 300)
     before = snapshot(store)
@@ -172,7 +172,7 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path):
     with pytest.raises(StoreError, match="format 99"):
         SqliteStore(path)
     with sqlite3.connect(path) as db:
-        db.execute(f"pragma user_version = {sqlite.FORMAT}")
+        db.execute(f"pragma user_version = {sqlite_file.FORMAT}")
     db.close()
     SqliteStore(path).close()
 
@@ -185,7 +185,7 @@ def test_a_store_from_before_messages_had_priorities_gets_the_column(tmp_path: P
     with sqlite3.connect(path) as db:
         db.execute("drop index outbox_urgent")
         db.execute("alter table outbox drop column priority")
-        db.execute(f"pragma user_version = {sqlite.BEFORE_PRIORITIES}")
+        db.execute(f"pragma user_version = {sqlite_file.BEFORE_PRIORITIES}")
     db.close()
     store = SqliteStore(path)
     store.commit(Changes(messages=[message(2, priority=1)]))
