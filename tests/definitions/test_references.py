@@ -7,9 +7,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parcours.definitions.findings import Finding
+from parcours.definitions.graph import cycles
 from parcours.definitions.interaction import InteractionDefinition
 from parcours.definitions.load import load_data
-from parcours.definitions.references import DEEPEST_SEGMENT, Finding, check, cycles, uses
+from parcours.definitions.references import DEEPEST_SEGMENT, check, uses
 from parcours.definitions.segment import ControlGroup, SegmentDefinition
 from parcours.definitions.workspace import Workspace
 from tests.definitions.examples import SHOP

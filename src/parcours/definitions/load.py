@@ -19,7 +19,8 @@ import msgspec
 import yaml
 
 from parcours.conditions.parse import LARGEST, escape, shown
-from parcours.definitions.references import Finding, check
+from parcours.definitions.findings import Finding
+from parcours.definitions.references import check
 from parcours.definitions.validate import DEEPEST, convert
 from parcours.definitions.workspace import KINDS, AnyDefinition, Key, Workspace, key_name, key_of
 from parcours.errors import InvalidDefinitionError, Problem, did_you_mean

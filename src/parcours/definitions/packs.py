@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from parcours.definitions.common import Archivable, Name
+from parcours.definitions.findings import Use
 from parcours.definitions.load import Source, load_data, read
-from parcours.definitions.references import Use, uses
+from parcours.definitions.references import uses
 from parcours.definitions.validate import convert
 from parcours.definitions.workspace import AnyDefinition, Key, Workspace, is_archived, key_of
 from parcours.errors import InvalidDefinitionError, Problem
