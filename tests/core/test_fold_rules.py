@@ -796,7 +796,7 @@ def read_journey(steps: dict[str, object], **more: object) -> dict[str, object]:
 
 
 def test_a_segment_is_read_in_slices_and_each_member_enters_once(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("parcours.runtimes.engine.SLICE", 3)
+    monkeypatch.setattr("parcours.runtimes.engine.Engine.SLICE", 3)
     world = World()
     for number in range(10):
         world.knows(f"p{number}", city="Atlanta" if number % 2 else "Boston")
@@ -806,7 +806,7 @@ def test_a_segment_is_read_in_slices_and_each_member_enters_once(monkeypatch: py
 
 
 def test_a_reading_that_was_cut_off_goes_on_after_a_restart(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("parcours.runtimes.engine.SLICE", 3)
+    monkeypatch.setattr("parcours.runtimes.engine.Engine.SLICE", 3)
     world = World()
     for number in range(10):
         world.knows(f"p{number}", city="Atlanta")
@@ -821,7 +821,7 @@ def test_a_reading_that_was_cut_off_goes_on_after_a_restart(monkeypatch: pytest.
 def test_a_version_published_in_the_middle_of_a_reading_is_the_one_that_is_entered_from_then_on(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("parcours.runtimes.engine.SLICE", 3)
+    monkeypatch.setattr("parcours.runtimes.engine.Engine.SLICE", 3)
     world = World()
     for number in range(9):
         world.knows(f"p{number}", city="Atlanta")

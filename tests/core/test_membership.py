@@ -14,8 +14,7 @@ from parcours.conditions.parse import parse_condition
 from parcours.core import fold as fold_module
 from parcours.core import membership as membership_module
 from parcours.core.gate import Arrival, Happened, Learned
-from parcours.runtimes import engine as engine_module
-from parcours.runtimes.engine import Engine
+from parcours.runtimes.engine import Engine, folding
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
 from parcours.testing.strategies import Scenario, perform, play, scenarios
@@ -257,7 +256,7 @@ def test_a_merge_is_held_against_all_segments():
 
 
 def test_bringing_everybody_up_goes_on_after_a_restart(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("parcours.runtimes.engine.SLICE", 2)
+    monkeypatch.setattr("parcours.runtimes.engine.Engine.SLICE", 2)
     world = World(email("hi", purpose="transactional"))
     people = [f"p{number}" for number in range(7)]
     for who in people:
@@ -357,7 +356,7 @@ def test_whenever_a_segment_is_published_it_answers_as_the_whole_history_does(
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parcours.runtimes.engine.SLICE", 2)
+    monkeypatch.setattr("parcours.runtimes.engine.Engine.SLICE", 2)
 
 
 def test_a_publication_while_others_are_brought_up_does_not_cut_that_short(monkeypatch: pytest.MonkeyPatch):
@@ -455,14 +454,14 @@ def test_a_contact_that_cannot_be_brought_up_holds_nobody_else_up(monkeypatch: p
     for who in ("ann", "bob", "cyd"):
         world.knows(who, city="Atlanta")
     bad = world.id_of("bob")
-    real = engine_module.bring_up
+    real = folding.bring_up
 
     def bring_up(plan: Any, contact: Any, *rest: Any) -> None:
         if contact.id == bad:
             raise ValueError("a defect")
         real(plan, contact, *rest)
 
-    monkeypatch.setattr(engine_module, "bring_up", bring_up)
+    monkeypatch.setattr(folding, "bring_up", bring_up)
     world.publish(segment("locals", {"contact": "city", "is": "Atlanta"}, live=True))
     assert not world.run.engine.reading
     assert world.contact("ann").segments["locals"].member

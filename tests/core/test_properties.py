@@ -16,7 +16,6 @@ from parcours.core.effects import OF_LOYALTY, OF_REWARDS, What
 from parcours.core.gate import Happened
 from parcours.core.learned import CONTACTS, Knowledge
 from parcours.definitions.load import load_data
-from parcours.runtimes import engine as engine_module
 from parcours.runtimes.engine import Accepted, Duplicate, Engine
 from parcours.runtimes.simulation import Simulation
 from parcours.stores import sqlite
@@ -279,8 +278,8 @@ def test_slices_of_timers_and_of_readings_change_nothing(size: int, monkeypatch:
     def check(scenario: Scenario) -> None:
         with monkeypatch.context() as patch:
             simulation, script = played(scenario)
-            patch.setattr(engine_module, "LARGEST_TICK", size)
-            patch.setattr(engine_module, "SLICE", size)
+            patch.setattr(Engine, "LARGEST_TICK", size)
+            patch.setattr(Engine, "SLICE", size)
             assert_same(performed(script), snapshot(simulation.store), places=False)
 
     check()

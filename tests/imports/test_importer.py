@@ -210,7 +210,7 @@ def test_without_the_rejected_rows_of_before_it_begins_again(tmp_path, monkeypat
 def test_a_defect_in_the_fold_costs_one_row_and_the_mark_is_kept(store, tmp_path, monkeypatch):
     path = sales(tmp_path / "sales.csv", 300)
     engine = engine_of(store)
-    from parcours.runtimes import engine as module
+    from parcours.runtimes.engine import folding as module
 
     fold = module.fold
 

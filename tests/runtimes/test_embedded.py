@@ -13,10 +13,9 @@ from parcours.core.effects import What
 from parcours.core.gate import Arrival, Happened
 from parcours.errors import StoreError
 from parcours.runtimes import embedded as embedded_module
-from parcours.runtimes import engine as engine_module
 from parcours.runtimes.clocks import InputsClock, SystemClock, VirtualClock
 from parcours.runtimes.embedded import Embedded, OverloadedError
-from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome, Refused
+from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome, Refused, folding
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.faults import FaultyStore
@@ -197,14 +196,14 @@ async def test_timers_that_could_not_be_kept_fire_later(
 async def test_a_contact_that_cannot_be_folded_holds_up_nobody_elses_timers(
     host: Embedded, faulty: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ):
-    real = engine_module.wake
+    real = folding.wake
 
     def wake(plan: object, contact: Contact, *rest: object) -> None:
         if ("user_id", "bad") in contact.identities:
             raise LookupError("a defect of ours")
         real(plan, contact, *rest)
 
-    monkeypatch.setattr(engine_module, "wake", wake)
+    monkeypatch.setattr(folding, "wake", wake)
     await host.publish([journey({"w": wait("1ms")})])
     await host.submit([happened(f"m-{who}", who) for who in ("ann", "bad", "bob")])
     await until(lambda: len(list(faulty.due_times())) == 1, "the others' timers fire")
@@ -215,14 +214,14 @@ async def test_a_contact_that_cannot_be_folded_holds_up_nobody_elses_timers(
 
 
 async def test_an_arrival_that_cannot_be_folded_is_refused_by_itself(host: Embedded, monkeypatch: pytest.MonkeyPatch):
-    real = engine_module.fold
+    real = folding.fold
 
     def fold(plan: object, contact: object, item: object) -> object:
         if getattr(item, "name", "") == "bad":
             raise AssertionError("a defect of ours")
         return real(plan, contact, item)
 
-    monkeypatch.setattr(engine_module, "fold", fold)
+    monkeypatch.setattr(folding, "fold", fold)
     outcomes = await host.submit([happened("a"), happened("b", name="bad"), happened("c")])
     assert [type(outcome) for outcome in outcomes] == [Accepted, Refused, Accepted]
     assert outcomes[1].problem.code == "internal_error"
@@ -303,8 +302,8 @@ async def test_closing_finishes_what_was_submitted_and_takes_no_more(tmp_path: P
 
 
 async def test_closing_waits_for_no_reading_and_no_timers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine_module, "SLICE", 1)
-    monkeypatch.setattr(engine_module, "LARGEST_TICK", 1)
+    monkeypatch.setattr(Engine, "SLICE", 1)
+    monkeypatch.setattr(Engine, "LARGEST_TICK", 1)
     store = MemoryStore()
     host = a_host(store)
     host.engine.publish([journey({"w": wait("1ms")})])

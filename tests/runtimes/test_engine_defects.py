@@ -9,9 +9,8 @@ import pytest
 
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.ports import Changes
-from parcours.runtimes import engine as engine_module
 from parcours.runtimes.clocks import VirtualClock
-from parcours.runtimes.engine import Accepted, Engine
+from parcours.runtimes.engine import Accepted, Engine, folding
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
@@ -45,7 +44,7 @@ def test_catching_up_that_was_cut_off_begins_anew(behind: SqliteStore, monkeypat
     for number in range(3):
         engine.accept([happened(number)])
     behind.forget()
-    real, calls = engine_module.fold, []
+    real, calls = folding.fold, []
 
     def fold(*arguments: object) -> object:
         calls.append(arguments)
@@ -53,7 +52,7 @@ def test_catching_up_that_was_cut_off_begins_anew(behind: SqliteStore, monkeypat
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr(engine_module, "fold", fold)
+    monkeypatch.setattr(folding, "fold", fold)
     with pytest.raises(MemoryError):
         engine.catch_up()
     engine.accept([happened(3)])
@@ -68,14 +67,14 @@ def test_a_member_that_cannot_be_folded_is_left_out_of_a_reading(behind: SqliteS
     segment = {"kind": "segment", "name": "all", "condition": {"contact": "who", "is_present": True}}
     entry = {"type": "segment", "segment": "all"}
     steps = {"w": {"type": "wait", "for": "1d"}}
-    real = engine_module.fold
+    real = folding.fold
 
     def fold(plan: object, contact: object, item: object) -> object:
         if contact.attributes.get("who") == "bad" and type(item).__name__ == "Enter":
             raise KeyError("a defect of ours")
         return real(plan, contact, item)
 
-    monkeypatch.setattr(engine_module, "fold", fold)
+    monkeypatch.setattr(folding, "fold", fold)
     engine.publish([segment, {"kind": "journey", "name": "j", "entry": entry, "start": "w", "steps": steps}])
     while engine.read():
         pass

@@ -403,7 +403,7 @@ def test_what_retention_forgets_stays_forgotten_after_a_restart(tmp_path: Path):
 
 
 def test_knowledge_of_a_batch_that_failed_is_kept_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("parcours.runtimes.engine.LEARNED_BEHIND", 1)
+    monkeypatch.setattr("parcours.runtimes.engine.Engine.LEARNED_BEHIND", 1)
     store = SqliteStore(tmp_path / "p.db")
     world = World(store=store)
     for _ in range(3):

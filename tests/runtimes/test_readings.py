@@ -12,7 +12,6 @@ from parcours.core.effects import What
 from parcours.core.gate import Learned
 from parcours.definitions.load import load_data
 from parcours.errors import InvalidDefinitionError, StoreError
-from parcours.runtimes import engine as engine_module
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
@@ -142,7 +141,7 @@ def test_a_draft_is_not_read():
 def test_a_reading_that_is_killed_after_any_slice_lets_everybody_in_once(
     tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(engine_module, "SLICE", 3)
+    monkeypatch.setattr(Engine, "SLICE", 3)
     path = tmp_path / "0.db"
     world = World(LOCALS, reads(schedule=DAILY), store=SqliteStore(path))
     for number in range(10):

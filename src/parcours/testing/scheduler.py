@@ -45,7 +45,6 @@ from parcours.core.plan import Plan
 from parcours.definitions.message import LINES, WEBHOOK
 from parcours.errors import StoreError
 from parcours.ports import Posted, Record, Settlement, Store
-from parcours.runtimes import engine as engine_module
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
 from parcours.runtimes.simulation import Simulation
 from parcours.stores import sqlite
@@ -165,10 +164,10 @@ def simulate(seed: int, scenario: Scenario, folder: Path, check: Check = lambda 
 def _sizes(chance: random.Random) -> Iterator[None]:
     """Let slices be small and what is put off be put off for any length."""
     drawn: list[tuple[Any, str, list[float]]] = [
-        (engine_module, "LARGEST_TICK", [1, 2, 1_000]),
-        (engine_module, "SLICE", [1, 2, 1_000]),
+        (Engine, "LARGEST_TICK", [1, 2, 1_000]),
+        (Engine, "SLICE", [1, 2, 1_000]),
         # By the machine's clock it would not be the same when it is repeated.
-        (engine_module, "LONGEST_TURN", [-1.0, 1e9]),
+        (Engine, "LONGEST_TURN", [-1.0, 1e9]),
         (sqlite, "SMALL_BATCH", [0, 1, 2]),
         (sqlite, "LONGEST_BEHIND", [1, 3, 10]),
         (sqlite, "SLICE", [1, 3, 10]),

@@ -1,0 +1,64 @@
+"""What one micro-batch comes to, until it is written."""
+
+from __future__ import annotations
+
+from parcours.core.contact import Contact
+from parcours.core.effects import TEST, Effects
+from parcours.core.inputs import (
+    Input,
+)
+from parcours.core.prepared import Prepared
+from parcours.ports import Changes
+
+
+class Batch:
+    """What one micro-batch has come to so far."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.contacts: dict[str, Contact] = {}
+        self.changes = Changes()
+        self.due: list[tuple[int, str]] = []
+        self.inputs: list[Input | Prepared] = []
+        """What is learned from once the batch is kept."""
+        self.spelled: set[str] = set()
+        """Names that nobody defined and of which a spelling is kept already."""
+        self.following: int | None = None
+        """How many inputs have followed so far from the one that is being folded; None between them."""
+        self.prepared = False
+        """Whether interactions that were made ready are among them."""
+        self.received_at = 0
+        """When they were received."""
+        self.whole: int | None = None
+        """The position up to which the knowledge that it stores is whole."""
+
+    @classmethod
+    def of_marks(cls, position: int, marks: dict[str, str | None]) -> Batch:
+        """Return a batch that keeps nothing but marks."""
+        batch = cls(position)
+        batch.changes.marks = marks
+        return batch
+
+    def keep(self, contact: Contact, position: int, effects: Effects, due_before: int | None) -> None:
+        """Take over what a fold left."""
+        changes = self.changes
+        changes.contacts[contact.id] = contact
+        if position <= 0:
+            changes.unlogged.add(contact.id)
+        elif changes.unlogged:
+            changes.unlogged.discard(contact.id)
+        if effects.messages:
+            changes.messages += effects.messages
+        if effects.ledger:
+            changes.ledger += effects.ledger
+        if effects.trace:
+            changes.traces.append((contact.id, position, effects.trace))
+            statistics = changes.statistics
+            for entry in effects.trace:
+                if entry.run.startswith(TEST):
+                    continue  # tests are not counted
+                place = (entry.journey, entry.version, entry.step, entry.what, entry.reason)
+                statistics[place] = statistics.get(place, 0) + 1
+        timers = contact.timers
+        if timers and timers[0].due != due_before:
+            self.due.append((timers[0].due, contact.id))

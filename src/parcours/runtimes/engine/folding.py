@@ -1,0 +1,328 @@
+"""What the engine does with one input: its place in the log, the fold, and what follows from it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import groupby
+from typing import ClassVar
+
+import structlog
+
+from parcours.core import ids
+from parcours.core.codec import encode
+from parcours.core.contact import Contact
+from parcours.core.effects import Effects, Message
+from parcours.core.fold import fold, wake
+from parcours.core.inputs import (
+    Grant,
+    Input,
+    Interaction,
+    Publish,
+    WorkspaceInput,
+)
+from parcours.core.learned import CONTACTS, Learner
+from parcours.core.loyalty.coupons import why_not
+from parcours.core.loyalty.earn import TO_REVIEW
+from parcours.core.membership import bring_up
+from parcours.core.plan import Plan
+from parcours.core.prepared import Kind, Prepared
+from parcours.definitions.load import load_data
+from parcours.definitions.workspace import AnyDefinition
+from parcours.errors import InvalidDefinitionError, UnstorableError
+from parcours.ports import Clock, Identity, Record, Store, Tombstone
+from parcours.runtimes import rewards
+from parcours.runtimes.engine.batch import Batch
+
+DEFECTS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, UnstorableError, ValueError
+)  # fmt: skip
+"""What a mistake of ours in the fold looks like: it concerns one contact, not the store."""
+
+EVERYTHING = 10**9
+"""More records than any history has."""
+
+NEVER = 2**63
+"""Later than any instant."""
+
+_LEARNED = "learned"
+
+_log = structlog.get_logger(__name__)
+
+
+class Folding:
+    """The state of an engine, and how an input is written into the log and folded into a contact."""
+
+    LEARNED_BEHIND: ClassVar[int] = 20_000
+    """Inputs after which what was learned of attributes is stored at the latest: what a start has to learn from again."""
+
+    SLICE: ClassVar[int] = 1_000
+    """Contacts or records of the log that are gone through at once."""
+
+    MOST_FOLLOWING: ClassVar[int] = 100
+    """Inputs of our own that may follow from one input, or from timers: more than any chain that makes sense."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.plan = Plan.empty()
+        for publication in store.publications():
+            self.plan = self.plan.publish(
+                self._definitions(publication),
+                at=publication.received_at,
+                position=publication.position,
+                moves=publication.moves,
+            )
+        self.learner = Learner()
+        self.reviews: set[str] | None = None
+        """Contacts that may have awards in review, once somebody asks for them: kept up with from then on."""
+        self.reviews_whole = False
+        """Whether everybody was looked at since then."""
+        self._begun: Batch | None = None
+        self._undo: Callable[[], None] | None = None
+        """What is to be done if the batch that was begun cannot be finished."""
+        self._whole = 0
+        """The position up to which the stored knowledge is whole."""
+        self._taken: set[str] = set()
+        """Names of which something changed that is not stored yet."""
+        self._due: list[tuple[int, str]] = []
+        self._reminders: dict[str, int] = {}
+        """Contact to when it is looked at for timers: at or before the first of them, so each is in the heap once."""
+        self.catch_up()
+        self._tombstones = dict(store.tombstones())
+        self._learn_again()
+        for due, contact in store.due_times():
+            if due < self._reminders.get(contact, NEVER):
+                self._reminders[contact] = due
+                self._due.append((due, contact))
+        heapq.heapify(self._due)
+        clock.observe(store.last_received_at())
+
+    def catch_up(self) -> None:
+        """Fold once more what the store's states lack. What followed from it was kept the first time."""
+        if not self.store.stale:
+            return
+        contacts: dict[str, Contact] = {}
+        try:
+            for record in self.store.unfolded():
+                contact = contacts.get(record.contact)
+                if contact is None:
+                    known = self.store.contacts([record.contact])
+                    contact = contacts[record.contact] = known.get(record.contact) or Contact(record.contact)
+                item = record.input()
+                assert not isinstance(item, WorkspaceInput)  # noqa: S101 (that concerns no contact)
+                self._ready(contact)
+                fold(self.plan, contact, item)
+            self.store.restore(contacts)
+        except BaseException:
+            # What was folded half-way must not be folded again on top of itself.
+            self.store.forget()
+            raise
+        for contact in contacts.values():
+            if contact.next_due is not None:
+                self._remind(contact.next_due, contact.id)
+
+    def _learn_again(self) -> None:
+        """Take up what was learned, and learn from what came after it was stored."""
+        for name, data in self.store.knowledge().items():
+            self.learner.restore(name, data)
+        at = self._whole = int(self.store.marks().get(_LEARNED, "0"))
+        while records := self.store.log(at, self.SLICE):
+            for record in records:
+                if record.contact:
+                    self.learner.observe(record.input())  # type: ignore[arg-type]  # it concerns a contact
+            at = records[-1].position
+
+    def _keep_knowledge(self, batch: Batch) -> None:
+        """Let a batch store what was learned up to the batch before."""
+        self._taken |= self.learner.take_changed()
+        batch.changes.knowledge = {name: self.learner.encode(name) for name in self._taken}
+        batch.whole = self.store.last_position()
+        batch.changes.marks[_LEARNED] = str(batch.whole)
+
+    def _relearn(self) -> None:
+        """Learn anew from what is kept, for what was taken back is not erased after all."""
+        self.learner, self._taken = Learner(), set()
+        self._learn_again()
+
+    def learned_attributes(self, name: str) -> list[str]:
+        """Return the attributes that were learned of an interaction's folded name, or of contacts (an empty name)."""
+        known = self.learner.knowledge(name or CONTACTS)
+        return list(known.attributes) if known is not None else []
+
+    def flush(self) -> None:
+        """Write what the store and the learner are behind: nothing is lost without, but the next start takes longer.
+
+        Raises:
+            StoreError: It is not written.
+        """
+        self.catch_up()
+        if self.store.last_position() > self._whole:
+            batch = Batch(self.store.last_position())
+            self._keep_knowledge(batch)
+            self._commit(batch)
+        self.store.flush()
+
+    def _remind(self, due: int, contact: str) -> None:
+        """Have a contact looked at when its first timer comes due, unless it is looked at before anyway."""
+        if due < self._reminders.get(contact, NEVER):
+            self._reminders[contact] = due
+            heapq.heappush(self._due, (due, contact))
+
+    def finish(self) -> None:
+        """Make what was begun durable. May run in another thread while nothing else is asked of the engine.
+
+        Raises:
+            StoreError: Nothing of the batch was kept.
+        """
+        batch, self._begun = self._begun, None
+        undo, self._undo = self._undo, None
+        if batch is None:
+            return
+        try:
+            self.store.finish()
+        except BaseException:
+            if undo is not None:
+                undo()
+            raise
+        for due, contact in batch.due:
+            self._remind(due, contact)
+        if batch.whole is not None:
+            self._whole, self._taken = batch.whole, set()
+        if not batch.prepared:
+            for item in batch.inputs:
+                self.learner.observe(item)  # type: ignore[arg-type]  # it was not made ready
+            return
+        for kind, items in groupby(batch.inputs, _kind_of):
+            if kind is not None:
+                self.learner.observe_many(list(items), batch.received_at)  # type: ignore[arg-type]  # they have a kind
+                continue
+            for item in items:
+                self.learner.observe(item)  # type: ignore[arg-type]  # it has none
+
+    def tombstone(self, identity: Identity) -> Tombstone | None:
+        """Return what is kept of an identity whose contact was erased."""
+        return self._tombstones.get(ids.identity_key(*identity))
+
+    @property
+    def has_tombstones(self) -> bool:
+        """Whether any contact was ever erased."""
+        return bool(self._tombstones)
+
+    def _prepare(self, batch: Batch, contact: Contact, now: int) -> None:
+        """Bring a contact up to the plan and fire what is due, apart from any input.
+
+        So the trace does not lay at an input's door what a timer did. To be called before the next input of the contact
+        is given its place in the log.
+        """
+        if contact.revision != self.plan.revision:
+            effects = self._ready(contact)
+            if effects is not None:
+                batch.keep(contact, -batch.position, effects, None)
+                self._follow(batch, contact, effects)
+        timers = contact.timers
+        while timers and timers[0].due <= now:
+            effects = Effects()
+            wake(self.plan, contact, now, effects)
+            batch.keep(contact, -batch.position, effects, None)
+            self._follow(batch, contact, effects)
+
+    def _fold(self, batch: Batch, contact: Contact, item: Input) -> None:
+        """Fold an input that has its place in the log into a contact that is prepared, and what follows from it."""
+        timers = contact.timers
+        before = timers[0].due if timers else None
+        effects = fold(self.plan, contact, item)
+        batch.keep(contact, item.position, effects, before)
+        if effects.follows:
+            self._follow(batch, contact, effects)
+
+    def _follow(self, batch: Batch, contact: Contact, effects: Effects) -> None:
+        """Write down and fold the inputs that follow from what was decided, each before the next."""
+        if not effects.follows:
+            return
+        outermost = batch.following is None
+        if batch.following is None:
+            batch.following = 0
+        for item in effects.follows:
+            if batch.following >= self.MOST_FOLLOWING:
+                _log.error("too_much_follows", contact=contact.id, input=item.message_id)
+                break
+            batch.following += 1
+            self._append(batch, contact, item, ids.message_key("", item.message_id))
+            batch.inputs.append(item)
+            if type(item) is Interaction:
+                # Its name is known from now on, as it would be to the next batch.
+                batch.spelled.add(item.name)
+        if outermost:
+            batch.following = None
+
+    def _ready(self, contact: Contact) -> Effects | None:
+        """Bring a contact up to the plan and return what follows; None when it is, or is new."""
+        plan = self.plan
+        if contact.revision == plan.revision or not contact.time or contact.merged_into or contact.erased_at:
+            return None
+        past: list[Input] = []
+        sent: list[Message] = []
+        lacks_history, lacks_sent = plan.lacks_history(contact.revision), plan.lacks_sent(contact.revision)
+        parts = self._parts(contact) if lacks_history or lacks_sent else []
+        if parts and (plan.remembers_messages or lacks_sent):
+            posted = [item for id_ in parts for item in self.store.posted(id_, EVERYTHING)]
+            sent = [item.message for item in sorted(posted, key=lambda item: item.sequence)]
+        if lacks_history:
+            records = [record for id_ in parts for record in self.store.history(id_, EVERYTHING)]
+            records.sort(key=lambda record: record.position)
+            past = [record.input() for record in records if record.position <= plan.revised_position]  # type: ignore[misc]  # they concern a contact
+        effects = Effects()
+        bring_up(plan, contact, past, sent, effects)
+        return effects
+
+    def _parts(self, contact: Contact) -> list[str]:
+        """Return the ids of a contact and of everyone who became part of it, and of them."""
+        found: dict[str, None] = {}
+        waiting = [contact.id]
+        while waiting:
+            id_ = waiting.pop()
+            if id_ not in found:
+                found[id_] = None
+                waiting += self.store.contacts([id_])[id_].merged
+        return list(found)
+
+    def _append(self, batch: Batch, contact: Contact, item: Input, key: bytes) -> None:
+        """Put an input of our own into the log and fold it."""
+        self._prepare(batch, contact, item.received_at)
+        batch.position += 1
+        item.position = batch.position
+        if type(item) is Grant:
+            self._answer(batch, contact, item)
+        batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
+        self._fold(batch, contact, item)
+
+    def _answer(self, batch: Batch, contact: Contact, item: Grant) -> None:
+        """Put a code into what is to be issued to a contact that is prepared, or why there is none."""
+        item.refused = why_not(self.plan.loyalty, contact, item)
+        if not item.refused:
+            rewards.answer(self.store, batch.changes, self.plan.loyalty.rewards[item.reward], item, contact.id)
+
+    def _write(self, batch: Batch) -> None:
+        changes = batch.changes
+        if changes.records or changes.contacts or changes.settlements or changes.marks:
+            self.store.write(changes)
+            self._begun = batch
+            if self.reviews is not None and changes.ledger:
+                self.reviews.update(
+                    entry.contact for entry in changes.ledger if entry.reason == TO_REVIEW or entry.kind == "merged"
+                )
+
+    def _commit(self, batch: Batch) -> None:
+        self._write(batch)
+        self.finish()
+
+    def _definitions(self, publication: Publish) -> list[AnyDefinition]:
+        workspace, errors, _ = load_data(list(publication.definitions), self.plan.workspace)
+        if errors:
+            raise InvalidDefinitionError(errors)
+        return workspace.all()
+
+
+def _kind_of(item: Input | Prepared) -> Kind | None:
+    return item.kind if type(item) is Prepared else None

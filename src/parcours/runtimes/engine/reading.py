@@ -1,0 +1,123 @@
+"""Segments that are read into journeys, a slice at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from parcours.core import ids
+from parcours.core.inputs import (
+    Enter,
+)
+from parcours.runtimes.engine.batch import Batch
+from parcours.runtimes.engine.folding import DEFECTS
+from parcours.runtimes.engine.publishing import Publishing
+from parcours.runtimes.readings import Reading, mark_name
+
+_log = structlog.get_logger(__name__)
+
+
+class ReadingSegments(Publishing):
+    """Reads segments into the journeys that ask for it."""
+
+    @property
+    def reading(self) -> bool:
+        """Whether a segment is still being read into a journey, or something else goes on in slices."""
+        busy = self._bringing is not None or self._cancelling is not None
+        return busy or self._readings.under_way(self.clock.now())
+
+    def read(self, *, finish: bool = True) -> bool:
+        """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
+
+        How far it got is committed with the entries, so a reading that was cut off goes on where it was. Unless told to
+        `finish`, that is left to be called.
+
+        Raises:
+            StoreError: Nothing of the slice was kept.
+        """
+        if self._bringing is not None:
+            # First, so that who is read into a journey is known by all that its condition counts.
+            self._bring_up(self._bringing)
+            return self.reading
+        if self._cancelling is not None:
+            self._cancel(self._cancelling)
+            return self.reading
+        self._turn_until(self.clock.now())
+        now = self.clock.now()
+        reading = self._readings.current(now)
+        if reading is None:
+            return self.reading
+        self.catch_up()
+        assert reading.after is not None  # noqa: S101 (it is under way)
+        found = self.store.ids(reading.after, self.SLICE)
+        batch = Batch(self.store.last_position())
+        batch.changes.passing = True
+        before, reading.after = reading.after, found[-1] if len(found) == self.SLICE else None
+        batch.changes.marks[mark_name(reading.journey)] = reading.mark()
+        question = reading.journey.segment
+        members = [
+            contact.id
+            for contact in self.store.contacts(found).values()
+            if not contact.merged_into
+            and not contact.erased_at
+            and question is not None
+            and question.ask(contact, {}, now)
+        ]
+        try:
+            try:
+                self._enter(batch, reading, members, now, certain=reading.certain)
+                reading.begun = True
+            except DEFECTS:
+                self.store.forget()
+                reading.begun = False
+                self._enter_each(reading, members, now)
+                self._commit(Batch.of_marks(self.store.last_position(), batch.changes.marks))
+            else:
+                self._write(batch)
+                if finish:
+                    self.finish()
+        except BaseException:
+            reading.after, reading.begun = before, False
+            self.store.forget()
+            raise
+        if self._begun is not None:
+            self._undo = partial(setattr, reading, "after", before)
+        return self.reading
+
+    def _enter(
+        self, batch: Batch, reading: Reading, members: Sequence[str], now: int, *, certain: bool = False
+    ) -> None:
+        """Fold what lets members of a segment into a journey, but for those who were let in before.
+
+        It is `certain` that none was, or it is asked.
+        """
+        self.catch_up()
+        journey = reading.journey
+        keys = {id_: ids.message_key("", reading.message_id(id_)) for id_ in members}
+        before = self.store.seen(keys.values()) if not certain else ()
+        for contact in self.store.contacts(members).values():
+            if keys[contact.id] in before:
+                continue
+            item = Enter(
+                position=0,
+                received_at=now,
+                occurred_at=now,
+                journey=journey.name,
+                version=journey.version,
+                message_id=reading.message_id(contact.id),
+            )
+            self._append(batch, contact, item, keys[contact.id])
+
+    def _enter_each(self, reading: Reading, members: Sequence[str], now: int) -> None:
+        """Let one member after the other in, for there is one among them that cannot be folded and is left out."""
+        for id_ in members:
+            batch = Batch(self.store.last_position())
+            try:
+                self._enter(batch, reading, [id_], now)
+            except DEFECTS:
+                self.store.forget()
+                _log.exception("entry_failed", journey=reading.journey.name, contact=id_)
+            else:
+                self._commit(batch)
