@@ -20,8 +20,8 @@ import structlog
 from parcours.channels.email import SmtpChannel, TlsMode
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
-from parcours.definitions.message import WEBHOOK, message_texts
-from parcours.definitions.templates import template_findings
+from parcours.definitions.message import WEBHOOK
+from parcours.definitions.templates import template_findings, templates_in
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Answer, Changes, Channel, Clock, Delivery, Store
@@ -527,7 +527,7 @@ def kept_keys(data: Path) -> Iterator[tuple[Keys, Callable[[Key], None]]]:
 
 
 def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[list[Problem], list[Problem]]:
-    """Return what is wrong with the templates of the messages in some sources, and what may be, with file and line.
+    """Return what is wrong with the templates of messages and webhooks in some sources, and what may be, with file and line.
 
     `workspace` is what the names in them are held against.
     """
@@ -536,10 +536,10 @@ def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[
     warnings: list[Problem] = []
     for source in sources:
         for located in read(source)[0]:
-            texts = message_texts(located.definition)
+            texts = templates_in(located.definition)
             if not texts:
                 continue
-            wrong, doubtful = template_findings(_name_of(located.definition), renderer.names(texts), workspace)
+            wrong, doubtful = template_findings(_key_in(located.definition), renderer.names(texts), workspace)
             for told, problems in ((errors, renderer.check(texts) + wrong), (warnings, doubtful)):
                 for problem in problems:
                     line = located.line_of(problem.pointer)
@@ -551,8 +551,9 @@ def schedule_problems(sources: Iterable[Source], workspace: Workspace) -> list[P
     """Return what is wrong with the schedules of the journeys in some sources, with file and line."""
     found: list[Problem] = []
     for located in (located for source in sources for located in read(source)[0]):
-        journey = workspace.journeys.get(_name_of(located.definition))
-        if journey is None or not isinstance(located.definition, dict) or located.definition.get("kind") != "journey":
+        kind, name = _key_in(located.definition)
+        journey = workspace.journeys.get(name)
+        if journey is None or kind != "journey":
             continue
         for problem in problems_of_journey(journey, workspace.settings.zone):
             line = located.line_of(problem.pointer)
@@ -575,5 +576,6 @@ def simulation(start: int) -> Simulation:
     return Simulation(MemoryStore(), start)
 
 
-def _name_of(definition: object) -> str:
-    return str(definition.get("name", "")) if isinstance(definition, dict) else ""
+def _key_in(definition: object) -> tuple[str, str]:
+    found = definition if isinstance(definition, dict) else {}
+    return str(found.get("kind", "")), str(found.get("name", ""))

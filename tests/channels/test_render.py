@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parcours.channels.render import MAX_LOOP_ITERATIONS, Renderer
 from parcours.definitions.message import MessageDefinition
+from parcours.definitions.templates import of_content
 from parcours.errors import PermanentFailureError
 from tests.profiles import examples
 
@@ -162,20 +163,22 @@ def test_templates_are_kept_in_a_bounded_cache():
 
 
 def test_check_finds_nothing_in_good_templates():
-    assert renderer.check({"subject": "Hi {{ name | upcase }}", "html": "{% if a %}b{% else %}c{% endif %}"}) == []
+    assert (
+        renderer.check(of_content({"subject": "Hi {{ name | upcase }}", "html": "{% if a %}b{% else %}c{% endif %}"}))
+        == []
+    )
 
 
 def test_check_says_what_is_wrong_and_where():
-    problems = renderer.check(
-        {
-            "subject": "Hi {{ name",
-            "text": "a\n{% fro x in y %}",
-            "html": "{{ a | upcas }}\n{{ b | wibble | downcase }}",
-            "from": "{% include 'x' %}",
-            "a/b~c": "{% if %}{% endif %}",
-            "reply_to": "a\n{{ }}\nb\n",
-        }
-    )
+    content = {
+        "subject": "Hi {{ name",
+        "text": "a\n{% fro x in y %}",
+        "html": "{{ a | upcas }}\n{{ b | wibble | downcase }}",
+        "from": "{% include 'x' %}",
+        "a/b~c": "{% if %}{% endif %}",
+        "reply_to": "a\n{{ }}\nb\n",
+    }
+    problems = renderer.check(of_content(content))
     assert [(p.code, p.pointer, p.message.partition(":")[0], p.hint) for p in problems] == [
         ("invalid_template", "/content/subject", "line 1", ""),
         ("invalid_template", "/content/text", "line 2", "did you mean 'for'?"),
@@ -195,7 +198,7 @@ def test_data_is_never_read_as_a_template(text):
 
 @given(st.text())
 def test_any_template_is_filled_or_refused(template):
-    problems = renderer.check({"text": template})
+    problems = renderer.check({"/content/text": template})
     try:
         fill(template)
     except PermanentFailureError:
@@ -204,7 +207,7 @@ def test_any_template_is_filled_or_refused(template):
 
 @given(st.text(alphabet="{}%| \n'ai.:,()[]1-", max_size=40))
 def test_any_markup_is_filled_or_refused(template):
-    renderer.check({"text": template, "html": template})
+    renderer.check({"/content/text": template, "/content/html": template})
     try:
         fill(template)
     except PermanentFailureError as error:

@@ -133,6 +133,30 @@ def test_check_prints_every_problem_with_its_line(tmp_path: Path):
     assert "warning" in said.err
 
 
+def test_check_looks_at_what_webhooks_send(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "kind: journey\n"
+        "name: mine\n"
+        "entry: {type: interaction, interaction: Go}\n"
+        "start: ask\n"
+        "steps:\n"
+        "  ask:\n"
+        "    type: webhook\n"
+        "    url: https://x.example/{{ contact.id | url_encod }}\n"
+        "    headers:\n"
+        "      X-A: '{{ contact.id'\n"
+        "    body:\n"
+        "      items:\n"
+        "        - {sku: '{{ intraction.sku }}'}\n"
+    )
+    said = parcours("check", file)
+    assert said.code == 1
+    assert f"{file}:8 /steps/ask/url: line 1: there is no filter 'url_encod' (did you mean 'url_encode'?)" in said.err
+    assert f"{file}:10 /steps/ask/headers/X-A: line 1: " in said.err
+    assert f"{file}:13 /steps/ask/body/items/0/sku: line 1: templates see no 'intraction'" in said.err
+
+
 def test_check_of_text_that_is_no_yaml(tmp_path: Path):
     file = tmp_path / "bad.yaml"
     file.write_text("kind: [\n")

@@ -9,7 +9,7 @@ import pytest
 
 from parcours.channels.render import Renderer
 from parcours.definitions.load import load_data
-from parcours.definitions.templates import nothing_learned, template_findings
+from parcours.definitions.templates import nothing_learned, template_findings, templates_in
 
 MESSAGE = {"kind": "message", "name": "m", "channel": "email", "content": {"subject": "s", "text": "t"}}
 ORDER = {"kind": "interaction", "name": "Order Completed", "attributes": {"total": {"type": "number"}}}
@@ -30,7 +30,7 @@ def learned(name: str) -> Collection[str]:
 def said(text: str, learned: Any = nothing_learned, *more: Any) -> tuple[list[str], list[str]]:
     workspace, errors, _ = load_data([*DEFINED, *more])
     assert not errors
-    wrong, doubtful = template_findings("m", Renderer().names({"text": text}), workspace, learned)
+    wrong, doubtful = template_findings(("message", "m"), Renderer().names({"/content/text": text}), workspace, learned)
     assert all(problem.pointer == "/content/text" for problem in wrong + doubtful)
     return [f"{problem.code} {problem.hint}" for problem in wrong], [
         f"{problem.code} {problem.hint}" for problem in doubtful
@@ -90,5 +90,69 @@ def test_of_a_journey_that_a_segment_starts_nothing_is_said():
 
 def test_the_line_is_told():
     workspace, _, _ = load_data(DEFINED)
-    _, (problem,) = template_findings("m", Renderer().names({"text": "a\nb {{ contcat.x }}"}), workspace)
+    _, (problem,) = template_findings(
+        ("message", "m"), Renderer().names({"/content/text": "a\nb {{ contcat.x }}"}), workspace
+    )
     assert problem.message.startswith("line 2: ")
+
+
+CALLING = {
+    "kind": "journey", "name": "calls", "entry": {"type": "interaction", "interaction": "Order Completed"}, "start": "ask",
+    "steps": {
+        "ask": {
+            "type": "webhook", "url": "https://x.example/{{ contact.first_name }}", "save": "answer", "next": "tell",
+            "headers": {"X-A": "{{ interaction.total }}"},
+            "body": {"a": [1, "{{ run.answer.status }}", {"b~": "{{ run.id }} {{ run.key }}"}], "n": None},
+        },
+        "tell": {"type": "webhook", "url": "https://x.example/", "body": "a\n{{ now | date: '%Y' }}", "next": "say"},
+        "say": {"type": "send", "messages": ["m"]},
+    },
+}  # fmt: skip
+
+
+def of_calls(change: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    journey = CALLING | {"steps": CALLING["steps"] | {"ask": CALLING["steps"]["ask"] | change}}  # type: ignore[operator, index]
+    workspace, errors, _ = load_data([*DEFINED, journey])
+    assert not errors
+    return template_findings(("journey", "calls"), Renderer().names(templates_in(journey)), workspace)
+
+
+def test_what_webhooks_send_are_templates_each_with_its_pointer():
+    assert templates_in(CALLING) == {
+        "/steps/ask/url": "https://x.example/{{ contact.first_name }}",
+        "/steps/ask/headers/X-A": "{{ interaction.total }}",
+        "/steps/ask/body/a/1": "{{ run.answer.status }}",
+        "/steps/ask/body/a/2/b~0": "{{ run.id }} {{ run.key }}",
+        "/steps/tell/url": "https://x.example/",
+        "/steps/tell/body": "a\n{{ now | date: '%Y' }}",
+    }
+    assert of_calls({}) == ([], [])
+
+
+@pytest.mark.parametrize("data", [None, 3, "x", [], {}, {"kind": "journey"}, {"kind": "message", "content": 3},
+    {"kind": "journey", "steps": []}, {"kind": "journey", "steps": {"a": 1, "b": {"type": "webhook"}, "c": {"type": "webhook", "url": 3}}},
+    {"kind": "segment", "content": {"a": "b"}}])  # fmt: skip
+def test_what_is_no_definition_has_no_templates(data: object):
+    assert templates_in(data) == {}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"url": "https://x.example/{{ contcat.x }}"}, ("/steps/ask/url", "unknown_variable",
+            "line 1: templates see no 'contcat'", "did you mean 'contact'?")),
+        ({"headers": {"A": "{{ interaction.totl }}"}}, ("/steps/ask/headers/A", "unknown_attribute",
+            "line 1: 'order completed' has no attribute 'totl' yet", "did you mean 'total'?")),
+        ({"body": {"x": ["{{ run.anser.status }}"]}}, ("/steps/ask/body/x/0", "unknown_variable",
+            "line 1: no step of the journey saves 'anser'", "did you mean 'answer'?")),
+    ],
+)  # fmt: skip
+def test_names_in_what_webhooks_send_are_held_against_the_journey(change: dict[str, Any], said: tuple[str, ...]):
+    errors, (warning,) = of_calls(change)
+    assert errors == []
+    assert (warning.pointer, warning.code, warning.message, warning.hint) == said
+
+
+def test_a_catalogue_that_a_webhook_asks_for_has_to_be_there():
+    (error,), _ = of_calls({"body": "{{ catalogue.produce.x }}"})
+    assert (error.pointer, error.code) == ("/steps/ask/body", "unknown_reference")

@@ -53,8 +53,8 @@ async def service(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
 
 
 async def host_on(store: Any, *, allow: str = "127.0.0.1") -> Embedded:
-    channel = WebhookChannel([allow])
-    host = Embedded(Engine(store, SystemClock()), {WEBHOOK: channel}, Renderer().render)
+    channel, renderer = WebhookChannel([allow]), Renderer()
+    host = Embedded(Engine(store, SystemClock()), {WEBHOOK: channel}, renderer.render, renderer.check, renderer.names)
     await host.start()
     return host
 
@@ -157,3 +157,30 @@ async def test_an_answer_is_durable(service: Service, tmp_path: Path):
     assert len(service.asked) == 1
     await again.close()
     store.close()
+
+
+@pytest.mark.parametrize(
+    "change, pointer, code",
+    [
+        ({"url": "http://x.example/{{ contact.id | url_encod }}"}, "/url", "unknown_filter"),
+        ({"headers": {"X-A": "{{ contact.id"}}, "/headers/X-A", "invalid_template"),
+        ({"body": {"a": [{"b": "{% fro x in y %}"}]}}, "/body/a/0/b", "invalid_template"),
+        ({"body": "{% if %}"}, "/body", "invalid_template"),
+    ],
+)
+async def test_templates_that_cannot_be_filled_are_not_published(
+    service: Service, change: dict[str, Any], pointer: str, code: str
+):
+    host = await host_on(MemoryStore())
+    errors, _ = await host.publish([calling(service, **change)])
+    assert [(error.pointer, error.code) for error in errors] == [(f"/definitions/0/steps/call{pointer}", code)]
+    assert host.engine.plan.journeys == {}
+    await host.close()
+
+
+async def test_names_that_may_be_wrong_are_told(service: Service):
+    host = await host_on(MemoryStore())
+    errors, warnings = await host.publish([calling(service, headers={"X-A": "{{ run.ofer.status }}"})])
+    assert errors == []
+    assert "/definitions/0/steps/call/headers/X-A" in {warning.pointer for warning in warnings}
+    await host.close()

@@ -27,7 +27,6 @@ from liquid.stringify import to_liquid_string
 from liquid.undefined import is_undefined
 from liquid.utils import ReadOnlyChainMap
 
-from parcours.conditions.parse import escape
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.templates import Name
 from parcours.errors import PermanentFailureError, Problem, did_you_mean
@@ -39,6 +38,7 @@ MAX_OUTPUT: Final = 1 << 20
 
 _MARKUP = ("{{", "{%")
 _HTML_FIELD = "html"
+_HTML_POINTER = "/content/html"
 _ONE_LINE_FIELDS = {"email": frozenset({"subject", "from", "reply_to"}), "sms": frozenset({"from"})}
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -259,10 +259,6 @@ def _line(error: LiquidError, source: str) -> int:
     return source.count("\n", 0, token.start_index) + 1
 
 
-def _pointer(field: str) -> str:
-    return f"/content/{escape(field)}"
-
-
 class Renderer:
     """Fills the templates of messages. Keeps compiled templates, so one renderer serves a whole process.
 
@@ -324,20 +320,20 @@ class Renderer:
         # Half a surrogate pair cannot be sent in any encoding.
         return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
-    def check(self, content: Mapping[str, str]) -> list[Problem]:
-        """Return what is wrong with the templates of a message, before anything is sent.
+    def check(self, templates: Mapping[str, str]) -> list[Problem]:
+        """Return what is wrong with templates, before anything is sent.
 
         Args:
-            content: Templates by field.
+            templates: Templates by pointer within their definition.
 
         Returns:
-            The first syntax error of each field, or every filter in it that does not exist, each with the pointer
-            `/content/<field>` and the template's line in its text.
+            The first syntax error of each, or every filter in it that does not exist, each with the pointer and the
+            template's line in its text.
         """
         problems: list[Problem] = []
-        for field, source in content.items():
+        for pointer, source in templates.items():
             try:
-                template = self._template(source, field == _HTML_FIELD)
+                template = self._template(source, pointer == _HTML_POINTER)
             except LiquidError as error:
                 tag = error.token.value if error.token and str(error.message).startswith("unexpected tag") else ""
                 hint = did_you_mean(tag, self._plain.tags) if tag else ""
@@ -347,7 +343,7 @@ class Renderer:
                     Problem(
                         code="invalid_template",
                         message=f"line {_line(error, source)}: {error.message}",
-                        pointer=_pointer(field),
+                        pointer=pointer,
                         hint=hint,
                     )
                 )
@@ -359,27 +355,27 @@ class Renderer:
                     Problem(
                         code="unknown_filter",
                         message=f"line {source.count(chr(10), 0, place.index) + 1}: there is no filter {name!r}",
-                        pointer=_pointer(field),
+                        pointer=pointer,
                         hint=did_you_mean(name, self._plain.filters),
                     )
                     for place in places
                 )
         return problems
 
-    def names(self, content: Mapping[str, str]) -> list[Name]:
-        """Return the names that the templates of a message look up, each with its field and line.
+    def names(self, templates: Mapping[str, str]) -> list[Name]:
+        """Return the names that templates look up, each with the pointer of its template and the line in it.
 
         Names that a template makes itself are left out, and templates that cannot be read have none.
         """
         found: list[Name] = []
-        for field, source in content.items():
+        for pointer, source in templates.items():
             try:
-                template = self._template(source, field == _HTML_FIELD)
+                template = self._template(source, pointer == _HTML_POINTER)
             except LiquidError:
                 continue
             for places in template.analyze().globals.values():
                 found += [
-                    Name(field, source.count("\n", 0, place.span.index) + 1, tuple(map(_part, place.segments)))
+                    Name(pointer, source.count("\n", 0, place.span.index) + 1, tuple(map(_part, place.segments)))
                     for place in places
                 ]
         return found

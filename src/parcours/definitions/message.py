@@ -86,13 +86,3 @@ class MessageDefinition(Archivable, frozen=True, kw_only=True, tag="message"):
         dict[str, str],
         msgspec.Meta(description="Liquid templates by field; each channel has fields of its own."),
     ]
-
-
-def message_texts(definition: object) -> dict[str, str]:
-    """Return the templates by field of plain data that may be a message; nothing when it is something else."""
-    content = (
-        definition.get("content") if isinstance(definition, dict) and definition.get("kind") == "message" else None
-    )
-    if not isinstance(content, dict):
-        return {}
-    return {field: text for field, text in content.items() if isinstance(field, str) and isinstance(text, str)}

@@ -11,6 +11,7 @@ from parcours.definitions.entries import JourneyEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import (
+    RUN,
     Award,
     Enlist,
     Enrol,
@@ -27,9 +28,6 @@ from parcours.definitions.values import Computed, Value, copies
 
 LONGEST_CALL = 60_000
 """Milliseconds that one try to call a webhook may take."""
-
-RESERVED_RUN_DATA = ("key", "started_at", "id")
-"""What a run has, beside what its steps save."""
 
 
 class StepChecks(ConditionChecks):
@@ -64,7 +62,7 @@ class StepChecks(ConditionChecks):
         length = self.duration(step.timeout, f"{pointer}/timeout")
         if length is not None and length > LONGEST_CALL:
             self.error("invalid_value", f"{step.timeout} is too long", f"{pointer}/timeout", "at most 1m")
-        if step.save in RESERVED_RUN_DATA:
+        if step.save in RUN:
             message = f"a run has a {step.save!r} of its own"
             self.error("name_taken", message, f"{pointer}/save", "call it something else")
         if step.method == "GET" and step.body is not None:

@@ -167,6 +167,10 @@ class Join(Part, frozen=True, kw_only=True, tag="join"):
     next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
 
 
+RUN = ("key", "started_at", "id")
+"""What a run has for templates, beside what its steps save."""
+
+
 class Webhook(Part, frozen=True, kw_only=True, tag="webhook"):
     """Call another service over HTTP."""
 

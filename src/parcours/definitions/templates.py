@@ -1,12 +1,14 @@
-"""What is wrong with the names in the templates of messages: what nobody ever sent is likely misspelt.
+"""The templates of messages and of webhooks, and what is wrong with the names in them.
 
+What nobody ever sent is likely misspelt.
 `channels.render` finds the names; here they are held against what is defined, and against what was learned where there
 is a service to ask. A catalogue that is not defined is an error; any other name may still come, so that is a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,9 +16,10 @@ from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.common import names_of
 from parcours.definitions.entries import InteractionEntry
+from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import ADDRESSES
-from parcours.definitions.steps import Send
-from parcours.definitions.workspace import Workspace
+from parcours.definitions.steps import RUN, Send, Webhook
+from parcours.definitions.workspace import Key, Workspace
 from parcours.errors import Problem, did_you_mean
 
 TOP = ("contact", "interaction", "run", "catalogue", "journey", "message_id", "timezone", "now", "today")
@@ -45,9 +48,9 @@ Learned = Callable[[str], Collection[str]]
 
 
 class Name(msgspec.Struct, frozen=True):
-    """A name in a template: its parts, None for one that is only known when the text is made."""
+    """A name in a template: where that stands, and its parts, None for one that is only known when the text is made."""
 
-    field: str
+    pointer: str
     line: int
     parts: tuple[str | int | None, ...]
 
@@ -57,21 +60,83 @@ def nothing_learned(_name: str) -> Collection[str]:
     return ()
 
 
+def templates_in(definition: object) -> dict[str, str]:
+    """Return the templates of plain data that may be a message or a journey, by pointer; nothing of anything else.
+
+    Those of a journey are the texts that its webhooks send.
+    """
+    if not isinstance(definition, Mapping):
+        return {}
+    if definition.get("kind") == "message":
+        return of_content(definition.get("content"))
+    steps = definition.get("steps") if definition.get("kind") == "journey" else None
+    found: dict[str, str] = {}
+    for name, step in steps.items() if isinstance(steps, Mapping) else ():
+        if isinstance(step, Mapping) and step.get("type") == "webhook":
+            for field in ("url", "headers", "body"):
+                found |= dict(texts_in(step.get(field), f"/steps/{escape(str(name))}/{field}"))
+    return found
+
+
+def of_content(content: object) -> dict[str, str]:
+    """Return the templates of the content of a message, by pointer within the message."""
+    if not isinstance(content, Mapping):
+        return {}
+    return {f"/content/{escape(str(field))}": text for field, text in content.items() if isinstance(text, str)}
+
+
+def texts_in(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield every text within a value, with its place: a pointer that begins with `place`."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from texts_in(part, f"{place}/{escape(str(name))}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from texts_in(part, f"{place}/{index}")
+
+
+def filled_in(value: Any, texts: Mapping[str, str], place: str) -> Any:
+    """Return a value with other texts in the places of its own."""
+    if isinstance(value, str):
+        return texts[place]
+    if isinstance(value, Mapping):
+        return {name: filled_in(part, texts, f"{place}/{escape(str(name))}") for name, part in value.items()}
+    if isinstance(value, list):
+        return [filled_in(part, texts, f"{place}/{index}") for index, part in enumerate(value)]
+    return value
+
+
 def template_findings(
-    message: str, names: Iterable[Name], workspace: Workspace, learned: Learned = nothing_learned
+    key: Key, names: Iterable[Name], workspace: Workspace, learned: Learned = nothing_learned
 ) -> tuple[list[Problem], list[Problem]]:
-    """Return the errors and the warnings about the names in one message's templates; pointers are within it."""
-    checker = _Checker(workspace, learned, _triggers(workspace, message))
-    for name in names:
-        checker.look_at(name)
+    """Return the errors and the warnings about the names in the templates of a definition; pointers are within it."""
+    kind, name = key
+    if kind == "journey":
+        journey = workspace.journeys.get(name)
+        triggers, saved = (_triggers_of(journey), _saved_by(journey)) if journey is not None else (set(), None)
+        checker = _Checker(workspace, learned, triggers, saved)
+    else:
+        checker = _Checker(workspace, learned, _triggers(workspace, name))
+    for one in names:
+        checker.look_at(one)
     return checker.errors, checker.warnings
 
 
 class _Checker:
-    def __init__(self, workspace: Workspace, learned: Learned, triggers: Collection[str]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        learned: Learned,
+        triggers: Collection[str],
+        saved: Collection[str] | None = None,
+    ) -> None:
         self.workspace = workspace
         self.learned = learned
         self.triggers = triggers
+        self.saved = saved
+        """What the run has that a template sees, None where that depends on the journey."""
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -89,6 +154,10 @@ class _Checker:
             case ("catalogue", str(catalogue), *_) if catalogue not in self.workspace.catalogues:
                 hint = did_you_mean(catalogue, self.workspace.catalogues) or "define a catalogue of this name"
                 self._say(self.errors, name, "unknown_reference", f"there is no catalogue {shown(catalogue)}", hint)
+            case ("run", str(part), *_) if self.saved is not None and part not in self.saved:
+                hint = did_you_mean(part, self.saved) or f"there is {', '.join(self.saved)}"
+                said = f"no step of the journey saves {shown(part)}"
+                self._say(self.warnings, name, "unknown_variable", said, hint)
             case (str(top), *_) if top not in TOP and top not in _LOCAL:
                 hint = did_you_mean(top, TOP) or f"templates see {', '.join(TOP)}"
                 self._say(self.warnings, name, "unknown_variable", f"templates see no {shown(top)}", hint)
@@ -132,8 +201,7 @@ class _Checker:
             self._say(self.warnings, name, "unknown_attribute", said, hint)
 
     def _say(self, where: list[Problem], name: Name, code: str, said: str, hint: str) -> None:
-        pointer = f"/content/{escape(name.field)}"
-        problem = Problem(code=code, message=f"line {name.line}: {said}", pointer=pointer, hint=hint)
+        problem = Problem(code=code, message=f"line {name.line}: {said}", pointer=name.pointer, hint=hint)
         if problem not in where:
             where.append(problem)
 
@@ -144,10 +212,20 @@ def _triggers(workspace: Workspace, message: str) -> set[str]:
     for journey in workspace.journeys.values():
         if not any(message in step.messages for step in _sends(journey.steps.values())):
             continue
-        if not isinstance(journey.entry, InteractionEntry):
+        of_journey = _triggers_of(journey)
+        if not of_journey:
             return set()
-        found.update(names_of(journey.entry.interaction))
+        found |= of_journey
     return found
+
+
+def _triggers_of(journey: JourneyDefinition) -> set[str]:
+    """Return the interactions that start the runs of a journey; none when something else does."""
+    return set(names_of(journey.entry.interaction)) if isinstance(journey.entry, InteractionEntry) else set()
+
+
+def _saved_by(journey: JourneyDefinition) -> list[str]:
+    return [*RUN, *(step.save for step in journey.steps.values() if isinstance(step, Webhook) and step.save)]
 
 
 def _sends(steps: Iterable[object]) -> Iterator[Send]:

@@ -23,8 +23,7 @@ from parcours.core.moves import MoveCheck
 from parcours.core.permission import address
 from parcours.core.prepared import AnyArrival
 from parcours.definitions.load import load_data
-from parcours.definitions.message import message_texts
-from parcours.definitions.templates import Name, template_findings
+from parcours.definitions.templates import Name, template_findings, templates_in
 from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.ports import Channel, Settlement, Store
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Marking, Outcome
@@ -133,7 +132,7 @@ class Embedded:
         """Erases what is kept beside the store of contacts that were erased."""
         """What starts after the host, and is closed before it."""
         self.check = check
-        """Says what is wrong with the templates of a message."""
+        """Says what is wrong with templates, by their pointers."""
         self._names = names
         self.accepted = self.duplicates = self.refused = self.batches = 0
         self.sent = self.failed = self.retried = 0
@@ -222,11 +221,11 @@ class Embedded:
         return await future
 
     async def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
-        """Publish definitions, if the texts of their messages can be made. See `Engine.publish`."""
+        """Publish definitions, if the texts of their messages and webhooks can be made. See `Engine.publish`."""
         unreadable = [
             msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
             for index, definition in enumerate(definitions)
-            for problem in self.check(message_texts(definition))
+            for problem in self.check(templates_in(definition))
         ]
         if unreadable:
             return unreadable, []
@@ -246,7 +245,7 @@ class Embedded:
         names = {
             index: found
             for index, definition in enumerate(definitions)
-            if (found := self._names(message_texts(definition)))
+            if (found := self._names(templates_in(definition)))
         }
         errors: list[Problem] = []
         warnings: list[Problem] = []
@@ -256,11 +255,9 @@ class Embedded:
         if wrong:
             return errors, warnings
         for index, found in names.items():
-            for told, problems in zip(
-                (errors, warnings),
-                template_findings(definitions[index]["name"], found, workspace, self.engine.learned_attributes),
-                strict=True,
-            ):
+            key = definitions[index]["kind"], definitions[index]["name"]
+            said = template_findings(key, found, workspace, self.engine.learned_attributes)
+            for told, problems in zip((errors, warnings), said, strict=True):
                 told += [
                     msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
                     for problem in problems

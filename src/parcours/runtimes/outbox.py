@@ -23,20 +23,20 @@ import contextlib
 import heapq
 import random
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 
 from parcours.conditions.durations import parse_duration
-from parcours.conditions.parse import escape
 from parcours.core.calls import ANSWERED, FAILED
 from parcours.core.effects import Message
 from parcours.core.gate import Arrival, Reacted
 from parcours.core.plan import Plan
 from parcours.definitions.message import WEBHOOK, MessageDefinition
 from parcours.definitions.steps import Webhook
+from parcours.definitions.templates import filled_in, texts_in
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Answer, Channel, Delivery, Pending, Settlement, Store
 from parcours.runtimes.clocks import wall_time
@@ -178,13 +178,13 @@ class Outbox:
         if isinstance(step.body, str):
             templates["body"] = step.body
         else:
-            templates |= dict(texts_in(step.body))
+            templates |= dict(texts_in(step.body, "body"))
         definition = MessageDefinition(name=message.step, channel=WEBHOOK, content=templates)
         filled = self.render(definition, facts_of(self.store, self.plan(), message))
         headers = {name: filled[f"headers/{name}"] for name in step.headers}
         content = {"method": step.method, "timeout": str(parse_duration(step.timeout) / 1000)}
         if step.body is not None:
-            body = filled["body"] if isinstance(step.body, str) else filled_in(step.body, filled)
+            body = filled["body"] if isinstance(step.body, str) else filled_in(step.body, filled, "body")
             content["body"] = body if isinstance(body, str) else msgspec.json.encode(body).decode()
             if not any(name.lower() == "content-type" for name in headers):
                 headers["Content-Type"] = "application/json"
@@ -397,29 +397,6 @@ class _Line:
 
 def _of(answer: Answer) -> dict[str, Any]:
     return {"status": answer.status, "body": answer.body}
-
-
-def texts_in(value: object, place: str = "body") -> Iterator[tuple[str, str]]:
-    """Yield every text within a value, with its place."""
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from texts_in(part, f"{place}/{escape(str(name))}")
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from texts_in(part, f"{place}/{index}")
-
-
-def filled_in(value: Any, texts: Mapping[str, str], place: str = "body") -> Any:
-    """Return a value with other texts in the places of its own."""
-    if isinstance(value, str):
-        return texts[place]
-    if isinstance(value, Mapping):
-        return {name: filled_in(part, texts, f"{place}/{escape(str(name))}") for name, part in value.items()}
-    if isinstance(value, list):
-        return [filled_in(part, texts, f"{place}/{index}") for index, part in enumerate(value)]
-    return value
 
 
 def _told(item: Pending, error: str) -> str:

@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody
 from parcours.conditions.parse import shown
 from parcours.core.permission import refusal
 from parcours.definitions.message import CHANNELS
+from parcours.definitions.templates import of_content
 from parcours.errors import PermanentFailureError, did_you_mean
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.people import find
@@ -58,7 +59,7 @@ class MessagesApi(Controller):
             hint = did_you_mean(message, known)
             raise NotFoundException(f"there is no message {shown(message)}" + (f": {hint}" if hint else ""))
         definition = known[message].definition
-        if data.content is not None and (problems := host.check(data.content)):
+        if data.content is not None and (problems := host.check(of_content(data.content))):
             raise HTTPException(
                 status_code=422, detail="a template cannot be read", extra=msgspec.to_builtins(problems)
             )
