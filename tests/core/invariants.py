@@ -536,7 +536,7 @@ def nothing_goes_below_zero_but_by_a_refund(found: Snapshot) -> None:
     for entries in found.ledger.values():
         for entry in entries:
             assert entry.pending >= 0
-            if entry.kind in {"spent", "expired", "adjusted"} and entry.amount < 0:
+            if entry.kind in {"spent", "expired", "adjusted", "transferred"} and entry.amount < 0:
                 assert entry.balance >= 0
 
 
@@ -556,6 +556,23 @@ def expiry_and_reversal_create_no_points(found: Snapshot) -> None:
     # What was erased gave points that may have moved before.
     if not erased(found):
         assert all(points <= given[lot] for lot, points in gone.items())
+
+
+def a_transfer_comes_to_nothing_and_its_entries_name_each_other(found: Snapshot) -> None:
+    """Of a contact that was erased, the entries are gone; what others gave it stays given."""
+    sums: Counter[str] = Counter()
+    sides: dict[str, set[tuple[str, str]]] = {}
+    for entries in found.ledger.values():
+        for entry in entries:
+            if entry.kind == "transferred":
+                sums[entry.reference] += entry.amount
+                sides.setdefault(entry.reference, set()).add((entry.contact, entry.other))
+    for transfer, pairs in sides.items():
+        giver, receiver = min(pairs)
+        assert giver != receiver
+        if not any(found.contacts[id_].erased_at for id_ in (giver, receiver)):
+            assert sums[transfer] == 0
+            assert pairs == {(giver, receiver), (receiver, giver)}
 
 
 def days_are_the_entries_counted(found: Snapshot) -> None:
@@ -591,6 +608,7 @@ OF_A_STORE = (
     entries_have_ids_of_their_own_and_go_forward_in_time,
     nothing_goes_below_zero_but_by_a_refund,
     expiry_and_reversal_create_no_points,
+    a_transfer_comes_to_nothing_and_its_entries_name_each_other,
     days_are_the_entries_counted,
 )
 

@@ -21,6 +21,7 @@ DEFINITIONS = [
         "name": "club",
         "title": "The club",
         "expiry": {"type": "rolling", "months": 12},
+        "transfer": {"minimum": 5},
         "refunds": [{"interaction": "Refunded", "reference": "order"}],
         "tiers": {"levels": [{"name": "blue", "at": 0}, {"name": "gold", "at": 100, "benefits": ["a coat hook"]}]},
     },
@@ -128,6 +129,35 @@ def test_a_balance_of_the_past(api: Service, who: str):
     assert look(api, who, f"/balance?at={before['time']}")["balance"] == (10 if before["at"] == entry["at"] else 0)
     assert look(api, who, f"/balance?at={entry['time']}")["balance"] == 10
     assert look(api, who, "/balance?at=yesterday", 400)
+
+
+def test_points_are_given_to_another_member_once(api: Service, who: str):
+    friend = f"user_id:p{next(_numbers)}"
+    ask(api, friend, "enrol", card=f"f{friend[9:]}")
+    buys(api, who, 30)
+    gift = {"to": f"card:f{friend[9:]}", "points": 25, "reason": "a gift", "id": f"gift-{who}"}
+    answer = ask(api, who, "transfer", **gift)
+    (entry,) = answer["entries"]
+    assert (entry["kind"], entry["amount"], entry["reason"]) == ("transferred", -25, "a gift")
+    assert ask(api, who, "transfer", **gift) == answer | {"repeated": True}
+    (had,) = look(api, friend, "/ledger")["entries"]
+    assert (had["kind"], had["amount"], had["reference"]) == ("transferred", 25, entry["reference"])
+    assert (entry["other"], had["other"]) == (look(api, friend)["contact"], look(api, who)["contact"])
+    assert (look(api, who)["balance"], look(api, friend)["balance"]) == (35, 25)
+    for to, points, reason in (
+        (friend, 36, "not_enough_points"),
+        (who, 5, "same_member"),
+        (friend, 4, "below_minimum"),
+    ):
+        assert ask(api, who, "transfer", 409, to=to, points=points)["reason"] == reason
+    rows = got(api.api("GET", f"/v1/contacts/{friend}/timeline?kind=receive"))["entries"]
+    assert [decision["reason"] for row in rows for decision in row["decisions"]] == ["transferred"]
+    assert ask(api, who, "transfer", 400, to="user_id:nobody", points=5)["extra"]["pointer"] == "/to"
+    assert ask(api, who, "transfer", 400, to=friend, points=0)["extra"]["pointer"] == "/points"
+    # A repeat is answered as the first was, also when who received the points is not there any more.
+    assert api.api("DELETE", f"/v1/contacts/{friend}").status in {200, 204}
+    assert ask(api, who, "transfer", **gift)["repeated"]
+    assert ask(api, who, "transfer", 400, to=friend, points=5)["extra"]["code"] == "unknown_receiver"
 
 
 def test_members_leave_and_return_and_have_cards(api: Service, who: str):
@@ -369,9 +399,13 @@ def test_commands(api: Service, tmp_path: Path):
     assert "-20" in said(api, "spend", "club", "card:c1", "20", "--reference", "o1", "--id", "once")
     assert run(api, "spend", "club", "card:c1", "101").code == 1
     said(api, "adjust", "club", "card:c1", "-5", "--reason", "oops", "--author", "eve")
+    said(api, "enrol", "club", "user_id:cli2")
+    assert "transferred" in said(api, "transfer", "club", "card:c1", "user_id:cli2", "10", "--reason", "a gift")
+    assert run(api, "transfer", "club", "card:c1", "user_id:cli2", "86").code == 1
+    assert "balance: 0" in said(api, "transfer", "club", "user_id:cli2", "card:c1", "10")
     assert "balance: 95" in said(api, "member", "club", "card:c1")
     entries = json.loads(run(api, "ledger", "club", "card:c1", "--json").out)["entries"]
-    assert [row["amount"] for row in entries] == [-5, -20, 120]
+    assert [row["amount"] for row in entries] == [10, -10, -5, -20, 120]
     assert "balance: 0" in said(api, "member", "club", "card:c1", "--at", "2026-01-01T00:00:00Z")
     buys(api, "user_id:cli", 10, "o7")
     assert "reversed" in said(api, "refund", "club", "card:c1", "o7", "--attribute", "total=4")

@@ -143,6 +143,23 @@ def spend(
     _ask("spend", programme, contact, body, url, secret_key)
 
 
+@app.command()
+def transfer(
+    programme: Programme,
+    contact: Contact,
+    to: Annotated[str, typer.Argument(metavar="TO", help="Who is to have them, as CONTACT.")],
+    points: Points,
+    reason: Reason = "",
+    author: Author = "",
+    message_id: MessageId = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+) -> None:
+    """Give points of a member to another, if the programme allows it; exit with 1 if they are not given."""
+    body = {"to": to, "points": points, "reason": reason, "author": author, "id": message_id}
+    _ask("transfer", programme, contact, body, url, secret_key)
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def adjust(
     programme: Programme,

@@ -73,7 +73,7 @@ class What:
     WITHHELD = "withheld"
     """A rule gave nothing, though it was met; the reason says why."""
     DECLINED = "declined"
-    """Points were not spent, adjusted or reversed; the reason says why."""
+    """Points were not spent, given, adjusted or reversed; the reason says why."""
     BOOKED = "booked"
     """An entry was made in the ledger; the reason is its kind."""
     REVIEWED = "reviewed"
@@ -189,9 +189,11 @@ class Entry(msgspec.Struct, array_like=True, kw_only=True):
     lot: str = ""
     """The entry with which these points came."""
     reference: str = ""
-    """The order that it is about."""
+    """The order that it is about; of `transferred`, what the entries of both members have in common."""
     reason: str = ""
     author: str = ""
+    other: str = ""
+    """The contact that they were given to, or come from."""
 
 
 KINDS: dict[str, str] = {
@@ -201,6 +203,7 @@ KINDS: dict[str, str] = {
     "expired": "expired",
     "reversed": "reversed, for what earned them was taken back",
     "adjusted": "adjusted by hand",
+    "transferred": "given to another member, or received from one",
     "forfeited": "lost on leaving the programme",
     "merged": "moved with the contact that became part of another",
     "erased": "gone with the contact that was erased",
@@ -214,7 +217,8 @@ class Effects(msgspec.Struct):
     messages: list[Message] = msgspec.field(default_factory=list)
     trace: list[Trace] = msgspec.field(default_factory=list)
     follows: list[Input] = msgspec.field(default_factory=list)
-    """Inputs of the same contact that happen at once: what a step records, a journey that a step starts.
+    """Inputs of the same contact that happen at once: what a step records, a journey that a step starts. A `Receive`
+    names the contact whose it is, which is another.
 
     They have an instant and a message id of their own, and no place in the log yet: whoever calls the fold gives them
     one, writes them down and folds them, in this order, before anything else happens to the contact. A log that is

@@ -24,6 +24,7 @@ its record in the log.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
@@ -49,9 +50,11 @@ from parcours.core.inputs import (
     Interaction,
     Leave,
     Reaction,
+    Receive,
     Refund,
     Review,
     Spend,
+    Transfer,
     Update,
     UseCoupon,
     cause_of,
@@ -62,6 +65,7 @@ from parcours.core.loyalty import clock as loyalty_clock
 from parcours.core.loyalty import coupons
 from parcours.core.loyalty.join import leave_empty
 from parcours.core.loyalty.members import act, happen
+from parcours.core.loyalty.transfer import receive
 from parcours.core.membership import come_due, look
 from parcours.core.memory import remember_reaction
 from parcours.core.merge import absorb, consent, dissolve, enlist, erase, learn
@@ -126,9 +130,12 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
             _erase(plan, contact, item, effects)
         case Erased():
             contact.identities += item.identities
-        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review() | Award():
+        case Enrol() | Leave() | Spend() | Adjust() | Refund() | Review() | Award() | Transfer():
             contact.identities += item.identities
             act(plan.loyalty, contact, item, effects)
+            _aim(plan, contact, item, effects)
+        case Receive():
+            receive(plan.loyalty, contact, item, effects)
             _aim(plan, contact, item, effects)
         case Grant():
             contact.identities += item.identities
@@ -140,8 +147,8 @@ def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[T
     return taken
 
 
-_OF_MEMBERS = (Enrol, Leave, Spend, Adjust, Refund, Review, Award, Grant, UseCoupon)
-_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review | Award | Grant | UseCoupon
+_OfMember = Enrol | Leave | Spend | Adjust | Refund | Review | Award | Transfer | Receive | Grant | UseCoupon
+_OF_MEMBERS = get_args(_OfMember)
 
 
 def _aim(plan: Plan, contact: Contact, item: Update | Reaction | Absorb | _OfMember, effects: Effects) -> None:

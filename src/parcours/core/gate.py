@@ -39,6 +39,7 @@ from parcours.core.inputs import (
     Refund,
     Review,
     Spend,
+    Transfer,
     Update,
     UseCoupon,
 )
@@ -100,11 +101,13 @@ class Asked(msgspec.Struct, kw_only=True):
     """Something is asked of a member of a programme."""
 
     action: str
-    """`enrol`, `leave`, `spend`, `adjust`, `refund`, `review` or `award`; `issue` a reward; `reserve`, `redeem`,
+    """`enrol`, `leave`, `spend`, `transfer`, `adjust`, `refund`, `review` or `award`; `issue` a reward; `reserve`, `redeem`,
     `release` or `cancel` a coupon."""
     programme: str = ""
     points: int = 0
-    """To spend, or to adjust by."""
+    """To spend, to give, or to adjust by."""
+    to: tuple[str, str] | None = None
+    """With `transfer`: an identity of who is to have the points."""
     reference: str = ""
     """The order they are spent for, or that is taken back; the award that is reviewed, empty for all."""
     whole: bool = True
@@ -293,7 +296,10 @@ def _admit_asked(
     common["identities"] = identities
     if what.action == "issue":
         return Grant(reward=what.reward, pay=what.pay, by=what.author, reason=what.reason, **common)
-    common["programme"] = what.programme
+    return _of_member(what, common | {"programme": what.programme})
+
+
+def _of_member(what: Asked, common: dict[str, Any]) -> Input:
     match what.action:
         case "enrol":
             return Enrol(card=what.card, **common)
@@ -302,6 +308,8 @@ def _admit_asked(
         case "spend":
             common |= {"reference": what.reference, "reason": what.reason, "author": what.author}
             return Spend(points=what.points, **common)
+        case "transfer":
+            return Transfer(points=what.points, reason=what.reason, author=what.author, **common)
         case "adjust":
             common |= {"points": what.points, "qualifying": what.qualifying, "rule": what.rule}
             return Adjust(reason=what.reason, author=what.author, **common)
@@ -314,7 +322,7 @@ def _admit_asked(
             return Refund(reference=what.reference, whole=what.whole, attributes=what.attributes, **common)
 
 
-ACTIONS = ("enrol", "leave", "spend", "adjust", "refund", "review", "award")
+ACTIONS = ("enrol", "leave", "spend", "transfer", "adjust", "refund", "review", "award")
 
 
 _NOUNS = {"review": "review", "award": "retroactive award"}
@@ -333,7 +341,7 @@ def _check_asked(plan: Plan, what: Asked) -> Problem | None:
     code, message, pointer = "", "", ""
     if what.action not in ACTIONS:
         code, message, pointer = "unknown_value", f"unknown action {what.action!r}", "/action"
-    elif what.action == "spend" and not 0 < what.points <= MOST_POINTS:
+    elif what.action in {"spend", "transfer"} and not 0 < what.points <= MOST_POINTS:
         code, message, pointer = "invalid_value", f"points are 1 to {MOST_POINTS:,}", "/points"
     elif what.action == "adjust" and (not what.points or abs(what.points) > MOST_POINTS):
         code, message, pointer = "invalid_value", f"points are 1 to {MOST_POINTS:,}, or as many below zero", "/points"
@@ -342,6 +350,8 @@ def _check_asked(plan: Plan, what: Asked) -> Problem | None:
         code, message, pointer = "missing_key", f"an adjustment has a {missing}", f"/{missing}"
     elif what.action in {"review", "award"} and not what.author.strip():
         code, message, pointer = "missing_key", f"a {_NOUNS[what.action]} has an author", "/author"
+    elif what.action == "transfer" and what.to is None:
+        code, message, pointer = "missing_key", "a transfer says who is to have the points", "/to"
     elif what.action == "refund" and not what.reference:
         code, message, pointer = "missing_key", "a refund names the order", "/reference"
     return Problem(code=code, message=message, pointer=pointer) if code else None

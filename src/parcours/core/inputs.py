@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from parcours.core.contact import Contact
-from parcours.core.member import Lot
+from parcours.core.member import Lot, Portion
 
 
 class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=True):
@@ -253,6 +253,49 @@ class Award(msgspec.Struct, array_like=True, tag="award", kw_only=True):
     message_id: str = ""
 
 
+class Transfer(msgspec.Struct, array_like=True, tag="transfer", kw_only=True):
+    """The contact gives points to another member: all of them or, when something is against it, none."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    points: int
+    to: str = ""
+    """The contact that is to have them. The engine finds it, and says in `refused` why it cannot have any."""
+    refused: str = ""
+    identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    """Those that were nobody's and are the contact's from now on."""
+    reason: str = ""
+    author: str = ""
+    source: str = ""
+    message_id: str = ""
+
+
+class Receive(msgspec.Struct, array_like=True, tag="receive", kw_only=True):
+    """The contact has the points that another gave; or it has those back that the other could not have."""
+
+    position: int
+    received_at: int
+    occurred_at: int
+    programme: str
+    contact: str
+    """Whose input it is: it follows from one of another contact."""
+    other: str
+    """Who gave the points, or could not have them."""
+    transfer: str
+    """What entries in both ledgers have as their reference."""
+    portions: list[Portion]
+    active: int
+    """When who gave them was active last."""
+    returned: str = ""
+    """Why the other could not have them."""
+    reason: str = ""
+    author: str = ""
+    source: str = ""
+    message_id: str = ""
+
+
 class Grant(msgspec.Struct, array_like=True, tag="grant", kw_only=True):
     """A reward is issued to the contact as a coupon, or it is not."""
 
@@ -311,6 +354,8 @@ Input = (
     | Refund
     | Review
     | Award
+    | Transfer
+    | Receive
     | Grant
     | UseCoupon
 )

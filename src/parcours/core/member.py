@@ -53,6 +53,16 @@ class Lot(msgspec.Struct, array_like=True, gc=False):
     """Of points that are in review: when they could be spent, if they are approved."""
 
 
+class Portion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Points on their way from one member to another: those that expire at one instant."""
+
+    points: int
+    at: int
+    """When the oldest of them were earned."""
+    expires: int
+    """0 for never."""
+
+
 class Standing(msgspec.Struct, array_like=True, gc=False):
     """A member's tier. The name is empty for none."""
 

@@ -171,6 +171,29 @@ class RefundOn(_Part, frozen=True, kw_only=True):
     ] = False
 
 
+class TransferLimit(_Part, frozen=True, kw_only=True):
+    """How much one member gives others in a period of the calendar."""
+
+    per: Annotated[
+        Literal["day", "week", "month", "quarter", "year", "ever"], msgspec.Meta(description="In which period.")
+    ]
+    times: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None, msgspec.Meta(description="How often at most.")
+    ] = None
+    points: Annotated[
+        Points | None, msgspec.Meta(description="How many points at most; a transfer of more is declined.")
+    ] = None
+
+
+class Transfer(_Part, frozen=True, kw_only=True):
+    """Members may give points to each other."""
+
+    minimum: Annotated[Points, msgspec.Meta(description="How many at least, at once.")] = 1
+    limits: Annotated[
+        list[TransferLimit], msgspec.Meta(max_length=MOST_LIMITS, description="What one member gives at most.")
+    ] = msgspec.field(default_factory=list)
+
+
 class Worth(_Part, frozen=True, kw_only=True):
     """What a point is worth, for the statement."""
 
@@ -201,6 +224,10 @@ class ProgrammeDefinition(Archivable, frozen=True, kw_only=True, tag="programme"
         Duration,
         msgspec.Meta(description="How long it is remembered what an order earned, so that it can be reversed."),
     ] = "400d"
+    transfer: Annotated[
+        Transfer | None,
+        msgspec.Meta(description="How members may give points to each other; they may not when there is none."),
+    ] = None
     worth: Annotated[
         Worth | None, msgspec.Meta(description="What a point is worth: the statement tells what is owed in money.")
     ] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -17,10 +17,12 @@ from parcours.definitions.loyalty import (
     FixedExpiry,
     Formula,
     InactivityExpiry,
+    Limit,
     ProgrammeDefinition,
     RewardDefinition,
     RollingExpiry,
     RuleDefinition,
+    TransferLimit,
 )
 from parcours.errors import did_you_mean
 
@@ -46,6 +48,8 @@ def programme_mistakes(programme: ProgrammeDefinition) -> Iterator[Mistake]:
         yield Mistake("unknown_zone", message, "/timezone", "for example Europe/Berlin")
     if programme.expiry is not None:
         yield from _expiry(programme.expiry, "/expiry")
+    if programme.transfer is not None:
+        yield from _limits(programme.transfer.limits, "/transfer")
     if programme.tiers is None:
         return
     seen: set[str] = set()
@@ -88,7 +92,7 @@ def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -
             parse_duration(str(rule.holding))
         except ValueError as error:
             yield Mistake("invalid_value", str(error), "/holding")
-    yield from _limits(rule)
+    yield from _limits(rule.limits)
     for name, text in (("starts", rule.starts), ("ends", rule.ends)):
         if text is not None and not _is_instant(text):
             yield Mistake("invalid_value", f"there is no such day or time: {text}", f"/{name}")
@@ -129,13 +133,14 @@ def _tiers_named(rule: RuleDefinition, programme: ProgrammeDefinition) -> Iterat
             yield Mistake("unknown_reference", message, pointer, hint)
 
 
-def _limits(rule: RuleDefinition) -> Iterator[Mistake]:
-    for index, limit in enumerate(rule.limits):
+def _limits(limits: Sequence[Limit | TransferLimit], place: str = "") -> Iterator[Mistake]:
+    for index, limit in enumerate(limits):
+        pointer = f"{place}/limits/{index}"
         if limit.times is None and limit.points is None:
-            yield Mistake("missing_key", "the limit limits nothing", f"/limits/{index}", "write 'times' or 'points'")
-        if limit.per in {other.per for other in rule.limits[:index]}:
+            yield Mistake("missing_key", "the limit limits nothing", pointer, "write 'times' or 'points'")
+        if limit.per in {other.per for other in limits[:index]}:
             message = f"there is a limit per {limit.per} already"
-            yield Mistake("defined_twice", message, f"/limits/{index}/per", "write both into one")
+            yield Mistake("defined_twice", message, f"{pointer}/per", "write both into one")
 
 
 def _formula(formula: Formula) -> Iterator[Mistake]:

@@ -48,6 +48,7 @@ from parcours.core.inputs import (
     Interaction,
     Publish,
     Reaction,
+    Receive,
     Update,
     cause_of,
 )
@@ -417,6 +418,8 @@ class _Person:
         for item in effects.follows:
             if self.followed >= MOST_FOLLOWING:
                 break
+            if isinstance(item, Receive):
+                continue  # another's: it is among what was recorded of them
             self.followed += 1
             item.position = self.position
             self._fold(item, item.received_at, depth + 1)

@@ -677,6 +677,9 @@ def programmes(draw: st.DrawFn) -> list[Data]:
                 "tiers": _tiers,
                 "timezone": st.just("America/New_York"),
                 "refundable": st.just("1d"),
+                "transfer": st.sampled_from(
+                    [{}, {}, {"minimum": 2}, {"limits": [{"per": "day", "times": 1}, {"per": "ever", "points": 6}]}]
+                ),
             },
         )
     )
@@ -915,6 +918,18 @@ _asked = st.one_of(
     _decided,
 )
 _asks: st.SearchStrategy[Move] = st.builds(Comes, _asked, _identities, st.just(0))
+_gives: st.SearchStrategy[Move] = st.builds(
+    Comes,
+    st.builds(
+        Asked,
+        action=st.just("transfer"),
+        programme=st.just("club"),
+        points=st.integers(1, 5),
+        to=_identities.map(lambda identities: identities[0]),
+    ),
+    _identities,
+    st.just(0),
+)
 _turns: st.SearchStrategy[Move] = st.builds(
     Lives,
     st.integers(0, 2),
@@ -952,7 +967,7 @@ def scenarios(
     found = draw(definitions())
     if loyalty and draw(st.integers(0, 3)):
         found += draw(programmes())
-        moves = moves | _asks | _asks
+        moves = moves | _asks | _asks | _gives
         if publishing and draw(st.booleans()):
             moves |= st.builds(Publishes, programmes())
     # A length that is drawn by itself is often large; that of a plain list hardly ever is.
@@ -997,6 +1012,8 @@ def loyal_scenarios(draw: st.DrawFn, *, longest: int = 40) -> Scenario:
         # Awards that wait for somebody, and somebody who decides: both are seldom by themselves.
         club = [item | {"hold_if": {"all": []}} if "points" in item else item for item in club]
         moves |= st.builds(Comes, _decided, _identities, st.just(0))
+    if "transfer" in club[0]:
+        moves |= _gives
     length = draw(st.integers(3, longest))
     drawn = draw(st.lists(moves, min_size=length, max_size=length))
     asked = _of_members | _of_tiers if "tiers" in club[0] else _of_members

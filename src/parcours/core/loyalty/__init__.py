@@ -12,5 +12,6 @@
 | `review`   | awards that were put aside, approved or refused                        |
 | `refund`   | orders that are taken back                                             |
 | `members`  | enrolling, leaving, spending, adjusting                                |
+| `transfer` | points that a member gives to another                                  |
 | `join`     | two members are found to be one; a member is erased                    |
 """

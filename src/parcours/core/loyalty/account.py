@@ -8,6 +8,7 @@
 | expire    | `expired`                              | what is left of one                                                 |
 | reverse   | `reversed`                             | what is left of the lot, then the oldest, then the member owes      |
 | adjust    | `adjusted`                             | a new one, or oldest first                                          |
+| transfer  | `transferred`                          | oldest first; the other has one for each instant at which they expire|
 | empty     | `forfeited`, `merged`, `erased`        | none is left                                                        |
 
 A member owes when a refund reversed what was spent already: the balance is below zero then, and no lot holds anything
@@ -27,7 +28,7 @@ from parcours.core.contact import Contact
 from parcours.core.dates import day_number
 from parcours.core.effects import Effects, Entry, Trace, What
 from parcours.core.loyalty.compiled import CompiledProgramme, Moment
-from parcours.core.member import IN_REVIEW, Lot, Member
+from parcours.core.member import IN_REVIEW, Lot, Member, Portion
 
 _place = attrgetter("at", "position")
 
@@ -43,6 +44,9 @@ class Says(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     reason: str = ""
     author: str = ""
+    other: str = ""
+    part: str = ""
+    """What tells it from other entries of the same kind, rule, lot and cause."""
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -67,7 +71,9 @@ class Book(msgspec.Struct, frozen=True):
         member.held += held
         member.sequence += 1
         entry = Entry(
-            id=ids.derive(self.contact, self.programme, says.kind, says.rule, says.lot, self.cause),
+            id=ids.derive(
+                self.contact, self.programme, says.kind, says.rule, says.lot, self.cause, *filter(None, [says.part])
+            ),
             contact=self.contact,
             programme=self.programme,
             sequence=member.sequence,
@@ -85,13 +91,23 @@ class Book(msgspec.Struct, frozen=True):
             reference=says.reference,
             reason=says.reason,
             author=says.author,
+            other=says.other,
         )
         self.effects.ledger.append(entry)
         detail: dict[str, object] = {"programme": self.programme, "entry": entry.id, "points": amount}
         if held:
             detail["held"] = held
+        if says.other:
+            detail["other"] = says.other
         self.effects.trace.append(Trace(self.now, What.BOOKED, reason=says.kind, detail=detail))
         return entry
+
+    def receive(self, portion: Portion, says: Says) -> None:
+        """Let a member have points that were somebody's: they stay as old as they are, and expire when they would."""
+        lot = Lot("", "", portion.at, portion.points, portion.points, 0, portion.expires, self.position)
+        _settle_debt(self.member, lot)
+        lot.id = self.post(says, amount=portion.points).id
+        insort(self.member.lots, lot, key=_place)
 
     def empty(self, kind: str, reason: str = "") -> None:
         """Leave nothing of a member's points: neither what can be spent, nor what is held, nor what is owed."""
@@ -148,7 +164,7 @@ class Account(msgspec.Struct):
         if held:
             lot.id = self.book().post(msgspec.structs.replace(says, kind="pending"), held=points).id
         else:
-            self._settle_debt(lot)
+            _settle_debt(self.member, lot)
             lot.id = self.book().post(says, amount=points).id
         insort(member.lots, lot, key=_place)
         return lot
@@ -156,7 +172,7 @@ class Account(msgspec.Struct):
     def release(self, lot: Lot, reason: str = "", author: str = "") -> None:
         """Let held points be spent from now on."""
         points, lot.due = lot.left, 0
-        self._settle_debt(lot)
+        _settle_debt(self.member, lot)
         self.book().post(_about(lot, "earned", reason, author), amount=points, held=-points)
 
     def expire(self, lot: Lot) -> None:
@@ -178,12 +194,13 @@ class Account(msgspec.Struct):
         self._take(points - own)
         self.book().post(_about(lot, "reversed"), amount=-points)
 
-    def spend(self, points: int, says: Says) -> None:
-        """Take points that are there, the oldest first."""
-        self._take(points)
+    def spend(self, points: int, says: Says) -> list[Portion]:
+        """Take points that are there, the oldest first; return what they were, by when they expire."""
+        taken = self._take(points)
         if says.kind == "spent":
             self.member.active = max(self.member.active, self.now)
         self.book().post(says, amount=-points)
+        return taken
 
     def spendable(self) -> Iterator[Lot]:
         """Yield the lots of which something can be spent, oldest first."""
@@ -196,18 +213,25 @@ class Account(msgspec.Struct):
         if any(not lot.left and (not lot.reference or lot.at <= kept) for lot in lots):
             self.member.lots = [lot for lot in lots if lot.left or (lot.reference and lot.at > kept)]
 
-    def _settle_debt(self, lot: Lot) -> None:
-        """Take what the member owes out of points that come free; their entry is posted next."""
-        if self.member.balance < 0:
-            lot.left -= min(lot.left, -self.member.balance)
-
-    def _take(self, points: int) -> None:
+    def _take(self, points: int) -> list[Portion]:
+        found: dict[int, Portion] = {}
         for lot in self.spendable():
             if not points:
                 break
             taken = min(points, lot.left)
             lot.left -= taken
             points -= taken
+            known = found.get(lot.expires)
+            found[lot.expires] = Portion(
+                taken + (known.points if known else 0), known.at if known else lot.at, lot.expires
+            )
+        return list(found.values())
+
+
+def _settle_debt(member: Member, lot: Lot) -> None:
+    """Take what the member owes out of points that come free; their entry is posted next."""
+    if member.balance < 0:
+        lot.left -= min(lot.left, -member.balance)
 
 
 def _about(lot: Lot, kind: str, reason: str = "", author: str = "") -> Says:

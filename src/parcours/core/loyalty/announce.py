@@ -6,6 +6,8 @@
 | `Programme Left`    | `programme`                                                   |
 | `Tier Changed`      | `programme`, `tier`, `before`, `direction` (up, down), `why`  |
 | `Points Expired`    | `programme`, `points`, `balance`                              |
+| `Points Given`      | `programme`, `points`, `balance`, `transfer`                  |
+| `Points Received`   | the same                                                      |
 | what a rule records | `programme`, `rule`, and the attributes that the rule says    |
 """
 
@@ -22,6 +24,8 @@ JOINED = "Programme Joined"
 LEFT = "Programme Left"
 TIER_CHANGED = "Tier Changed"
 EXPIRED = "Points Expired"
+GIVEN = "Points Given"
+RECEIVED = "Points Received"
 
 SOURCE = "loyalty"
 """What such an interaction has as its source."""

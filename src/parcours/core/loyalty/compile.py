@@ -20,6 +20,7 @@ from parcours.core.loyalty.compiled import (
     CompiledReward,
     CompiledRule,
     CompiledTiers,
+    CompiledTransfer,
     Enrolment,
     Loyalty,
     LoyaltyRoute,
@@ -40,6 +41,7 @@ from parcours.definitions.loyalty import (
     RollingPeriod,
     RuleDefinition,
     Tiers,
+    Transfer,
 )
 from parcours.definitions.workspace import Workspace
 
@@ -128,6 +130,7 @@ def _programme(definition: ProgrammeDefinition) -> CompiledProgramme:
         refundable=parse_duration(definition.refundable),
         forfeit=definition.on_leaving == "forfeit",
         tiers=_tiers(definition.tiers) if definition.tiers is not None else None,
+        transfer=_transfer(definition.transfer) if definition.transfer is not None else None,
     )
 
 
@@ -162,6 +165,17 @@ def _tiers(tiers: Tiers) -> CompiledTiers:
         unit="" if rolling else tiers.period.unit,  # type: ignore[union-attr]  # it is of the calendar then
         grace=parse_duration(tiers.grace) if tiers.grace is not None else 0,
         by_one=tiers.downgrade == "one",
+    )
+
+
+def _transfer(transfer: Transfer) -> CompiledTransfer:
+    return CompiledTransfer(
+        transfer.minimum,
+        tuple(
+            # No rule has such a name, so it is counted apart from them.
+            CompiledLimit(f"$transfer/{limit.per}", limit.per, limit.times or 0, limit.points or 0)
+            for limit in transfer.limits
+        ),
     )
 
 

@@ -40,6 +40,24 @@ class CompiledTiers(msgspec.Struct, frozen=True):
     by_one: bool
 
 
+class CompiledLimit(msgspec.Struct, frozen=True):
+    """What a rule gives one member in a period at most, or one member gives others."""
+
+    key: str
+    """What it is counted under."""
+    unit: str
+    times: int
+    """0 for any number."""
+    points: int
+
+
+class CompiledTransfer(msgspec.Struct, frozen=True):
+    """That members may give points to each other, and how many."""
+
+    minimum: int
+    limits: tuple[CompiledLimit, ...]
+
+
 class CompiledProgramme(msgspec.Struct, frozen=True):
     """A programme."""
 
@@ -53,17 +71,7 @@ class CompiledProgramme(msgspec.Struct, frozen=True):
     refundable: int
     forfeit: bool
     tiers: CompiledTiers | None
-
-
-class CompiledLimit(msgspec.Struct, frozen=True):
-    """What a rule gives one member in a period at most."""
-
-    key: str
-    """What it is counted under."""
-    unit: str
-    times: int
-    """0 for any number."""
-    points: int
+    transfer: CompiledTransfer | None = None
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@
 | spend   | all of it, the oldest first                                 | the same, `not_enough_points`                          |
 | adjust  | given, or taken of what is there                            | the same                                               |
 | refund  | what the order earned, as a whole or in part                | the same, `unknown_order`                              |
+| transfer| taken, and given to another member                          | the same, and as `loyalty.transfer` says               |
 | award   | what a rule would have given for the past                   | `no_programme`, `no_member`, `no_rule`, `limit`        |
 | review  | an award that was put aside is approved or refused, or all  | `no_programme`, `no_member`, `no_review`               |
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Adjust, Award, Enrol, Interaction, Leave, Refund, Review, Spend, cause_of
+from parcours.core.inputs import Adjust, Award, Enrol, Interaction, Leave, Refund, Review, Spend, Transfer, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import JOINED, LEFT, announce
 from parcours.core.loyalty.clock import settle
@@ -24,9 +25,10 @@ from parcours.core.loyalty.earn import earn, give_late, reference_of
 from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
 from parcours.core.loyalty.review import decide
 from parcours.core.loyalty.tiers import keep_up, promote, qualify
+from parcours.core.loyalty.transfer import give
 from parcours.core.member import Member
 
-LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund | Review | Award
+LoyaltyInput = Enrol | Leave | Spend | Adjust | Refund | Review | Award | Transfer
 
 
 def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects) -> None:
@@ -47,13 +49,13 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
         case Leave():
             _leave(account, item)
         case Spend():
-            if item.points > member.balance:
-                _decline(effects, item, "not_enough_points", balance=member.balance, points=item.points)
-                return
-            said = Says(kind="spent", reference=item.reference, reason=item.reason, author=item.author)
-            account.spend(item.points, said)
+            _spend(account, item)
         case Adjust():
             _adjust(account, item)
+        case Transfer():
+            if declined := give(account, item):
+                _decline(effects, item, declined, balance=member.balance, points=item.points)
+                return
         case Refund():
             parts = (
                 {WHOLE: 1}
@@ -66,14 +68,27 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
                 _decline(effects, item, "no_review", lot=item.lot)
                 return
         case Award():
-            rule = loyalty.rules.get(item.lot.rule)
-            if rule is None or rule.programme.name != item.programme:
-                _decline(effects, item, "no_rule", rule=item.lot.rule)
-                return
-            if not give_late(account, rule, item):
-                _decline(effects, item, "limit", rule=rule.name, points=item.lot.points)
+            if declined := _award(loyalty, account, item):
+                _decline(effects, item, declined, rule=item.lot.rule, points=item.lot.points)
                 return
     settle(account)
+
+
+def _spend(account: Account, item: Spend) -> None:
+    balance = account.member.balance
+    if item.points > balance:
+        _decline(account.effects, item, "not_enough_points", balance=balance, points=item.points)
+        return
+    said = Says(kind="spent", reference=item.reference, reason=item.reason, author=item.author)
+    account.spend(item.points, said)
+
+
+def _award(loyalty: Loyalty, account: Account, item: Award) -> str:
+    """Give what a rule would have given for the past; return why not, empty when it is given."""
+    rule = loyalty.rules.get(item.lot.rule)
+    if rule is None or rule.programme.name != item.programme:
+        return "no_rule"
+    return "" if give_late(account, rule, item) else "limit"
 
 
 def happen(loyalty: Loyalty, contact: Contact, item: Interaction, route: LoyaltyRoute, effects: Effects) -> None:

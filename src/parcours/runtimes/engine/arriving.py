@@ -17,6 +17,7 @@ from parcours.core.inputs import (
     Enter,
     Grant,
     Interaction,
+    Transfer,
 )
 from parcours.core.prepared import AnyArrival, Prepared
 from parcours.errors import Problem
@@ -142,13 +143,11 @@ class Arriving(Publishing):
             return Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY)
         if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
             return Refused(problem)
-        if type(arrival.what) is Asked and arrival.what.code and not isinstance(owner, str):
-            return Refused(_UNKNOWN_CODE)
-        if type(arrival.what) is Asked and people.taken(arrival):
-            return Refused(_TAKEN)
+        if type(arrival.what) is Asked and (problem := people.unaskable(arrival, owner)) is not None:
+            return Refused(problem)
         others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
         if isinstance(owner, str):
-            for id_ in (*others, owner):
+            for id_ in (*others, *people.receivers(arrival), owner):
                 # What follows from time has its place in the log before the arrival.
                 self._prepare(batch, people.contact(id_), now)
         position = batch.position + 1 + 2 * len(others)
@@ -170,8 +169,11 @@ class Arriving(Publishing):
         if item.position != batch.position:  # more than the two records of each merge was written
             item.position = batch.position
             body = encode(item)
-        if type(item) is Grant:
-            self._answer(batch, contact, item)
+        if isinstance(item, Grant | Transfer):
+            if isinstance(item, Grant):
+                self._answer(batch, contact, item)
+            else:
+                self._address(batch, contact, item, people.contact(people.receivers(arrival)[0]))
             body = encode(item)
         batch.changes.records.append(Record(batch.position, contact.id, key, body))
         self._fold(batch, contact, item)
@@ -269,11 +271,4 @@ _UNKNOWN_MESSAGE = Problem(
     pointer="/properties/message_id",
     hint="pass on the id that was sent with the message",
 )
-_TAKEN = Problem(
-    code="identity_taken",
-    message="the card belongs to somebody else",
-    pointer="/card",
-    hint="give a card that is nobody's, or merge the two contacts first",
-)
-_UNKNOWN_CODE = Problem(code="unknown_code", message="there is no coupon of this code", pointer="/code")
 _NO_IDENTITY = Problem(code="no_identity", message="nothing says whose this is", hint="send a userId or an anonymousId")

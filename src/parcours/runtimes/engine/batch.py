@@ -16,7 +16,8 @@ class Batch:
 
     def __init__(self, position: int) -> None:
         self.position = position
-        self.contacts: dict[str, Contact] = {}
+        self.between: dict[str, Contact] = {}
+        """The two contacts of the transfer that is being folded."""
         self.changes = Changes()
         self.due: list[tuple[int, str]] = []
         self.inputs: list[Input | Prepared] = []

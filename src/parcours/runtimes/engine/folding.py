@@ -19,11 +19,14 @@ from parcours.core.inputs import (
     Input,
     Interaction,
     Publish,
+    Receive,
+    Transfer,
     WorkspaceInput,
 )
 from parcours.core.learned import CONTACTS, Learner
 from parcours.core.loyalty.coupons import why_not
 from parcours.core.loyalty.earn import TO_REVIEW
+from parcours.core.loyalty.transfer import why_not_receive
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.core.prepared import Kind, Prepared
@@ -244,11 +247,12 @@ class Folding:
         if batch.following is None:
             batch.following = 0
         for item in effects.follows:
-            if batch.following >= self.MOST_FOLLOWING:
+            if batch.following >= self.MOST_FOLLOWING and type(item) is not Receive:
                 _log.error("too_much_follows", contact=contact.id, input=item.message_id)
                 break
             batch.following += 1
-            self._append(batch, contact, item, ids.message_key("", item.message_id))
+            whose = batch.between[item.contact] if type(item) is Receive else contact
+            self._append(batch, whose, item, ids.message_key("", item.message_id))
             batch.inputs.append(item)
             if type(item) is Interaction:
                 # Its name is known from now on, as it would be to the next batch.
@@ -302,6 +306,11 @@ class Folding:
         item.refused = why_not(self.plan.loyalty, contact, item)
         if not item.refused:
             rewards.answer(self.store, batch.changes, self.plan.loyalty.rewards[item.reward], item, contact.id)
+
+    def _address(self, batch: Batch, contact: Contact, item: Transfer, receiver: Contact) -> None:
+        """Put into a transfer who is to have the points, and why they cannot. Both are prepared."""
+        item.to, item.refused = receiver.id, why_not_receive(self.plan.loyalty, receiver, item.programme)
+        batch.between = {contact.id: contact, receiver.id: receiver}
 
     def _write(self, batch: Batch) -> None:
         changes = batch.changes

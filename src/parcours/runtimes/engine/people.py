@@ -8,6 +8,7 @@ from parcours.core import ids
 from parcours.core.contact import Contact
 from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
 from parcours.core.prepared import AnyArrival, Prepared
+from parcours.errors import Problem
 from parcours.ports import Identity, Store
 
 
@@ -24,6 +25,8 @@ class People:
                     told.add(contact)
             else:
                 asked.update(arrival.identities)
+                if type(arrival) is not Prepared and type(arrival.what) is Asked and arrival.what.to is not None:
+                    asked.add(arrival.what.to)
         self._store = store
         self._owners = store.resolve(asked)
         self._contacts = store.contacts(told.union(self._owners.values()))
@@ -104,6 +107,21 @@ class People:
         owner = self._owners.get(first)
         return any(identity in self._owners and self._owners[identity] != owner for identity in more)
 
+    def receivers(self, arrival: Arrival) -> list[str]:
+        """Return the contact that is to have points by a transfer, if it is one and that is somebody."""
+        to = arrival.what.to if type(arrival.what) is Asked else None
+        return [self._owners[to]] if to in self._owners else []
+
+    def unaskable(self, arrival: Arrival, owner: str | Identity) -> Problem | None:
+        """Return why something cannot be asked of a member, or a coupon, as far as it is about who these are."""
+        asked = arrival.what
+        assert isinstance(asked, Asked)  # noqa: S101 (told to the type checker)
+        if asked.code and not isinstance(owner, str):
+            return _UNKNOWN_CODE
+        if asked.to is not None and asked.to not in self._owners:
+            return _UNKNOWN_RECEIVER
+        return _TAKEN if self.taken(arrival) else None
+
     def contact(self, id_: str) -> Contact:
         """Return a contact that was asked for with the batch."""
         return self._contacts[id_]
@@ -144,3 +162,17 @@ _NOTHING_NEW: list[Identity] = []
 
 _KNOWN = "user_id"
 """The namespace of people who are known; anybody else is anonymous until they are found to be one of these."""
+
+_TAKEN = Problem(
+    code="identity_taken",
+    message="the card belongs to somebody else",
+    pointer="/card",
+    hint="give a card that is nobody's, or merge the two contacts first",
+)
+_UNKNOWN_CODE = Problem(code="unknown_code", message="there is no coupon of this code", pointer="/code")
+_UNKNOWN_RECEIVER = Problem(
+    code="unknown_receiver",
+    message="nobody is known who is to have the points",
+    pointer="/to",
+    hint="name a member who is there: an id, or user_id:VALUE",
+)

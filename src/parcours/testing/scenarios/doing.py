@@ -88,6 +88,7 @@ def _loyalty(world: World, step: Step, who: str, _pointer: str) -> Outcome:
     if not asked.programme and len(programmes) != 1:
         raise UnexpectedError(f"say which programme: there are {', '.join(programmes) or 'none'}")
     given = msgspec.structs.asdict(asked) | {"programme": asked.programme or programmes[0], "presented": ""}
+    given["to"] = world.identities(asked.to)[0] if asked.to else None
     return world.send(world.identities(who), Asked(**given, attributes=dict(step.attributes)), step)
 
 

@@ -116,6 +116,7 @@ class Member(Part, frozen=True, kw_only=True):
             "enrol",
             "leave",
             "spend",
+            "transfer",
             "adjust",
             "refund",
             "review",
@@ -128,7 +129,8 @@ class Member(Part, frozen=True, kw_only=True):
         Meta(description="What is asked. `reserve` and what comes after it is asked of the latest coupon of `reward`."),
     ]
     programme: Annotated[str, Meta(description="The programme; the only one when there is none.")] = ""
-    points: Annotated[int, Meta(description="To spend, or to adjust by.")] = 0
+    points: Annotated[int, Meta(description="To spend, to give, or to adjust by.")] = 0
+    to: Annotated[str, Meta(description="With `transfer`: the contact of the file that is to have them.")] = ""
     reference: Annotated[str, Meta(description="The order they are spent for, or that is taken back.")] = ""
     whole: Annotated[bool, Meta(description="With `refund`: the whole order, not what `attributes` say.")] = True
     card: Annotated[str, Meta(description="With `enrol`: the code of the card.")] = ""

@@ -20,9 +20,11 @@ from parcours.core.inputs import (
     Interaction,
     Leave,
     Reaction,
+    Receive,
     Refund,
     Review,
     Spend,
+    Transfer,
     Update,
 )
 from parcours.ports import Store
@@ -92,6 +94,11 @@ def _input(item: Input) -> Line | None:
             line = Line(
                 "", name, why=_written({"points": getattr(item, "points", 0)} if hasattr(item, "points") else {})
             )
+        case Transfer():
+            line = Line("", "transfer", why=_written({"points": item.points, "to": item.to}))
+        case Receive():
+            points = sum(portion.points for portion in item.portions)
+            line = Line("", "receive", why=_written({"points": points, "from": item.other}))
         case Erase():
             line = Line("", "erase")
         case _:

@@ -6,6 +6,7 @@ the answer is the one of the first time.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from datetime import datetime
 from typing import Any, Literal
@@ -172,6 +173,8 @@ class EntryRow(msgspec.Struct):
     reference: str
     reason: str
     author: str
+    other: str
+    """The contact that points were given to, or came from."""
 
 
 class LedgerPage(msgspec.Struct):
@@ -220,6 +223,16 @@ class SpendAsked(Asks, kw_only=True):
 
     points: int
     reference: str = ""
+    reason: str = ""
+    author: str = ""
+
+
+class TransferAsked(Asks, kw_only=True):
+    """What is given to another member."""
+
+    to: str
+    """Who is to have the points: an id, or an identity such as `user_id:42`."""
+    points: int
     reason: str = ""
     author: str = ""
 
@@ -383,6 +396,28 @@ class LoyaltyApi(Controller):
         )
         return await ask_member(host_of(request), contact, asked, data)
 
+    @post("/{programme:str}/members/{contact:str}/transfer", summary="Give points to another member", status_code=200)
+    async def transfer(
+        self,
+        request: Request[Any, Any, Any],
+        programme: FromPath[str],
+        contact: FromPath[str],
+        data: JSONBody[TransferAsked],
+    ) -> Response[Answer]:
+        """Give points of a member to another, all of them or, with status 409, none."""
+        host = host_of(request)
+        async with host.turn:
+            receiver = _receiver(host, data.to)
+        asked = Asked(
+            action="transfer",
+            programme=programme,
+            points=data.points,
+            to=receiver,
+            reason=data.reason,
+            author=data.author,
+        )
+        return await ask_member(host, contact, asked, data)
+
     @post("/{programme:str}/members/{contact:str}/adjust", summary="Give or take points by hand", status_code=200)
     async def adjust(
         self,
@@ -478,6 +513,16 @@ def _identities(
     first = contact.identities[:1] if contact is not None else [identity_in(reference)]
     card = [(programme.card, asked.card)] if asked.card else []
     return (*first, *(identity for identity in card if identity not in first))
+
+
+def _receiver(host: Embedded, reference: str) -> Identity:
+    """Return an identity of who is to have points. One of nobody's is refused, unless it is a repeat, when that is known."""
+    host.engine.catch_up()
+    with contextlib.suppress(HTTPException):
+        contact = look_up(host, reference)
+        if contact is not None and contact.identities:
+            return contact.identities[0]
+    return ("", reference)
 
 
 def _earlier(store: Store, contact: str, message_id: str) -> int:
@@ -610,4 +655,5 @@ def entry_row(entry: Entry) -> EntryRow:
         reference=entry.reference,
         reason=entry.reason,
         author=entry.author,
+        other=entry.other,
     )

@@ -33,9 +33,11 @@ from parcours.core.inputs import (
     Interaction,
     Leave,
     Reaction,
+    Receive,
     Refund,
     Review,
     Spend,
+    Transfer,
     Update,
     UseCoupon,
 )
@@ -241,7 +243,7 @@ class Entry(msgspec.Struct):
 
     kind: str
     """`interaction`, `update`, `reaction`, `merge`, `enter`, what is asked of a member (`enrol`, `leave`, `spend`,
-    `adjust`, `refund`), `reward`, `coupon`, `expired`, or `timer`."""
+    `transfer`, `receive`, `adjust`, `refund`), `reward`, `coupon`, `expired`, or `timer`."""
     at: int
     """When it was received, or the timer fired."""
     time: str
@@ -268,6 +270,8 @@ _KINDS = {
     Enrol: "enrol",
     Leave: "leave",
     Spend: "spend",
+    Transfer: "transfer",
+    Receive: "receive",
     Adjust: "adjust",
     Refund: "refund",
     Review: "review",
