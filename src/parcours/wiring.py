@@ -265,7 +265,8 @@ def backtest(data: Path, job: Job, zone: str = "UTC", processes: int = 2) -> Bac
     past = SqlitePast(path)
     try:
         made = Backtest(job, past.publications())
-        if processes < 2 or past.last_position() <= SMALL_PAST:  # noqa: PLR2004 (as many as make a difference)
+        alone = made.purse is not None or past.last_position() <= SMALL_PAST
+        if processes < 2 or alone:  # noqa: PLR2004 (as many as make a difference)
             counts = made.run(past.people(0, 1))
         else:
             counts = Counts()

@@ -11,6 +11,7 @@ from parcours.conditions.durations import parse_duration
 from parcours.core.contact import DATE, DELAYED, OF_PROGRAMME, Contact, Run
 from parcours.core.effects import TEST, Message, What
 from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Publish, Update
+from parcours.core.loyalty import budget
 from parcours.core.memory import KEPT_MESSAGES
 from parcours.core.plan import Plan
 from parcours.core.quiet import compile_quiet, midnight
@@ -588,6 +589,28 @@ def days_are_the_entries_counted(found: Snapshot) -> None:
     )
 
 
+def budgets_are_kept(found: Snapshot, plan: Plan) -> None:
+    """Of every budget no more was given than there is, by what was counted and by the ledgers."""
+    rules = [rule for rule in plan.loyalty.rules.values() if rule.budget]
+    awards = {entry.id: entry for entries in found.ledger.values() for entry in entries if not entry.lot}
+    for rule in rules:
+        for one in rule.budget:
+            counted = budget.decoded(found.budgets.get(budget.name_of(one.key), ""))
+            assert all(not one.times or times <= one.times for times, _ in counted.values())
+            assert all(not one.points or points <= one.points for _, points in counted.values())
+            if erased(found):
+                continue  # with what was given
+            points: Counter[int] = Counter()
+            for entries in found.ledger.values():
+                for entry in entries:
+                    award = awards.get(entry.lot or entry.id)
+                    if award is None or award.rule != rule.name or (entry.lot and entry.kind != "reversed"):
+                        continue
+                    period = budget.period_of(one.unit, award.occurred_at, rule.programme.zone)
+                    points[period] += entry.amount + entry.held
+            assert +points == +Counter({period: given for period, (_, given) in counted.items()})
+
+
 OF_A_STORE = (
     message_ids_are_unique,
     every_message_has_its_entry_in_the_trace_and_the_other_way_round,
@@ -625,6 +648,7 @@ def check_invariants(found: Snapshot, plan: Plan) -> None:
         no_run_stays_whose_exit_is_met_nor_a_goal_that_is_true,
         goals_are_reached_once_and_after_the_entry,
         nothing_leaves_in_quiet_hours,
+        budgets_are_kept,
     ):
         of_both(found, plan)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 
-from parcours.core.effects import KINDS, OF_LOYALTY
+from parcours.core.effects import KINDS, OF_LOYALTY, What
 from parcours.core.inputs import Erased
 from parcours.core.member import Member
 from parcours.runtimes.engine import Accepted, Duplicate, Engine
@@ -52,6 +52,7 @@ def wherever_it_stands(found: Snapshot) -> dict[str, Any]:
             for id_, entries in found.ledger.items()
         },
         "days": found.days,
+        "budgets": found.budgets,
         "statistics": found.statistics,
     }
 
@@ -86,6 +87,7 @@ def test_replay_batches_and_restarts_give_the_same_ledger(scenario: Scenario, da
     if erased(live):
         live.statistics = traces_counted(live)
         live.days = entries_counted(live)
+        live.budgets = replayed.budgets  # what the erased were given stays counted
     assert_same(replayed, live)
 
 
@@ -139,6 +141,7 @@ def test_the_sqlite_store_keeps_the_same_ledger(scenario: Scenario, data: st.Dat
 def test_loyal_scenarios_come_to_something():
     kinds: set[str] = set()
     met: set[str] = set()
+    withheld: set[str] = set()
 
     @examples(400)
     @seed(1)
@@ -147,9 +150,11 @@ def test_loyal_scenarios_come_to_something():
         simulation, _ = played(scenario)
         kinds.update(kind for _, _, kind in simulation.store.ledger_days())
         met.update(what for _, _, _, what, _ in simulation.store.statistics())
+        withheld.update(reason for _, _, _, what, reason in simulation.store.statistics() if what == What.WITHHELD)
 
     look()
     assert met >= OF_LOYALTY
+    assert withheld >= {"budget", "limit", "review"}
     assert kinds == KINDS.keys()
 
 

@@ -180,3 +180,76 @@ def test_a_rule_that_issues_a_reward_is_tried_without_touching_codes():
     report = simulated(world, rule(points=5, reward="ten"))
     assert [(one.rule, one.given) for one in report.rules] == [("new", 10)]
     assert not [name for name in world.store.marks() if name.startswith("reward:")]
+
+
+def bought_in_turn() -> World:
+    """Three people buy for 10 by turns, an hour apart, twice."""
+    world = World(programme())
+    for who in ("ann", "bob", "cid"):
+        world.asks(who, "enrol")
+    for _ in range(2):
+        for who in ("cid", "ann", "bob"):
+            world.after("1h")
+            world.did(who, "Bought", total=10)
+    world.after("1h")
+    return world
+
+
+def test_a_budget_runs_out_in_the_order_of_time_whoever_it_is():
+    world = bought_in_turn()
+    made = Backtest(
+        Job(definitions=[rule(points=10, budget=[{"points": 40}])], start=START, end=world.now),
+        world.store.publications(),
+    )
+    counts = made.run(StorePast(world.store).people(0, 1))
+    (found,) = report_of(made, counts).rules
+    assert (found.given, found.awards, found.withheld, found.ran_out) == (40, 4, {"budget": 2}, "2026-03-02")
+    # Cid came first, so it is Ann and Bob for whom it was not enough the second time.
+    live = World(programme(), rule(points=10, budget=[{"points": 40}]))
+    for who in ("ann", "bob", "cid"):
+        live.asks(who, "enrol")
+    for who in ("cid", "ann", "bob") * 2:
+        live.after("1h")
+        live.did(who, "Bought", total=10)
+    assert [live.member(who).balance for who in ("ann", "bob", "cid")] == [10, 10, 20]
+
+
+def test_a_budget_of_a_draft_begins_with_it_and_that_of_a_live_rule_when_it_was_live():
+    world = World(programme(), rule("r", points=10, budget=[{"points": 20}]))
+    for who in ("ann", "bob"):
+        world.asks(who, "enrol")
+    world.after("1h")
+    world.did("ann", "Bought", total=10)
+    world.after("1h")
+    start = world.now
+    for who in ("bob", "ann", "bob"):
+        world.after("1h")
+        world.did(who, "Bought", total=10)
+    world.after("1h")
+    assert simulated(world, start=start, baseline=True).rules[0].given == 10
+    assert simulated(world, rule("r", points=10, budget=[{"points": 20}]), start=start).rules[0].given == 20
+    assert simulated(world, rule("r", points=10), start=start).rules[0].given == 30
+
+
+def test_timers_of_others_come_in_the_order_of_time_where_there_is_a_budget():
+    """What a timer of Ann's lets happen comes before what Bob does later, though Ann does nothing in between."""
+    once = {
+        "kind": "journey",
+        "name": "later",
+        "entry": {"type": "interaction", "interaction": "Go"},
+        "start": "pause",
+        "steps": {
+            "pause": {"type": "wait", "for": "1h", "next": "tell"},
+            "tell": {"type": "record", "interaction": "Bought", "attributes": {"total": 3}},
+        },
+    }
+    world = World(programme())
+    for who in ("ann", "bob"):
+        world.asks(who, "enrol")
+    world.after("1h")
+    world.did("ann", "Go")
+    world.after("2h")
+    world.did("bob", "Bought", total=10)
+    world.after("1h")
+    report = simulated(world, once, rule(points={"points": 1, "of": "total"}, budget=[{"times": 1}]))
+    assert (report.rules[0].given, report.rules[0].withheld) == (3, {"budget": 1})

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,39 @@ def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: st
     assert "0 times" in said(api, "retroactive", "club", "past", "--since", "2020-01-01")
     told = said(api, "retroactive", "club", "past", "--since", "2020-01-01", "--apply", "--author", "eve")
     assert "repeated: 2" in told
+
+
+def test_what_is_left_of_a_budget_is_told_and_all_at_once_cannot_exceed_it(api: Service):
+    people = [f"user_id:budget{number}" for number in range(12)]
+    for one in people:
+        ask(api, one, "enrol")
+    rule = {"kind": "rule", "name": "early", "programme": "club", "on": ["Came"], "points": 10}
+    assert api.publish(rule | {"budget": [{"points": 55}, {"per": "month", "times": 9}]}).status == 200
+
+    def comes(who: str) -> None:
+        contact = {"user_id": who.removeprefix("user_id:")}
+        got(api.post("/v1/interactions", {"name": "Came", "contact": contact, "id": f"came-{who}"}))
+
+    for _ in range(2):  # the second time each is a repeat
+        with ThreadPoolExecutor(len(people)) as pool:
+            list(pool.map(comes, people))
+    assert sum(look(api, one)["balance"] for one in people) == 50
+    answer = got(api.api("GET", "/v1/loyalty/club/budgets?rule=early"))
+    whole, month = answer["budgets"]
+    assert (whole["per"], whole["since_at"], whole["points"], whole["times"]) == ("ever", None, 55, None)
+    assert (whole["given_points"], whole["left_points"], whole["given_times"], whole["left_times"]) == (50, 5, 5, None)
+    assert (month["per"], month["given_times"], month["left_times"], month["left_points"]) == ("month", 5, 4, None)
+    assert month["since_at"] <= answer["at"]
+    told = said(api, "budgets", "club", "--rule", "early")
+    assert "5 of 55" in told
+    assert "4 of 9" in told
+    before = got(api.api("GET", "/v1/loyalty/club/budgets?at=2020-01-01T00:00:00Z"))["budgets"]
+    assert [row["given_times"] for row in before if row["rule"] == "early"] == [5, 0]
+    assert got(api.api("GET", "/v1/loyalty/culb/budgets"), 404)
+    refused = [one for one in people if not look(api, one)["balance"]]
+    rows = got(api.api("GET", f"/v1/contacts/{refused[0]}/timeline?kind=points"))["entries"]
+    decided = [(one["what"], one["reason"]) for row in rows for one in row["decisions"]]
+    assert ("withheld", "budget") in decided
 
 
 HELD = {

@@ -198,6 +198,36 @@ def refund(
 
 
 @app.command()
+def budgets(
+    programme: Programme,
+    rule: Annotated[str, typer.Option(help="Only those of this rule.")] = "",
+    at: Annotated[str, typer.Option(help="In the periods of this instant, such as 2026-03-02T09:00:00Z.")] = "",
+    url: Url = "http://127.0.0.1:8700",
+    secret_key: SecretKey = "",
+    as_json_: AsJson = False,
+) -> None:
+    """Show what is left of the budgets of rules: what all members together get at most."""
+    answer = ask("GET", url, ["loyalty", programme, "budgets"], secret_key, pairs=[("rule", rule), ("at", at)])
+    if as_json_:
+        as_json(answer)
+        return
+    columns = ("rule", "per", "since", "points given", "points left", "awards given", "awards left")
+    rows = (
+        (
+            row["rule"],
+            row["per"],
+            row["since_time"] or "",
+            f"{row['given_points']:,}",
+            "any" if row["left_points"] is None else f"{row['left_points']:,} of {row['points']:,}",
+            f"{row['given_times']:,}",
+            "any" if row["left_times"] is None else f"{row['left_times']:,} of {row['times']:,}",
+        )
+        for row in answer["budgets"]
+    )
+    as_table(columns, rows)
+
+
+@app.command()
 def reviews(
     programme: Programme,
     rule: Annotated[str, typer.Option(help="Only those of this rule.")] = "",

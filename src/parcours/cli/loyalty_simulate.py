@@ -83,6 +83,8 @@ def _print(report: BacktestReport) -> None:
     for rule in report.rules:
         if rule.withheld:
             OUT.print(f"{rule.rule} gave nothing: {names_of(rule.withheld)}", markup=False)
+        if rule.ran_out is not None:
+            OUT.print(f"the budget of {rule.rule} was not enough from {rule.ran_out} on", markup=False)
 
 
 def _print_programme(report: ProgrammeReport) -> None:

@@ -211,6 +211,17 @@ KINDS: dict[str, str] = {
 """The kinds of entries of the ledger, and what each says."""
 
 
+class Draw(msgspec.Struct, frozen=True):
+    """What a rule took from a budget, or with numbers below zero gave back to it."""
+
+    key: str
+    """Of the budget."""
+    period: int
+    """The first instant of the period that it is of; 0 for ever."""
+    times: int
+    points: int
+
+
 class Effects(msgspec.Struct):
     """What follows from one input, in the order of decision."""
 
@@ -224,5 +235,7 @@ class Effects(msgspec.Struct):
     one, writes them down and folds them, in this order, before anything else happens to the contact. A log that is
     folded anew has them already."""
     ledger: list[Entry] = msgspec.field(default_factory=list)
+    draws: list[Draw] = msgspec.field(default_factory=list)
+    """What was taken from budgets of rules. Whoever calls the fold counts it, together with keeping the rest."""
     position: int = 0
     """The log position of the input from which this follows, 0 for a timer."""

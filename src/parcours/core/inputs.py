@@ -14,6 +14,9 @@ import msgspec
 from parcours.core.contact import Contact
 from parcours.core.member import Lot, Portion
 
+Left = tuple[int, int]
+"""What is left of a budget: how often, and how many points; below zero stands for any number."""
+
 
 class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=True):
     """The contact did something."""
@@ -32,6 +35,8 @@ class Interaction(msgspec.Struct, array_like=True, tag="interaction", kw_only=Tr
     """It is history: it counts, and triggers nothing at all."""
     spelling: str = ""
     """How the name was written, on the first interaction of a name that nobody defined: what people are shown."""
+    budgets: dict[str, Left] | None = None
+    """What is left of the budgets of rules that look at it, by their keys; None when none of them has any."""
 
 
 class Update(msgspec.Struct, array_like=True, tag="update", kw_only=True):
@@ -251,6 +256,8 @@ class Award(msgspec.Struct, array_like=True, tag="award", kw_only=True):
     identities: list[tuple[str, str]] = msgspec.field(default_factory=list)
     source: str = ""
     message_id: str = ""
+    budgets: dict[str, Left] | None = None
+    """As of an interaction."""
 
 
 class Transfer(msgspec.Struct, array_like=True, tag="transfer", kw_only=True):

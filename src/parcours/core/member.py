@@ -51,6 +51,8 @@ class Lot(msgspec.Struct, array_like=True, gc=False):
     """What it counts towards tiers; of points that are in review, what it will."""
     free: int = 0
     """Of points that are in review: when they could be spent, if they are approved."""
+    drew: str = ""
+    """The keys of the budgets that it was taken from, parted by blanks."""
 
 
 class Portion(msgspec.Struct, array_like=True, frozen=True, gc=False):

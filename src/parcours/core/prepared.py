@@ -31,9 +31,9 @@ _FIELDS = len(Interaction.__struct_fields__)
 HEAD = encode(_EMPTY)[:-_FIELDS]
 """How the encoded form of every interaction begins, up to its position."""
 
-_tails = msgspec.msgpack.Decoder(tuple[int, str, dict[str, Any], str, str, list[Any], bool, str])
-_ARRAY = b"\x98"
-"""How msgpack writes that a list of eight follows."""
+_tails = msgspec.msgpack.Decoder(tuple[int, str, dict[str, Any], str, str, list[Any], bool, str, None])
+_ARRAY = b"\x99"
+"""How msgpack writes that a list of nine follows."""
 
 _attributes = attrgetter("what.attributes")
 
@@ -78,14 +78,14 @@ class Prepared(msgspec.Struct, eq=False):
 
     def arrival(self) -> Arrival:
         """Return it as it was before."""
-        occurred_at, _, attributes, source, message_id, _, backfill, _ = _tails.decode(_ARRAY + self.tail)
+        occurred_at, _, attributes, source, message_id, _, backfill, *_ = _tails.decode(_ARRAY + self.tail)
         happened = Happened(self.kind.written, attributes)
         known_only = self.kind.known_only
         return Arrival(source, message_id, self.identities, happened, occurred_at, backfill, known_only, self.key)
 
     def interaction(self, position: int, received_at: int) -> Interaction:
         """Return what it becomes when it is taken in at once."""
-        occurred_at, name, attributes, source, message_id, _, backfill, _ = _tails.decode(_ARRAY + self.tail)
+        occurred_at, name, attributes, source, message_id, _, backfill, *_ = _tails.decode(_ARRAY + self.tail)
         return Interaction(
             position=position, received_at=received_at, occurred_at=occurred_at, name=name, attributes=attributes,
             source=source, message_id=message_id, backfill=backfill,
@@ -139,7 +139,7 @@ class Preparer:
             if at is None or not (fit or _is_ready(attributes, checks)):
                 made.append(None)
             else:
-                tail = encode((at, folded, attributes, source, arrival.message_id, (), backfill, ""))[1:]
+                tail = encode((at, folded, attributes, source, arrival.message_id, (), backfill, "", None))[1:]
                 made.append((kind or kinds[tuple(attributes)], tail))
         return made
 

@@ -33,6 +33,7 @@ Number = int | float
 
 MOST_LEVELS = 20
 MOST_LIMITS = 5
+LARGEST_BUDGET = 1_000_000_000_000
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -283,6 +284,30 @@ class Limit(_Part, frozen=True, kw_only=True):
     ] = None
 
 
+class Budget(_Part, frozen=True, kw_only=True):
+    """How much a rule gives all members together in a period of the calendar, by when the interactions occurred."""
+
+    per: Annotated[
+        Literal["day", "week", "month", "quarter", "year", "ever"],
+        msgspec.Meta(description="In which period, in the zone of the programme."),
+    ] = "ever"
+    times: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=LARGEST_BUDGET)] | None,
+        msgspec.Meta(description="How often at most."),
+    ] = None
+    points: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=LARGEST_BUDGET)] | None,
+        msgspec.Meta(description="How many points at most."),
+    ] = None
+    partial: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Of more points than are left, what is left is given. Otherwise nothing of them is, and who "
+            "earns less may still get it."
+        ),
+    ] = False
+
+
 class RuleRecord(_Part, frozen=True, kw_only=True):
     """An interaction that is recorded, for journeys and other rules to see."""
 
@@ -329,6 +354,9 @@ class RuleDefinition(Archivable, frozen=True, kw_only=True, tag="rule"):
     )
     limits: Annotated[
         list[Limit], msgspec.Meta(max_length=MOST_LIMITS, description="What one member gets at most.")
+    ] = msgspec.field(default_factory=list)
+    budget: Annotated[
+        list[Budget], msgspec.Meta(max_length=MOST_LIMITS, description="What all members together get at most.")
     ] = msgspec.field(default_factory=list)
     priority: Annotated[
         int, msgspec.Meta(ge=-1_000_000, le=1_000_000, description="Rules of a higher priority are looked at first.")

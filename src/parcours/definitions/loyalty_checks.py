@@ -93,6 +93,7 @@ def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -
         except ValueError as error:
             yield Mistake("invalid_value", str(error), "/holding")
     yield from _limits(rule.limits)
+    yield from _budget(rule)
     for name, text in (("starts", rule.starts), ("ends", rule.ends)):
         if text is not None and not _is_instant(text):
             yield Mistake("invalid_value", f"there is no such day or time: {text}", f"/{name}")
@@ -140,6 +141,29 @@ def _limits(limits: Sequence[Limit | TransferLimit], place: str = "") -> Iterato
             yield Mistake("missing_key", "the limit limits nothing", pointer, "write 'times' or 'points'")
         if limit.per in {other.per for other in limits[:index]}:
             message = f"there is a limit per {limit.per} already"
+            yield Mistake("defined_twice", message, f"{pointer}/per", "write both into one")
+
+
+def _budget(rule: RuleDefinition) -> Iterator[Mistake]:
+    if rule.budget and rule.multiply is not None:
+        message = "a rule that multiplies gives nothing itself, so no budget is drawn on"
+        yield Mistake("invalid_value", message, "/budget", "give it to the rules whose points are multiplied")
+    for index, budget in enumerate(rule.budget):
+        pointer = f"/budget/{index}"
+        if budget.times is None and budget.points is None:
+            yield Mistake("missing_key", "the budget limits nothing", pointer, "write 'times' or 'points'")
+        if budget.points is not None and rule.points is None:
+            message = "the rule gives no points that could be counted"
+            yield Mistake("invalid_value", message, f"{pointer}/points", "write 'times', or give it 'points'")
+        if budget.partial and budget.points is None:
+            yield Mistake("invalid_value", "only points can be given in part", f"{pointer}/partial", "leave it out")
+        if isinstance(rule.points, int) and budget.points is not None and not budget.partial:
+            least = min([rule.points, *(limit.points for limit in rule.limits if limit.points is not None)])
+            if budget.points < least:
+                message = f"a budget of {budget.points:,} never reaches for the {least:,} points of the rule"
+                yield Mistake("invalid_value", message, f"{pointer}/points", "raise it, or write 'partial: true'")
+        if budget.per in {other.per for other in rule.budget[:index]}:
+            message = f"there is a budget per {budget.per} already"
             yield Mistake("defined_twice", message, f"{pointer}/per", "write both into one")
 
 

@@ -15,6 +15,9 @@ Rules of loyalty are drafts as journeys are. What programmes and rules that are 
 anew, with rules live since when they really were; what they tell as interactions is made anew, too.
 
 Reactions in what was recorded are to messages of others, so drafts never wait for them; what they say of consent holds.
+What rules with a budget give depends on who came first, so with these everybody is walked at once, in order of time
+(`runtimes.in_order`): all that is known of all people is in memory then, and there are no shares.
+
 What steps of the drafts made happen when they were live happens anew; a webhook is called by nobody, and answered as it
 was recorded to have been, if it was.
 Who became part of somebody else is one person with them from the beginning. An erased person begins anew.
@@ -61,6 +64,8 @@ from parcours.definitions.load import load_data
 from parcours.definitions.loyalty import ProgrammeDefinition, RuleDefinition
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError
+from parcours.runtimes.budgets import bring
+from parcours.runtimes.in_order import Place, Purse, in_order
 
 QUARTER = 900_000
 """Messages are counted by quarters of an hour: days and hours of every zone are made of these."""
@@ -171,6 +176,8 @@ class Counts(msgspec.Struct):
     held: Counter[str] = msgspec.field(default_factory=Counter)
     """What is held for them at the end."""
 
+    ran_out: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rule to when its budget was not enough for the first time."""
     past: list[PastAward] = msgspec.field(default_factory=list)
     """What the rule gives that is to be applied to the past."""
 
@@ -221,14 +228,24 @@ class Backtest:
         self.plan = self.base.publish([*new, *live, *journeys], at=job.start)
         self.plan.loyalty.tells = bool(self.programmes)
         self.reads = self.plan.read_on_activation()
+        self.purse = Purse(job.start, self.rules) if self._has_budgets() else None
+        """What budgets come to; None where no rule has one. With one, people are run at once, not in shares."""
         self.reacts = self.plan.remembers_messages or any(compiled.reacts for compiled in self.plan.newest.values())
 
     def run(self, people: Iterable[tuple[str, list[Input]]]) -> Counts:
         """Run people through the drafts."""
         counts = Counts()
-        for id_, inputs in people:
-            _Person(self, id_, counts).live(inputs)
+        lives = (_Person(self, id_, counts).live(inputs) for id_, inputs in people)
+        if self.purse is not None:
+            in_order(lives, self.purse)
+            return counts
+        for life in lives:
+            for _ in life:
+                pass
         return counts
+
+    def _has_budgets(self) -> bool:
+        return any(rule.budget for plan in (self.base, self.plan) for rule in plan.loyalty.rules.values())
 
 
 OfLoyalty = ProgrammeDefinition | RuleDefinition
@@ -294,7 +311,8 @@ class _Person:
         self.touched: set[tuple[str, str]] = set()
         self.given: list[PastAward] = []
 
-    def live(self, inputs: Sequence[Input]) -> None:
+    def live(self, inputs: Sequence[Input]) -> Iterator[Place]:
+        """Walk the person; yield before each thing that happens when it does."""
         job = self.backtest.job
         drafts = self.backtest.drafts
         timeline = [
@@ -308,29 +326,44 @@ class _Person:
         place = 0
         while place < len(timeline) and timeline[place][0] <= job.start:
             place += 1
-        self._before(timeline[:place])
-        ahead = self.ahead
+        yield from self._before(timeline[:place])
         self.counts.people += 1
         if job.everybody and timeline and timeline[0][0] <= job.end:
             self._enrol(max(job.start, timeline[0][0]))
         for at, item in timeline[place:]:
             if at > job.end:
                 break
-            while ahead and ahead[0][0] <= at:
-                self._next()
+            yield from self._pass(at)
+            yield at, item.position
             self.counts.inputs += 1
             self._fold(item, at)
-        while ahead and ahead[0][0] <= job.end:
-            self._next()
+        yield from self._pass(job.end)
         self._wake(job.end)
         self._left()
 
-    def _before(self, timeline: Sequence[tuple[int, Input]]) -> None:
+    def _pass(self, until: int) -> Iterator[Place]:
+        """Let come what was not recorded, up to an instant: reactions that are assumed, and timers if others may mind."""
+        while True:
+            ahead = self.ahead[0][0] if self.ahead else _NEVER
+            due = self.contact.next_due if self.backtest.purse is not None else None
+            if due is not None and due <= min(until, ahead):
+                yield due, 0
+                self._wake(due)
+            elif ahead <= until:
+                yield ahead, 0
+                self._next()
+            else:
+                return
+
+    def _before(self, timeline: Sequence[tuple[int, Input]]) -> Iterator[Place]:
         """Know what was known when the drafts go live, and let in who is let in then."""
         start = self.backtest.job.start
         self.plan, counts, self.counts = self.backtest.base, self.counts, Counts()
         for at, item in timeline:
+            yield from self._pass(at)
+            yield at, item.position
             self._fold(item, at)
+        yield from self._pass(start)
         self._wake(start)
         past, self.past = self.past, None
         self.plan, self.counts = self.backtest.plan, counts
@@ -371,7 +404,12 @@ class _Person:
         self._wake(at)
         item.received_at = at
         self.position = max(self.position, item.position)
+        purse = self.backtest.purse
+        if purse is not None:
+            bring(self.plan.loyalty, item, purse.read)
         effects = fold(self.plan, self.contact, item)
+        if purse is not None and effects.draws:
+            purse.count(effects.draws)
         if self.past is not None:
             self.past.append(item)
         elif self.backtest.job.retroactive and isinstance(item, Interaction):
@@ -435,7 +473,10 @@ class _Person:
         elif entry.what == What.AWARDED:
             self.counts.awards[entry.reason] += 1
         elif entry.what == What.WITHHELD and entry.detail is not None:
-            self.counts.withheld[entry.detail["rule"], entry.reason] += 1
+            rule = entry.detail["rule"]
+            self.counts.withheld[rule, entry.reason] += 1
+            if entry.reason == "budget":
+                self.counts.ran_out[rule] = min(entry.at, self.counts.ran_out.get(rule, entry.at))
 
     def _post(self, entry: Entry) -> None:
         if entry.programme not in self.backtest.programmes:
@@ -489,6 +530,9 @@ class _Person:
                 self.counts.members[name] += not member.left
                 self.counts.balances[name] += member.balance
                 self.counts.held[name] += member.held
+
+
+_NEVER = 2**63
 
 
 def _instant(item: Input, drafts: Sequence[str]) -> int | None:

@@ -14,9 +14,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
 import msgspec
 
+from parcours.core.dates import EPOCH
 from parcours.runtimes.backtest import Counts, Posted
 
 
@@ -41,6 +43,8 @@ class RuleReport(msgspec.Struct):
     """Day to points given, in the zone of the programme."""
     withheld: dict[str, int] = {}
     """Reason to how often it gave nothing, the most frequent first."""
+    ran_out: str | None = None
+    """The day on which its budget was not enough for the first time, in UTC; None when it always was."""
 
 
 class ProgrammeReport(msgspec.Struct):
@@ -119,6 +123,8 @@ def rules_of(counts: Counts, programmes: dict[str, str], drafts: Collection[str]
         report.awards = counts.awards[rule]
         report.members = counts.touched[report.programme, rule]
         report.days = dict(sorted(report.days.items()))
+        if rule in counts.ran_out:
+            report.ran_out = (EPOCH + timedelta(milliseconds=counts.ran_out[rule])).date().isoformat()
         withheld = [(reason, count) for (name, reason), count in counts.withheld.items() if name == rule]
         report.withheld = dict(sorted(withheld, key=lambda pair: (-pair[1], pair[0])))
     return sorted(found.values(), key=lambda report: (not report.draft, report.programme, report.rule))

@@ -12,6 +12,7 @@ from parcours.core.contact import Contact
 from parcours.core.effects import TEST, Effects, Entry, Message, Trace
 from parcours.core.fold import fold, wake
 from parcours.core.inputs import CANCELLED, Absorb, Erase, Publish, Reaction, Stock
+from parcours.core.loyalty import budget
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import load_data
@@ -48,6 +49,8 @@ class Snapshot(msgspec.Struct):
     ledger: dict[str, list[Entry]]
     """By contact, oldest first."""
     days: dict[LedgerDay, Total]
+    budgets: dict[str, str]
+    """What was counted of budgets, by the names of the marks."""
 
 
 def snapshot(store: Store) -> Snapshot:
@@ -71,6 +74,7 @@ def snapshot(store: Store) -> Snapshot:
         counts=dict(store.counts()),
         ledger={id_: found for id_ in contacts if (found := flat_ledger(store, id_))},
         days=dict(store.ledger_days()),
+        budgets={name: text for name, text in store.marks().items() if name.startswith(budget.name_of(""))},
     )
 
 
@@ -249,6 +253,8 @@ class _Replay:
         changes.contacts[contact.id] = contact
         changes.messages = effects.messages
         changes.ledger = effects.ledger
+        marks = self.store.marks()
+        changes.marks.update(budget.count(effects.draws, lambda name: marks.get(name, "")))
         if effects.trace:
             changes.traces = [(contact.id, position, effects.trace)]
         for entry in effects.trace:

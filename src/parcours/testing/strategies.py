@@ -659,9 +659,22 @@ _formulas: st.SearchStrategy[Data] = st.fixed_dictionaries(
 )
 
 
+_budgets: st.SearchStrategy[list[Data]] = st.lists(
+    st.fixed_dictionaries(
+        {"per": st.sampled_from(["ever", "day", "month"]), "partial": st.just(True), "points": st.integers(1, 6)},
+        optional={"times": st.integers(1, 4)},
+    )
+    | st.fixed_dictionaries({"points": st.integers(3, 6), "times": st.integers(1, 4)})
+    | st.fixed_dictionaries({"per": st.sampled_from(["ever", "day"]), "times": st.integers(1, 4)}),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda one: one.get("per", "ever"),
+)
+
+
 @st.composite
-def programmes(draw: st.DrawFn) -> list[Data]:
-    """Return a programme named `club` and up to three of its rules."""
+def programmes(draw: st.DrawFn, *, budgets: bool = False) -> list[Data]:
+    """Return a programme named `club` and up to three of its rules, some with budgets if these are wanted."""
     programme: Data = draw(
         st.fixed_dictionaries(
             {
@@ -711,6 +724,8 @@ def programmes(draw: st.DrawFn) -> list[Data]:
             if draw(st.integers(0, 2)) == 0:
                 often = {"did": "Go", "times": {"at_least": 2}, "within": "1d"}
                 rule["hold_if"] = draw(st.sampled_from([{"all": []}, {"all": []}, often]) | conditions(trigger=True))
+            if budgets and draw(st.booleans()):
+                rule["budget"] = draw(_budgets)
         rules.append({"kind": "rule", "name": f"r{index}", "programme": "club", **rule})
     return [programme, *rules]
 
@@ -1007,7 +1022,7 @@ def loyal_scenarios(draw: st.DrawFn, *, longest: int = 40) -> Scenario:
     moves |= _identifies | st.builds(Repeats, st.integers(0, 20))
     if draw(st.booleans()):
         moves |= _erases
-    club = draw(programmes())
+    club = draw(programmes(budgets=True))
     if draw(st.integers(0, 2)) == 0:
         # Awards that wait for somebody, and somebody who decides: both are seldom by themselves.
         club = [item | {"hold_if": {"all": []}} if "points" in item else item for item in club]

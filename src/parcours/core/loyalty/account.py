@@ -26,7 +26,8 @@ import msgspec
 from parcours.core import ids
 from parcours.core.contact import Contact
 from parcours.core.dates import day_number
-from parcours.core.effects import Effects, Entry, Trace, What
+from parcours.core.effects import Draw, Effects, Entry, Trace, What
+from parcours.core.loyalty.budget import period_of
 from parcours.core.loyalty.compiled import CompiledProgramme, Moment
 from parcours.core.member import IN_REVIEW, Lot, Member, Portion
 
@@ -187,12 +188,19 @@ class Account(msgspec.Struct):
         lot.left -= own
         lot.reversed += points
         self.member.lifetime -= points
+        for key in lot.drew.split():
+            self.draw(key, lot.at, -1 if lot.reversed >= lot.points else 0, -points)
         if lot.due:
             # Nothing of a lot that is held was spent, so that all is there.
             self.book().post(_about(lot, "reversed", reason, author), held=-points)
             return
         self._take(points - own)
         self.book().post(_about(lot, "reversed"), amount=-points)
+
+    def draw(self, key: str, at: int, times: int, points: int) -> None:
+        """Take from a budget for what occurred at an instant, or with numbers below zero give back to it."""
+        period = period_of(key.rpartition("/")[2], at, self.programme.zone)
+        self.effects.draws.append(Draw(key, period, times, points))
 
     def spend(self, points: int, says: Says) -> list[Portion]:
         """Take points that are there, the oldest first; return what they were, by when they expire."""

@@ -14,6 +14,7 @@ from parcours.core import dates
 from parcours.core.compile import question
 from parcours.core.compiled import Question
 from parcours.core.loyalty.compiled import (
+    CompiledBudget,
     CompiledLevel,
     CompiledLimit,
     CompiledProgramme,
@@ -96,6 +97,8 @@ def compile_loyalty(workspace: Workspace, segments: Segments, since: Mapping[str
         found.rules[rule.name] = compiled
         for name in dict.fromkeys(match_name(on) for on in rule.on):
             route(name).rules.append(compiled)
+            if compiled.budget:
+                route(name).budgeted.append(compiled)
     for rule in workspace.rules.values():
         if isinstance(rule.points, Formula) and rule.reference and rule.programme in found.programmes:
             known = found.rules.get(rule.name)
@@ -219,6 +222,11 @@ def _rule(
             CompiledLimit(f"{rule.name}/{limit.per}", limit.per, limit.times or 0, limit.points or 0)
             for limit in rule.limits
         ),
+        budget=tuple(
+            CompiledBudget(f"{rule.name}/{one.per}", one.per, one.times or 0, one.points or 0, one.partial)
+            for one in rule.budget
+        ),
+        draws=" ".join(f"{rule.name}/{one.per}" for one in rule.budget),
         exclusive=rule.exclusive,
         qualifying=rule.qualifying,
         holding=holding,

@@ -74,6 +74,19 @@ class CompiledProgramme(msgspec.Struct, frozen=True):
     transfer: CompiledTransfer | None = None
 
 
+class CompiledBudget(msgspec.Struct, frozen=True):
+    """What a rule gives all members together in a period at most."""
+
+    key: str
+    """What it is counted under."""
+    unit: str
+    times: int
+    """0 for any number."""
+    points: int
+    partial: bool
+    """Whether what is left is given of more points than that."""
+
+
 class CompiledRule(msgspec.Struct, frozen=True):
     """A rule that is live."""
 
@@ -98,6 +111,9 @@ class CompiledRule(msgspec.Struct, frozen=True):
     hold_if: Question | None = None
     """When its points must be approved first."""
     reward: str = ""
+    budget: tuple[CompiledBudget, ...] = ()
+    draws: str = ""
+    """The keys of these, parted by blanks."""
 
 
 class CompiledReward(msgspec.Struct, frozen=True):
@@ -149,6 +165,8 @@ class LoyaltyRoute(msgspec.Struct):
     refunds: list[TakesBack] = msgspec.field(default_factory=list)
     rules: list[CompiledRule] = msgspec.field(default_factory=list)
     """In the order in which they are looked at."""
+    budgeted: list[CompiledRule] = msgspec.field(default_factory=list)
+    """Those of them that have a budget."""
 
 
 class Loyalty(msgspec.Struct):

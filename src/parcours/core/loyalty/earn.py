@@ -6,9 +6,10 @@
 | 2     | a rule is met when the member was one by then, the rule was live, and its condition is true                  |
 | 3     | an exclusive rule gives alone: it is passed over when another gave before it, and others are after it        |
 | 4     | with `every: n`, only each n-th time that it is met gives                                                     |
-| 5     | what it gives is cut down to what its limits leave, in the period in which the interaction occurred           |
-| 6     | a formula is multiplied by the tier and by every `multiply` of the rules that were met                        |
-| 7     | if `hold_if` is true, the points are held until somebody approves them, and nothing else is given until then |
+| 5     | a formula is multiplied by the tier and by every `multiply` of the rules that were met                        |
+| 6     | what it gives is cut down to what its limits leave, in the period in which the interaction occurred           |
+| 7     | it is given when its budgets reach for it, or with `partial` what they leave                                  |
+| 8     | if `hold_if` is true, the points are held until somebody approves them, and nothing else is given until then |
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from typing import Any
 from parcours.core import dates, ids
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Award, Grant, Interaction, cause_of
+from parcours.core.inputs import Award, Grant, Interaction, Left, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import SOURCE, announce
+from parcours.core.loyalty.budget import KEPT_PERIODS, fitting
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledLimit, CompiledRule
 from parcours.core.loyalty.refund import take_back_early
 from parcours.core.loyalty.tiers import promote, qualify
 from parcours.core.member import IN_REVIEW, Lot
-
-KEPT_PERIODS = 64
-"""Periods of a limit that a member remembers, the latest."""
 
 RETROACTIVE = "retroactive"
 """The reason of an entry that a rule made for the past, when it was asked to."""
@@ -105,9 +104,9 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
             if tell:
                 account.note(What.WITHHELD, "no_points", rule=rule.name)
             return
-    allowed = _allowed(account, rule, points, at)
-    if allowed is None:
-        account.note(What.WITHHELD, "limit", rule=rule.name, points=points)
+    allowed, why = _allowed(account, rule, points, at, item.budgets)
+    if why:
+        account.note(What.WITHHELD, why, rule=rule.name, points=points, **_left(rule, why, item.budgets))
         return
     lot = None
     review = False
@@ -118,6 +117,7 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
             kind="earned", rule=rule.name, occurred_at=at, reference=reference, reason=TO_REVIEW if review else ""
         )
         lot = account.earn(allowed, says, rule.holding, rule.expires, review=review)
+        lot.drew = rule.draws
         _count_towards_tiers(account, rule, lot, at, amounts)
         if reference:
             lot.basis = sum(amounts)
@@ -134,15 +134,15 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
         give_the_rest(account, rule)
 
 
-def give_late(account: Account, rule: CompiledRule, item: Award) -> bool:
-    """Let a member have what a rule would have given for the past, if limits leave it. Return whether they did.
+def give_late(account: Account, rule: CompiledRule, item: Award) -> str:
+    """Let a member have what a rule would have given for the past. Return why not, empty when they have it.
 
     Limits are those of the period in which it occurred; holding and expiry run from then.
     """
     told, at = item.lot, item.occurred_at
-    allowed = _allowed(account, rule, told.points, at)
-    if not allowed:
-        return False
+    allowed, why = _allowed(account, rule, told.points, at, item.budgets)
+    if why:
+        return why
     review = told.due == IN_REVIEW
     says = Says(
         kind="earned",
@@ -153,6 +153,7 @@ def give_late(account: Account, rule: CompiledRule, item: Award) -> bool:
         author=item.author,
     )
     lot = account.earn(allowed, says, rule.holding, rule.expires, review=review)
+    lot.drew = rule.draws
     lot.basis, lot.numerator, lot.denominator, lot.rounding = (
         told.basis,
         told.numerator,
@@ -166,7 +167,7 @@ def give_late(account: Account, rule: CompiledRule, item: Award) -> bool:
             qualify(account, at, lot.qualifying)
     account.note(What.AWARDED, rule.name, points=allowed, why=RETROACTIVE)
     promote(account)
-    return True
+    return ""
 
 
 def give_the_rest(account: Account, rule: CompiledRule) -> None:
@@ -222,25 +223,40 @@ def reference_of(attributes: Mapping[str, Any], name: str) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _allowed(account: Account, rule: CompiledRule, points: int, at: int) -> int | None:
-    """Return how many of the points the limits leave, and count them; None when a limit leaves nothing at all."""
+def _left(rule: CompiledRule, why: str, budgets: dict[str, Left] | None) -> dict[str, object]:
+    """Return what is left of the budgets that were not enough."""
+    if why != "budget" or budgets is None:
+        return {}
+    return {"left": {budget.unit: list(budgets[budget.key]) for budget in rule.budget}}
+
+
+def _allowed(
+    account: Account, rule: CompiledRule, points: int, at: int, budgets: dict[str, Left] | None
+) -> tuple[int, str]:
+    """Return how many of the points the limits and budgets leave, and count them; or why it is nothing at all."""
     given: list[tuple[CompiledLimit, int, int, int]] = []
     for limit in rule.limits:
         known = account.member.limits.get(limit.key, {})
         start = 0 if limit.unit == "ever" else dates.start_of(limit.unit, at, account.programme.zone)
         if start not in known and len(known) >= KEPT_PERIODS and start < min(known):
-            return None  # so long ago that it is not known any more
+            return 0, "limit"  # so long ago that it is not known any more
         times, sum_ = known.get(start, (0, 0))
         if limit.times and times >= limit.times:
-            return None
+            return 0, "limit"
         if limit.points:
             if sum_ >= limit.points:
-                return None
+                return 0, "limit"
             points = min(points, limit.points - sum_)
         given.append((limit, start, times, sum_))
+    fits = fitting(rule, points, budgets)
+    if fits is None:
+        return 0, "budget"
+    points = fits
+    for budget in rule.budget:
+        account.draw(budget.key, at, 1, points)
     for limit, start, times, sum_ in given:
         known = account.member.limits.setdefault(limit.key, {})
         known[start] = (times + 1, sum_ + points)
         if len(known) > KEPT_PERIODS:
             del known[min(known)]
-    return points
+    return points, ""

@@ -19,9 +19,9 @@ from parcours.core.dates import day_number
 from parcours.core.effects import Effects
 from parcours.core.inputs import Absorb, Dissolve, Erase, cause_of
 from parcours.core.loyalty.account import Account, Book, Says
+from parcours.core.loyalty.budget import KEPT_PERIODS
 from parcours.core.loyalty.clock import set_timer, settle
 from parcours.core.loyalty.compiled import Loyalty
-from parcours.core.loyalty.earn import KEPT_PERIODS
 from parcours.core.loyalty.tiers import promote
 from parcours.core.member import Member
 

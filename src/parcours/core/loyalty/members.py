@@ -8,7 +8,7 @@
 | adjust  | given, or taken of what is there                            | the same                                               |
 | refund  | what the order earned, as a whole or in part                | the same, `unknown_order`                              |
 | transfer| taken, and given to another member                          | the same, and as `loyalty.transfer` says               |
-| award   | what a rule would have given for the past                   | `no_programme`, `no_member`, `no_rule`, `limit`        |
+| award   | what a rule would have given for the past                   | `no_programme`, `no_member`, `no_rule`, `limit`, `budget` |
 | review  | an award that was put aside is approved or refused, or all  | `no_programme`, `no_member`, `no_review`               |
 """
 
@@ -88,7 +88,7 @@ def _award(loyalty: Loyalty, account: Account, item: Award) -> str:
     rule = loyalty.rules.get(item.lot.rule)
     if rule is None or rule.programme.name != item.programme:
         return "no_rule"
-    return "" if give_late(account, rule, item) else "limit"
+    return give_late(account, rule, item)
 
 
 def happen(loyalty: Loyalty, contact: Contact, item: Interaction, route: LoyaltyRoute, effects: Effects) -> None:

@@ -19,9 +19,9 @@ from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Receive, Transfer, cause_of
 from parcours.core.loyalty.account import Account, Book, Says
 from parcours.core.loyalty.announce import GIVEN, RECEIVED, SOURCE, announce
+from parcours.core.loyalty.budget import KEPT_PERIODS
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledLimit, Loyalty
-from parcours.core.loyalty.earn import KEPT_PERIODS
 from parcours.core.member import Portion
 
 KIND = "transferred"

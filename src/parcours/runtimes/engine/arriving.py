@@ -15,7 +15,6 @@ from parcours.core.inputs import (
     Absorb,
     Dissolve,
     Enter,
-    Grant,
     Interaction,
     Transfer,
 )
@@ -169,11 +168,10 @@ class Arriving(Publishing):
         if item.position != batch.position:  # more than the two records of each merge was written
             item.position = batch.position
             body = encode(item)
-        if isinstance(item, Grant | Transfer):
-            if isinstance(item, Grant):
-                self._answer(batch, contact, item)
-            else:
-                self._address(batch, contact, item, people.contact(people.receivers(arrival)[0]))
+        if isinstance(item, Transfer):
+            self._address(batch, contact, item, people.contact(people.receivers(arrival)[0]))
+            body = encode(item)
+        elif self._complete(batch, contact, item):
             body = encode(item)
         batch.changes.records.append(Record(batch.position, contact.id, key, body))
         self._fold(batch, contact, item)

@@ -34,7 +34,7 @@ from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition
 from parcours.errors import InvalidDefinitionError, UnstorableError
 from parcours.ports import Clock, Identity, Record, Store, Tombstone
-from parcours.runtimes import rewards
+from parcours.runtimes import budgets, rewards
 from parcours.runtimes.engine.batch import Batch
 
 DEFECTS = (
@@ -236,6 +236,8 @@ class Folding:
         before = timers[0].due if timers else None
         effects = fold(self.plan, contact, item)
         batch.keep(contact, item.position, effects, before)
+        if effects.draws:
+            budgets.count(self.store, batch.changes, effects.draws)
         if effects.follows:
             self._follow(batch, contact, effects)
 
@@ -296,10 +298,16 @@ class Folding:
         self._prepare(batch, contact, item.received_at)
         batch.position += 1
         item.position = batch.position
-        if type(item) is Grant:
-            self._answer(batch, contact, item)
+        self._complete(batch, contact, item)
         batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
         self._fold(batch, contact, item)
+
+    def _complete(self, batch: Batch, contact: Contact, item: Input) -> bool:
+        """Put into an input of a contact that is prepared what it needs of all contacts; return whether it needs any."""
+        if type(item) is Grant:
+            self._answer(batch, contact, item)
+            return True
+        return budgets.complete(self.store, batch.changes, self.plan.loyalty, item)
 
     def _answer(self, batch: Batch, contact: Contact, item: Grant) -> None:
         """Put a code into what is to be issued to a contact that is prepared, or why there is none."""

@@ -6,6 +6,7 @@ from litestar import Controller
 
 from parcours.web.api.analytics import AnalyticsApi
 from parcours.web.api.backtests import BacktestsApi, SimulationsApi
+from parcours.web.api.budgets import BudgetsApi
 from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.conditions import ConditionsApi
 from parcours.web.api.contacts import ContactsApi
@@ -39,6 +40,7 @@ CONTROLLERS: list[type[Controller]] = [
     ContactAttributesApi,
     ListsApi,
     LoyaltyApi,
+    BudgetsApi,
     ReviewsApi,
     RetroactiveApi,
     RewardsApi,

@@ -31,6 +31,7 @@ from parcours.errors import InvalidDefinitionError
 from parcours.runtimes.backtest import Backtest, BacktestError, Job, PastAward
 from parcours.runtimes.backtests import Request as Asking
 from parcours.runtimes.backtests import TooManyBacktestsError
+from parcours.runtimes.budgets import Overlay, bring
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
 from parcours.web.api.backtests import backtests_of
@@ -156,9 +157,10 @@ class RetroactiveApi(Controller):
         host = host_of(request)
         found, awards = _found(request, programme, rule, id_)
         limit = max(1, min(limit, MOST_SHOWN))
+        purse = Overlay(host.store)
         for contact, of_one in groupby(awards, key=attrgetter("contact")):
             async with host.turn:
-                one = _tried(host, programme, contact, list(of_one))
+                one = _tried(host, programme, contact, list(of_one), purse)
             found.add(one)
             if contact > after and (one.awards or one.declined):
                 if len(found.given) < limit:
@@ -213,8 +215,11 @@ async def _give(host: Embedded, programme: str, awards: list[PastAward], author:
             found.add(one)
 
 
-def _tried(host: Embedded, programme: str, id_: str, awards: list[PastAward]) -> MemberGiven:
-    """Return what a member would get now, by folding it into a copy of them. Whoever calls holds the host's turn."""
+def _tried(host: Embedded, programme: str, id_: str, awards: list[PastAward], purse: Overlay) -> MemberGiven:
+    """Return what a member would get now, by folding it into a copy of them. Whoever calls holds the host's turn.
+
+    What it would take from budgets is counted in `purse`.
+    """
     one = MemberGiven(id_, 0, 0, {}, [])
     host.engine.catch_up()
     contact = look_up(host, id_)
@@ -237,7 +242,9 @@ def _tried(host: Embedded, programme: str, id_: str, awards: list[PastAward]) ->
             source=SOURCE,
             message_id=award.key,
         )
+        bring(host.engine.plan.loyalty, item, purse.read)
         effects = fold(host.engine.plan, copy, item)
+        purse.count(effects.draws)
         declined = [entry.reason for entry in effects.trace if entry.what == What.DECLINED]
         _note(one, declined[0] if declined else "", effects.ledger)
     return one
