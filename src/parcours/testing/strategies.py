@@ -661,10 +661,10 @@ _formulas: st.SearchStrategy[Data] = st.fixed_dictionaries(
 
 _budgets: st.SearchStrategy[list[Data]] = st.lists(
     st.fixed_dictionaries(
-        {"per": st.sampled_from(["ever", "day", "month"]), "partial": st.just(True), "points": st.integers(1, 6)},
+        {"per": st.sampled_from(["ever", "day", "month"]), "partial": st.just(True), "points": st.integers(2, 12)},
         optional={"times": st.integers(1, 4)},
     )
-    | st.fixed_dictionaries({"points": st.integers(3, 6), "times": st.integers(1, 4)})
+    | st.fixed_dictionaries({"points": st.integers(3, 12), "times": st.integers(1, 6)})
     | st.fixed_dictionaries({"per": st.sampled_from(["ever", "day"]), "times": st.integers(1, 4)}),
     min_size=1,
     max_size=3,
@@ -724,7 +724,7 @@ def programmes(draw: st.DrawFn, *, budgets: bool = False) -> list[Data]:
             if draw(st.integers(0, 2)) == 0:
                 often = {"did": "Go", "times": {"at_least": 2}, "within": "1d"}
                 rule["hold_if"] = draw(st.sampled_from([{"all": []}, {"all": []}, often]) | conditions(trigger=True))
-            if budgets and draw(st.booleans()):
+            if budgets and draw(st.integers(0, 2)) == 0:
                 rule["budget"] = draw(_budgets)
         rules.append({"kind": "rule", "name": f"r{index}", "programme": "club", **rule})
     return [programme, *rules]
