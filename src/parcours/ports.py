@@ -287,6 +287,10 @@ class Store(Protocol):
         """Return a contact's newest entries of the ledger, newest first; with `before`, those of a smaller place."""
         ...
 
+    def last_entry(self) -> int:
+        """Return the place of the newest entry of the ledger, 0 for none: entries that follow have larger ones."""
+        ...
+
     def ledger_days(self) -> Mapping[LedgerDay, Total]:
         """Return what the entries of each programme, day and kind come to."""
         ...

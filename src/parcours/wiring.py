@@ -32,6 +32,7 @@ from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.jobs import Jobs, Opened
+from parcours.runtimes.reconcile import LedgerChecks
 from parcours.runtimes.schedules import problems_of_journey
 from parcours.runtimes.simulation import Simulation
 from parcours.runtimes.watch import Watch
@@ -167,6 +168,7 @@ def build(settings: Settings) -> Service:
     host.companions.append(analytics)
     backtests = Backtests(settings.data / "backtests", lambda job, zone: backtest(settings.data, job, zone))
     host.companions.append(backtests)
+    host.companions.append(LedgerChecks(host))
     app = create_app(
         host,
         keys,

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from parcours.cli.console import OUT
+from parcours.ports import Changes
+from parcours.stores.sqlite import SqliteStore
 from tests.cli.test_commands import Said, parcours
 from tests.service import SECRET_KEY, Answer, Service
 
@@ -403,6 +405,45 @@ def test_an_export_holds_the_ledger(api: Service, who: str):
     assert exported["complete"]
     assert [(entry["kind"], entry["amount"]) for entry in exported["ledger"]] == [("earned", 10)]
     assert exported["state"]["loyalty"]["club"]["balance"] == 10
+
+
+def test_a_check_finds_that_everything_agrees(api: Service, who: str):
+    buys(api, who, 5)
+    asked = got(api.api("POST", "/v1/loyalty/check"), 202)
+    deadline = time.monotonic() + 60
+    while (answer := got(api.api("GET", "/v1/loyalty/check")))["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (answer["id"], answer["state"], answer["agrees"]) == (asked["id"], "done", True)
+    (club,) = answer["result"]["programmes"]
+    last = got(api.api("GET", "/v1/loyalty/club/statement"))["days"][-1]
+    assert (club["balance"], club["held"]) == (last["closing"], last["closing_held"])
+    assert "all agree" in said(api, "check")
+
+
+def test_a_check_of_a_folder_names_the_member_who_is_wrong(tmp_path: Path):
+    with Service(tmp_path / "data") as service:
+        assert service.publish(*DEFINITIONS).status == 200
+        for who in ("user_id:right", "user_id:wrong"):
+            ask(service, who, "enrol")
+            ask(service, who, "adjust", points=5, reason="r", author="a")
+        wrong = look(service, "user_id:wrong")["contact"]
+    folder = ("loyalty", "check", "--data", str(tmp_path / "data"))
+    assert "all agree" in parcours(*folder).out
+    store = SqliteStore(tmp_path / "data" / "parcours.db")
+    contact = store.contacts([wrong])[wrong]
+    contact.loyalty["club"].balance += 1
+    store.commit(Changes(contacts={wrong: contact}))
+    store.close()
+    done = parcours(*folder)
+    assert done.code == 1
+    assert wrong in done.out
+    assert "2 differences" in done.err
+    found = json.loads(parcours(*folder, "--json").out)
+    assert [(one["what"], one["contact"], one["expected"], one["found"]) for one in found["differences"]] == [
+        ("balance", wrong, 5, 6),
+        ("lots", wrong, 6, 5),
+    ]
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

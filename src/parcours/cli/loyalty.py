@@ -11,6 +11,7 @@ import typer
 
 from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
 from parcours.cli.console import ERR, OUT, SecretKey, Url, write
+from parcours.cli.loyalty_check import check
 from parcours.cli.loyalty_simulate import simulate
 from parcours.cli.rewards import coupons, rewards
 from parcours.errors import ParcoursError
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 app.command()(simulate)
+app.command()(check)
 app.add_typer(rewards, name="reward")
 app.add_typer(coupons, name="coupon")
 

@@ -212,6 +212,9 @@ class MemoryStore:
         found = (Posting(place, entry) for place, entry in entries if entry is not None and entry.contact == contact)
         return list(islice(found, limit))
 
+    def last_entry(self) -> int:
+        return len(self._ledger)
+
     def ledger_days(self) -> Mapping[LedgerDay, Total]:
         return dict(self._days)
 

@@ -108,6 +108,9 @@ class ContactRows:
         found = (Posting(row[0], decode_entry(row[2])) for row in rows if not before or row[0] < before)
         return list(islice(found, limit))
 
+    def last_entry(self) -> int:
+        return self._entries
+
 
 _FIRST = itemgetter(0)
 

@@ -515,6 +515,7 @@ class StoreConformance:
         assert store.ledger(ANN, before=found[1].place) == []
         assert [posting.entry for posting in store.ledger(BOB)] == [second]
         assert store.ledger(CYD) == []
+        assert store.last_entry() == found[0].place
 
     def test_entries_of_the_ledger_are_counted_by_day(self, store: Store) -> None:
         assert store.ledger_days() == {}

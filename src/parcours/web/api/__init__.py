@@ -17,6 +17,7 @@ from parcours.web.api.imports import ImportsApi
 from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
 from parcours.web.api.journeys import JourneysApi
 from parcours.web.api.keys import KeysApi
+from parcours.web.api.ledger_checks import LedgerChecksApi
 from parcours.web.api.lists import ListsApi
 from parcours.web.api.lives import LivesApi
 from parcours.web.api.loyalty import LoyaltyApi
@@ -41,6 +42,7 @@ CONTROLLERS: list[type[Controller]] = [
     ListsApi,
     LoyaltyApi,
     BudgetsApi,
+    LedgerChecksApi,
     ReviewsApi,
     RetroactiveApi,
     RewardsApi,
