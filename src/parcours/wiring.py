@@ -7,8 +7,9 @@ import gc
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,8 +26,11 @@ from parcours.definitions.templates import template_findings, templates_in
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Answer, Changes, Channel, Clock, Delivery, Store
-from parcours.runtimes.backtest import Backtest, Counts, Job
+from parcours.runtimes.backtest import Backtest
+from parcours.runtimes.backtest_job import Counts, Job, Shortage
+from parcours.runtimes.backtest_person import run as run_people
 from parcours.runtimes.backtest_report import BacktestReport, report_of
+from parcours.runtimes.backtest_stock import with_shortages
 from parcours.runtimes.backtests import Backtests
 from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
@@ -269,28 +273,40 @@ def backtest(data: Path, job: Job, zone: str = "UTC", processes: int = 2) -> Bac
         made = Backtest(job, past.publications())
         alone = made.purse is not None or past.last_position() <= SMALL_PAST
         if processes < 2 or alone:  # noqa: PLR2004 (as many as make a difference)
-            counts = made.run(past.people(0, 1))
+            counts, left = with_shortages(
+                made,
+                past,
+                lambda known: run_people(Backtest(job, past.publications(), known), past.people(0, 1)),
+            )
         else:
-            counts = Counts()
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-                shares = [pool.submit(_backtest_share, path, job, share, processes) for share in range(processes)]
-                for share in shares:
-                    counts.add(share.result())
+                counts, left = with_shortages(made, past, partial(_backtest_shares, pool, path, job, processes))
     finally:
         past.close()
-    report = report_of(made, counts, zone)
+    report = report_of(made, counts, zone, left)
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
 
-def _backtest_share(path: Path, job: Job, share: int, shares: int) -> Counts:
+def _backtest_shares(
+    pool: ProcessPoolExecutor, path: Path, job: Job, processes: int, shortages: Sequence[Shortage]
+) -> Counts:
+    counts = Counts()
+    known = list(shortages)
+    shares = [pool.submit(_backtest_share, path, job, known, share, processes) for share in range(processes)]
+    for share in shares:
+        counts.add(share.result())
+    return counts
+
+
+def _backtest_share(path: Path, job: Job, shortages: Sequence[Shortage], share: int, shares: int) -> Counts:
     """Run a share of all people; in a process of its own, which leaves the processor to a service that runs."""
     with contextlib.suppress(OSError):
         os.nice(5)
     gc.freeze()
     past = SqlitePast(path)
     try:
-        return Backtest(job, past.publications()).run(past.people(share, shares))
+        return run_people(Backtest(job, past.publications(), shortages), past.people(share, shares))
     finally:
         past.close()
 

@@ -13,7 +13,9 @@ import pytest
 
 from parcours.core.inputs import Input, Interaction
 from parcours.demo.dataset import Dataset, find_data
-from parcours.runtimes.backtest import Backtest, Job
+from parcours.runtimes.backtest import Backtest
+from parcours.runtimes.backtest_job import Job
+from parcours.runtimes.backtest_person import run
 from parcours.runtimes.backtest_report import report_of
 
 HOUSEHOLDS = 60
@@ -54,9 +56,8 @@ def tried(histories: dict[str, list[Input]], **rule: Any) -> tuple[int, int]:
     written = {"kind": "rule", "name": "r", "programme": "club", "on": ["Order Completed"], **rule}
     job = Job(definitions=[programme, written], start=0, end=END, everybody=True)
     made = Backtest(job, [])
-    counts = made.run(
-        (f"{number:016x}", history) for number, history in enumerate(copy.deepcopy(list(histories.values())))
-    )
+    people = enumerate(copy.deepcopy(list(histories.values())))
+    counts = run(made, ((f"{number:016x}", history) for number, history in people))
     (report,) = report_of(made, counts).rules
     return report.given, report.members
 

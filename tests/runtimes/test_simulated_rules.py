@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from parcours.runtimes.backtest import Backtest, BacktestError, Job
+from parcours.runtimes.backtest import Backtest
+from parcours.runtimes.backtest_job import BacktestError, Job
+from parcours.runtimes.backtest_person import run
 from parcours.runtimes.backtest_report import BacktestReport, report_of
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
@@ -35,7 +37,7 @@ def simulated(world: World, *definitions: dict[str, Any], start: int = START, **
     past = StorePast(world.store)
     job = Job(definitions=list(definitions), start=start, end=world.now, **more)
     made = Backtest(job, past.publications())
-    return report_of(made, made.run(past.people(0, 1)))
+    return report_of(made, run(made, past.people(0, 1)))
 
 
 def plain(scenario: Scenario) -> Scenario:
@@ -62,7 +64,7 @@ def test_rules_that_were_live_come_to_the_same(scenario: Scenario):
         return
     past = StorePast(live.store)
     made = Backtest(Job(definitions=drafts, start=START, end=live.clock.now()), past.publications())
-    counts = made.run(past.people(0, 1))
+    counts = run(made, past.people(0, 1))
     entries: Counter[Any] = Counter()
     amounts: Counter[Any] = Counter()
     balance = held = 0
@@ -201,7 +203,7 @@ def test_a_budget_runs_out_in_the_order_of_time_whoever_it_is():
         Job(definitions=[rule(points=10, budget=[{"points": 40}])], start=START, end=world.now),
         world.store.publications(),
     )
-    counts = made.run(StorePast(world.store).people(0, 1))
+    counts = run(made, StorePast(world.store).people(0, 1))
     (found,) = report_of(made, counts).rules
     assert (found.given, found.awards, found.withheld, found.ran_out) == (40, 4, {"budget": 2}, "2026-03-02")
     # Cid came first, so it is Ann and Bob for whom it was not enough the second time.

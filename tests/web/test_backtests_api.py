@@ -113,6 +113,89 @@ def test_what_cannot_be_run_is_refused_at_once(api: Service, body: dict[str, Any
     assert said in answer.body.decode()
 
 
+CALLS = DRAFT | {
+    "steps": {
+        "greet": {
+            "type": "webhook",
+            "url": "https://a.example",
+            "save": "said",
+            "next": "good",
+            "failed": "none",
+        },
+        "good": {"type": "give", "reward": "mug", "unavailable": "none"},
+        "none": {"type": "end"},
+    }
+}
+MUG = {"kind": "reward", "name": "mug", "gift": "a mug", "stock": 2}
+ASSUMED = {"webhooks": {"greet": [{"share": 1, "body": {"score": 7}}]}}
+
+
+def test_what_is_assumed_of_webhooks_and_stock(api: Service):
+    found = done(api, ask(api, definitions=[CALLS, MUG], assume={**ASSUMED, "stock": {"mug": 3}}))
+    assert found["state"] == "done", found
+    report = found["report"]
+    assert [(one["what"], one["of"], one["times"]) for one in report["assumed"]] == [
+        ("webhook", "draft/greet", 5),
+        ("stock", "mug", 1),
+    ]
+    ran_out = "2026-01-04T08:00:01Z"
+    assert report["rewards"] == [
+        {"reward": "mug", "issued": 3, "declined": {"out_of_stock": 2}, "left": 0, "ran_out": ran_out}
+    ]
+    assert found["request"]["job"]["assume"]["stock"] == {"mug": 3}
+
+
+@pytest.mark.parametrize(
+    "assume, said",
+    [
+        ({"webhooks": {"gret": {}}}, "did you mean 'greet'"),
+        ({"webhooks": {"greet": {"status": 99}}}, "/assume/webhooks/status: it is not at least 200"),
+        ({"webhook": {}}, "webhook"),
+    ],
+)
+def test_what_is_assumed_wrongly_is_refused_at_once(api: Service, assume: dict[str, Any], said: str):
+    answer = ask(api, definitions=[CALLS, MUG], assume=assume)
+    assert answer.status == 400, answer
+    assert said in answer.body.decode()
+
+
+def test_assumptions_in_a_file(api: Service, tmp_path: Path):
+    draft, other, assumed = tmp_path / "draft.json", tmp_path / "other.json", tmp_path / "assumed.yaml"
+    draft.write_text(json.dumps([CALLS, MUG]))
+    other.write_text(json.dumps(DRAFT))  # which calls nobody
+    assumed.write_text("webhooks:\n  greet: {body: {score: 7}}\nreactions:\n  opened: {share: 0.5}\n")
+    command = [str(draft), *TIMES, "--assume", str(assumed), "--against", str(other)]
+    here = run(*command, "--data", str(api.data))
+    assert here.returncode == 0, here.stderr
+    for text in (
+        "Assumed of the webhook 'draft/greet'",
+        "Reward 'mug': 2 issued, 0 left; not issued: out_of_stock 3; none left from 2026-01-03T08:00:01Z on",
+    ):
+        assert text in " ".join(here.stdout.split())
+    there = run(*command, "--url", api.url, "--secret-key", SECRET_KEY)
+    assert there.returncode == 0, there.stderr
+    assert here.stdout.splitlines()[1:] == there.stdout.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("webhooks:\n  greet: {stat: 200}\n", "assumed.yaml:2 /webhooks/greet/stat: unknown key 'stat'"),
+        ("webhooks:\n  nobody: {}\n", "no draft has a step 'nobody'"),
+        ("stock: {mug: -1}\n", "assumed.yaml:1 /stock: "),
+        ("stock: {mug: 1\n", "assumed.yaml:"),
+        ("a: 1\n---\nb: 1\n", "holds 2"),
+    ],
+)
+def test_assumptions_in_a_file_that_are_wrong(api: Service, tmp_path: Path, text: str, said: str):
+    draft, assumed = tmp_path / "draft.json", tmp_path / "assumed.yaml"
+    draft.write_text(json.dumps([CALLS, MUG]))
+    assumed.write_text(text)
+    answer = run(str(draft), *TIMES, "--assume", str(assumed), "--data", str(api.data))
+    assert answer.returncode in {1, 2}
+    assert said in " ".join(answer.stderr.split())
+
+
 def test_an_unknown_backtest(api: Service):
     assert api.api("GET", "/v1/backtests/0123456789abcdef").status == 404
     assert api.api("GET", "/v1/backtests/..%2F..").status == 404

@@ -9,14 +9,17 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.table import Table
 
 from parcours.cli.asking import AsJson, as_json, ask
-from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, sources_in
+from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, read_text, sources_in
 from parcours.conditions.durations import parse_duration
 from parcours.definitions.load import Source, read
+from parcours.definitions.validate import convert
 from parcours.errors import InvalidDefinitionError, ParcoursError
-from parcours.runtimes.backtest_report import BacktestReport, JourneyReport
+from parcours.runtimes.backtest_job import Assumptions
+from parcours.runtimes.backtest_report import BacktestReport, JourneyReport, RewardReport
 
 
 def backtest(
@@ -32,6 +35,12 @@ def backtest(
     ] = None,
     after: Annotated[
         list[str] | None, typer.Option(help="How long after the message that happens: opened=2h. Several times, too.")
+    ] = None,
+    assume: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of what else is assumed: answers of webhooks, entries over the API, stock of rewards."
+        ),
     ] = None,
     zone: Annotated[str, typer.Option(help="Whose days messages are counted by.")] = "UTC",
     with_live: Annotated[
@@ -52,6 +61,7 @@ def backtest(
         "end": instant_in(end),
         "rates": {name: _number(text) for name, text in _pairs(rate or [])},
         "delays": {name: _length(text) for name, text in _pairs(after or [])},
+        "assume": assumptions_in(assume) if assume is not None else Assumptions(),
         "with_live": with_live,
     }
     if data is not None:
@@ -65,6 +75,23 @@ def backtest(
         _print(report)
     if len(reports) > 1:
         _compare(*reports)
+
+
+def assumptions_in(path: Path) -> Assumptions:
+    """Return the assumptions that a file states.
+
+    Raises:
+        InvalidDefinitionError: They are not as they should be.
+    """
+    located, problems = read(Source(str(path), read_text(path)))
+    if not problems and len(located) != 1:
+        raise ParcoursError(f"{path} is to hold one set of assumptions, and holds {len(located)}")
+    if not problems:
+        found, wrong = convert(located[0].definition, Assumptions)
+        if found is not None:
+            return found
+        problems = [replace(one, file=str(path), line=located[0].line_of(one.pointer)) for one in wrong]
+    raise InvalidDefinitionError(problems)
 
 
 def definitions_in(sources: Iterable[Source]) -> list[dict[str, Any]]:
@@ -82,7 +109,7 @@ def run_here(
     data: Path, drafts: list[list[dict[str, Any]]], common: dict[str, Any], zone: str, processes: int
 ) -> list[BacktestReport]:
     """Run drafts, and what they are compared with, over what is in a folder."""
-    from parcours.runtimes.backtest import Job
+    from parcours.runtimes.backtest_job import Job
     from parcours.wiring import backtest as run
 
     with OUT.status("Running"):
@@ -99,7 +126,11 @@ def run_there(
     path: Sequence[str] = ("backtests",),
 ) -> list[BacktestReport]:
     """Let a running service do it."""
-    body = {**common, "definitions": drafts, **({"against": {"definitions": others}} if others is not None else {})}
+    body = {
+        **msgspec.to_builtins(common),
+        "definitions": drafts,
+        **({"against": {"definitions": others}} if others is not None else {}),
+    }
     answer = ask("POST", url, [*path], secret_key, body)
     with OUT.status("Running"):
         while answer["state"] in {"waiting", "running"}:
@@ -147,6 +178,12 @@ def _print(report: BacktestReport) -> None:
     OUT.print(f"{report.start} to {report.end}: {inputs} of {people}, {report.seconds:.1f} s")
     for journey in report.journeys:
         _print_journey(journey)
+    for reward in report.rewards:
+        _print_reward(reward)
+    for one in report.assumed:
+        OUT.print(
+            f"Assumed of the {one.what} {one.of!r}: {one.how} ({one.times:,} {plural(one.times, 'time')})", markup=False
+        )
     if report.most_loaded_hour is not None:
         hour = report.most_loaded_hour
         OUT.print(
@@ -168,6 +205,13 @@ def _print(report: BacktestReport) -> None:
 _DAYS = 7
 
 
+def _print_reward(reward: RewardReport) -> None:
+    left = f", {reward.left:,} left" if reward.left is not None else ""
+    declined = f"; not issued: {names_of(reward.declined)}" if reward.declined else ""
+    ran_out = f"; none left from {reward.ran_out} on" if reward.ran_out else ""
+    OUT.print(f"Reward {reward.reward!r}: {reward.issued:,} issued{left}{declined}{ran_out}", markup=False)
+
+
 def _print_journey(journey: JourneyReport) -> None:
     OUT.print(f"\n[bold]{journey.journey}[/]: {journey.entries:,} entries of {journey.people:,} people", end="")
     OUT.print(f", {journey.under_way:,} under way at the end")
@@ -184,10 +228,16 @@ def _print_journey(journey: JourneyReport) -> None:
     table = Table()
     for column in ("step", "arrived", "waiting"):
         table.add_column(column, justify="left" if column == "step" else "right")
-    for column in ("left by", "sent", "suppressed"):
-        table.add_column(column, overflow="fold")
+    calls, gives = any(step.calls for step in journey.steps), any(step.given or step.declined for step in journey.steps)
+    columns = ["left by", "sent", "suppressed", *(["calls"] if calls else []), *(["rewards"] if gives else [])]
+    for title in columns:
+        table.add_column(title, overflow="fold")
     for step in journey.steps:
-        ways = (names_of(step.left), names_of(step.sent), names_of(step.suppressed))
+        ways = [names_of(step.left), names_of(step.sent), names_of(step.suppressed)]
+        if calls:
+            ways.append(names_of(step.answers) or (f"{step.calls:,}" if step.calls else ""))
+        if gives:
+            ways.append(names_of(({"given": step.given} if step.given else {}) | step.declined))
         table.add_row(step.step, f"{step.arrived:,}", f"{step.waiting:,}" if step.waiting else "", *ways)
     OUT.print(table)
 

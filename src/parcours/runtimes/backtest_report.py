@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from parcours.core.effects import What
-from parcours.runtimes.backtest import QUARTER, Backtest, Counts, PastAward
+from parcours.runtimes.backtest import Backtest
+from parcours.runtimes.backtest_job import QUARTER, USUAL_ANSWER, Counts, PastAward
+from parcours.runtimes.backtest_stock import Left
 from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport, programmes_of, rules_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +31,15 @@ class StepReport(msgspec.Struct):
     """Message to how often it would have been sent."""
     suppressed: dict[str, int] = {}
     """Reason to how often a message would not have been sent."""
+    calls: int = 0
+    """How often a webhook would have been called."""
+    answers: dict[str, int] = {}
+    """What became of calls for whose answer a run waits: `recorded` (this very call was made), and by assumption
+    `answered` or `failed`; to how many."""
+    given: int = 0
+    """How often a reward would have been given."""
+    declined: dict[str, int] = {}
+    """Reason to how often it would not."""
 
 
 class JourneyReport(msgspec.Struct):
@@ -49,6 +61,32 @@ class JourneyReport(msgspec.Struct):
     conversion: float | None = None
     """The share of entries that reached a goal; None without goals or entries."""
     steps: list[StepReport] = []
+
+
+class RewardReport(msgspec.Struct):
+    """What would have become of a reward, whoever gives it."""
+
+    reward: str
+    issued: int = 0
+    declined: dict[str, int] = {}
+    """Reason to how often it was not: `out_of_stock`, `pool_empty`, or one of the contact's."""
+    left: int | None = None
+    """How many are left at the end; None for any number."""
+    ran_out: str | None = None
+    """When there was none left for the first time somebody asked."""
+
+
+class Assumption(msgspec.Struct):
+    """Something that is not recorded, and was assumed."""
+
+    what: str
+    """`reaction`, `webhook`, `entry`, `reading` or `stock`."""
+    of: str
+    """The kind of reaction, the step (`JOURNEY/STEP`), the journey or the reward."""
+    how: str
+    """In words."""
+    times: int
+    """How often."""
 
 
 class Hour(msgspec.Struct):
@@ -78,12 +116,18 @@ class BacktestReport(msgspec.Struct):
     rules: list[RuleReport] = []
     """Rules of loyalty: drafts first, then those that are live beside them."""
     programmes: list[ProgrammeReport] = []
+    assumed: list[Assumption] = []
+    """What was assumed, and how often."""
+    rewards: list[RewardReport] = []
+    """Rewards that were asked for."""
     past: list[PastAward] = []
     """Of a rule that is to be applied to the past: what it would have given."""
 
 
-def report_of(made: Backtest, counts: Counts, zone: str = "UTC") -> BacktestReport:
-    """Return what a backtest came to, for people."""
+def report_of(
+    made: Backtest, counts: Counts, zone: str = "UTC", left: Mapping[str, Left] | None = None
+) -> BacktestReport:
+    """Return what a backtest came to, for people; `left` says what is left of rewards."""
     job = made.job
     rules = made.plan.loyalty.rules.values()
     of_programmes = {rule.name: rule.programme.name for rule in rules if rule.programme.name in made.programmes}
@@ -101,6 +145,8 @@ def report_of(made: Backtest, counts: Counts, zone: str = "UTC") -> BacktestRepo
         journeys=[_journey(name, counts) for name in made.drafts],
         rules=rules_of(counts, of_programmes, made.rules),
         programmes=programmes_of(counts, made.programmes),
+        assumed=list(_assumed(made, counts, left or {})),
+        rewards=list(_rewards(counts, left or {})),
         past=sorted(counts.past, key=lambda award: (award.contact, award.at, award.key)),
     )
 
@@ -137,14 +183,77 @@ def _journey(name: str, counts: Counts) -> JourneyReport:
             messages[reason] += count
         elif what == "goal":
             goals[reason] += count
-    for (journey, step), count in counts.waiting.items():
-        if journey == name:
-            steps.setdefault(step, StepReport(step)).waiting += count
+    _more_of_steps(name, counts, steps)
     report.refused, report.ended, report.messages, report.goals = map(dict, (refused, ended, messages, goals))
     report.steps = list(steps.values())
     if goals and report.entries:
         report.conversion = max(goals.values()) / report.entries
     return report
+
+
+def _more_of_steps(name: str, counts: Counts, steps: dict[str, StepReport]) -> None:
+    """Add to the steps of a journey what is not counted by the trace: who waits, calls, and rewards."""
+    for (journey, step), count in counts.waiting.items():
+        if journey == name:
+            steps.setdefault(step, StepReport(step)).waiting += count
+    for (journey, step, how), count in sorted(counts.calls.items()):
+        if journey == name:
+            found = steps.setdefault(step, StepReport(step))
+            found.calls += count
+            if how != "unheeded":
+                found.answers = {**found.answers, how: count}
+    for (journey, step, reason), count in sorted(counts.given.items()):
+        if journey == name:
+            found = steps.setdefault(step, StepReport(step))
+            if reason:
+                found.declined = {**found.declined, reason: count}
+            else:
+                found.given += count
+
+
+def _assumed(made: Backtest, counts: Counts, left: Mapping[str, Left]) -> Iterator[Assumption]:
+    """Yield what was assumed, whether or not it came to anything, but for answers to calls that were not made."""
+    assumed = made.assumed
+    for kind, rate in sorted(assumed.rates.items()):
+        how = f"{rate:.4g} of the messages, {_for(assumed.delays.get(kind, 0))} after them"
+        yield Assumption("reaction", kind, how, counts.assumed["reaction", kind])
+    places = sorted({(journey, step) for journey, step, how in counts.calls if how in {"answered", "failed"}})
+    for place in places:
+        stated = assumed.answers.get(place)
+        told = ", ".join(f"{one.share:.4g}: {one.status} after {one.after}" for one, _ in stated or ())
+        how = f"what is stated ({told}; the rest fails)" if stated is not None else f"{USUAL_ANSWER.status}, no body"
+        yield Assumption(
+            "webhook", "/".join(place), how, counts.calls[*place, "answered"] + counts.calls[*place, "failed"]
+        )
+    for name, stated_entry in sorted(made.job.assume.entries.items()):
+        if name in assumed.asked_for:
+            names = stated_entry.interaction
+            said = names if isinstance(names, str) else ", ".join(names)
+            after = f", {stated_entry.after} after it" if stated_entry.after else ""
+            how = f"asked for after {stated_entry.share:.4g} of {said}{after}"
+            yield Assumption("entry", name, how, counts.assumed["entry", name])
+    for name in sorted(made.entered_over_api & set(made.drafts)):
+        yield Assumption("entry", name, "as it was asked for over the API, and is recorded", counts.recorded[name])
+    rounds = Counter(one.journey.name for one in made.rounds)
+    for name, count in sorted(rounds.items()):
+        yield Assumption("reading", name, "its segment is read when the entry says so, at that very instant", count)
+    for name, number in sorted(made.job.assume.stock.items()):
+        if name in left:
+            yield Assumption("stock", name, f"{number:,} are left at the start", 1)
+
+
+def _rewards(counts: Counts, left: Mapping[str, Left]) -> Iterator[RewardReport]:
+    """Yield what became of each reward that was asked for."""
+    asked = {name for name, _ in counts.declined} | set(counts.issued)
+    for name in sorted(asked):
+        there = left.get(name)
+        declined = {reason: count for (reward, reason), count in sorted(counts.declined.items()) if reward == name}
+        ran_out = _iso(there.ran_out) if there is not None and there.ran_out is not None else None
+        yield RewardReport(name, counts.issued[name], declined, there.left if there is not None else None, ran_out)
+
+
+def _for(milliseconds: int) -> str:
+    return str(timedelta(milliseconds=milliseconds))
 
 
 def _step(step: StepReport, what: str, reason: str, count: int) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from parcours.errors import ParcoursError, Problem
-from parcours.runtimes.backtest import Job
+from parcours.runtimes.backtest_job import Job
 from parcours.runtimes.backtest_report import BacktestReport
 from parcours.runtimes.clocks import wall_time
 

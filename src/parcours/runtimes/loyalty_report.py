@@ -19,7 +19,7 @@ from datetime import timedelta
 import msgspec
 
 from parcours.core.dates import EPOCH
-from parcours.runtimes.backtest import Counts, Posted
+from parcours.runtimes.backtest_job import Counts, Posted
 
 
 class RuleReport(msgspec.Struct):

@@ -16,7 +16,7 @@ reading that is cut off goes on where it was, and each reading lets a member in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -67,9 +67,22 @@ class Reading(msgspec.Struct):
 
     def message_id(self, contact: str) -> str:
         """Return the message id with which a member enters: of each reading its own, or one for all of them."""
-        if not self.asked or (self.entry.schedule is not None and self.entry.members == "new"):
-            return f"read:{self.journey.name}:{contact}"
-        return f"read:{self.journey.name}:{self.round}:{contact}"
+        return message_id_of(self.journey, self.round if self.asked else 0, contact)
+
+
+def message_id_of(journey: CompiledJourney, round_: int, contact: str) -> str:
+    """Return the message id with which a member enters; `round_` is the instant of a reading, 0 for one at once."""
+    entry = journey.definition.entry
+    new = isinstance(entry, SegmentEntry) and entry.schedule is not None and entry.members == "new"
+    return f"read:{journey.name}:{contact}" if new or not round_ else f"read:{journey.name}:{round_}:{contact}"
+
+
+def rounds_of(journey: CompiledJourney, workspace_zone: str, after: int, until: int) -> Iterator[int]:
+    """Yield the instants after one and up to another at which a segment is read into a journey by its entry."""
+    at = _first(journey, workspace_zone, after)
+    while at is not None and at <= until:
+        yield at
+        at = _next(journey, workspace_zone, at)
 
 
 def mark_name(journey: CompiledJourney) -> str:
@@ -101,24 +114,10 @@ class Readings:
             if asked == reading.asked:
                 reading.next, reading.round, reading.after = at, round_, after
                 if not missed and at is not None and at <= now:
-                    reading.next = self._next(reading, now)
+                    reading.next = _next(reading.journey, self._workspace_zone, now)
                 return reading
-        reading.next = self._first(reading, now)
+        reading.next = _first(reading.journey, self._workspace_zone, now)
         return reading
-
-    def _first(self, reading: Reading, now: int) -> int | None:
-        if reading.entry.at is None:
-            return self._next(reading, now)
-        at = milliseconds_of(reading.entry.at)
-        return at if at is not None and at > now else None
-
-    def _next(self, reading: Reading, now: int) -> int | None:
-        schedule = reading.entry.schedule
-        if schedule is None:
-            return None
-        return next_after(
-            schedule, zone_of_schedule(schedule, reading.journey.definition.zone, self._workspace_zone), now
-        )
 
     def marks(self) -> dict[str, str]:
         """Return what is to be kept of all of them."""
@@ -141,9 +140,26 @@ class Readings:
         for reading in self._readings:
             if reading.after is None and reading.next is not None and reading.next <= now:
                 reading.round, reading.after, reading.begun = reading.next, "", False
-                reading.next = self._next(reading, now)
+                reading.next = _next(reading.journey, self._workspace_zone, now)
         found = [reading for reading in self._readings if reading.after is not None]
         return min(found, key=lambda reading: reading.round, default=None)
+
+
+def _first(journey: CompiledJourney, workspace_zone: str, now: int) -> int | None:
+    """Return when the segment of a journey is read first after an instant."""
+    entry = journey.definition.entry
+    if not isinstance(entry, SegmentEntry) or entry.at is None:
+        return _next(journey, workspace_zone, now)
+    at = milliseconds_of(entry.at)
+    return at if at is not None and at > now else None
+
+
+def _next(journey: CompiledJourney, workspace_zone: str, now: int) -> int | None:
+    """Return when the schedule of a journey comes round next after an instant."""
+    entry = journey.definition.entry
+    if not isinstance(entry, SegmentEntry) or entry.schedule is None:
+        return None
+    return next_after(entry.schedule, zone_of_schedule(entry.schedule, journey.definition.zone, workspace_zone), now)
 
 
 def _makes_up(journey: CompiledJourney, before: Plan) -> bool:

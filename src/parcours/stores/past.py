@@ -12,17 +12,22 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeGuard
 
 from parcours.core.codec import decode_input
 from parcours.core.ids import contact_from_number, contact_number
-from parcours.core.inputs import Dissolve, Input, Publish
+from parcours.core.inputs import Dissolve, Grant, Input, Publish, Stock, WorkspaceInput
 from parcours.errors import StoreError
 from parcours.ports import Store
 
 EVERYTHING = 10**9
 
+_POOL = "$pool/"
+"""How the names of catalogues begin in which codes of rewards lie."""
+
+_GRANT = b"\xa5grant"
 _DISSOLVE = b"\xa8dissolve"
-"""How the tag of a `Dissolve` is written, behind the one byte that says how many fields there are."""
+"""How the tags of these inputs are written, behind the one byte that says how many fields there are."""
 
 
 class SqlitePast:
@@ -50,6 +55,23 @@ class SqlitePast:
         """Return every publication, in order."""
         rows = self._db.execute("select body from log where contact is null order by position")
         return [item for (body,) in rows if isinstance(item := decode_input(body), Publish)]
+
+    def issued(self) -> list[tuple[int, str]]:
+        """Return when rewards were issued, and which, as far as that is recorded."""
+        rows = self._db.execute(
+            "select body from log where contact is not null and substr(body, 2, ?) = ?", (len(_GRANT), _GRANT)
+        )
+        return [(item.received_at, item.reward) for (body,) in rows if _is_issued(item := decode_input(body))]
+
+    def filled(self) -> list[tuple[int, str, int]]:
+        """Return when codes were put into pools: of which reward, and how many."""
+        rows = self._db.execute("select body from log where contact is null order by position")
+        return [found for (body,) in rows if (found := _filled(decode_input(body))) is not None]
+
+    def ever_issued(self, reward: str) -> int:
+        """Return how many of a reward were ever issued, also to those who were erased."""
+        row = self._db.execute("select value from mark where name = ?", (f"reward:{reward}",)).fetchone()
+        return int(row[0]) if row is not None else 0
 
     def people(self, shard: int, shards: int) -> Iterator[tuple[str, list[Input]]]:
         """Yield each contact of a share of all of them, with its inputs in the order of the log."""
@@ -99,6 +121,20 @@ class StorePast:
         """Return every publication, in order."""
         return self._store.publications()
 
+    def issued(self) -> list[tuple[int, str]]:
+        """Return when rewards were issued, and which, as far as that is recorded."""
+        items = (record.input() for record in self._store.log(limit=EVERYTHING) if record.contact)
+        return [(item.received_at, item.reward) for item in items if _is_issued(item)]
+
+    def filled(self) -> list[tuple[int, str, int]]:
+        """Return when codes were put into pools: of which reward, and how many."""
+        items = (record.input() for record in self._store.log(limit=EVERYTHING) if not record.contact)
+        return [found for item in items if (found := _filled(item)) is not None]
+
+    def ever_issued(self, reward: str) -> int:
+        """Return how many of a reward were ever issued, also to those who were erased."""
+        return int(self._store.marks().get(f"reward:{reward}", "0"))
+
     def people(self, shard: int, shards: int) -> Iterator[tuple[str, list[Input]]]:
         """Yield each contact of a share of all of them, with its inputs in the order of the log."""
         by_contact: dict[str, list[Input]] = {}
@@ -120,6 +156,17 @@ class StorePast:
 
     def close(self) -> None:
         """The store is its owner's to close."""
+
+
+def _is_issued(item: Input | WorkspaceInput) -> TypeGuard[Grant]:
+    return isinstance(item, Grant) and bool(item.code)
+
+
+def _filled(item: Input | WorkspaceInput) -> tuple[int, str, int] | None:
+    """Return when codes were put into the pool of a reward, or None when it is something else that changed."""
+    if not isinstance(item, Stock) or not item.catalogue.startswith(_POOL):
+        return None
+    return item.received_at, item.catalogue.removeprefix(_POOL), len(item.items)
 
 
 def _position(item: Input) -> int:

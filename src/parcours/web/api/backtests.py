@@ -12,7 +12,8 @@ from litestar.params import FromPath, JSONBody
 
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest import Backtest, BacktestError, Job
+from parcours.runtimes.backtest import Backtest
+from parcours.runtimes.backtest_job import Assumptions, BacktestError, Job
 from parcours.runtimes.backtests import Backtests, TooManyBacktestsError, shown
 from parcours.runtimes.backtests import Request as Asking
 from parcours.web.api.common import guard, host_of
@@ -42,6 +43,8 @@ class BacktestAsked(Drafts, kw_only=True, forbid_unknown_fields=True):
     """Kind of reaction to the share of messages that are assumed to be reacted to so."""
     delays: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
     """Kind of reaction to milliseconds after which that happens."""
+    assume: Assumptions = Assumptions()
+    """What else is assumed: answers of webhooks, entries over the API, stock of rewards."""
     zone: str = "UTC"
     """Whose days messages are counted by."""
     with_live: bool = False
@@ -130,6 +133,7 @@ def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *
         end=data.end,
         rates=data.rates,
         delays=data.delays,
+        assume=data.assume,
         with_live=data.with_live,
         everybody=data.everybody,
         baseline=baseline,

@@ -28,7 +28,8 @@ from parcours.core.ids import message_key
 from parcours.core.inputs import Award
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest import Backtest, BacktestError, Job, PastAward
+from parcours.runtimes.backtest import Backtest
+from parcours.runtimes.backtest_job import BacktestError, Job, PastAward
 from parcours.runtimes.backtests import Request as Asking
 from parcours.runtimes.backtests import TooManyBacktestsError
 from parcours.runtimes.budgets import Overlay, bring
