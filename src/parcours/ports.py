@@ -5,8 +5,8 @@ A store is held to `parcours.testing.StoreConformance`; a channel to the errors 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -383,6 +383,38 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     content: Mapping[str, str]
     """Rendered fields, as `definitions.message.CHANNELS` names them."""
+    private: tuple[str, ...] = ()
+    """Texts in it that must not be told: whoever says something of the delivery blanks them."""
+
+
+class KnownSecret(msgspec.Struct, frozen=True):
+    """A secret that is set, but for its text."""
+
+    name: str
+    source: Literal["file", "variable"]
+    problem: str = ""
+    """Why it cannot be used."""
+
+
+class Secrets(Protocol):
+    """Texts that calls of other services carry, and that are kept nowhere: asked for when a call is made."""
+
+    def names(self) -> Collection[str]:
+        """Return the names of those that can be used."""
+        ...
+
+    def known(self) -> Sequence[KnownSecret]:
+        """Return what is set, by name."""
+        ...
+
+    def value(self, name: str) -> str:
+        """Return the text of a secret.
+
+        Raises:
+            PermanentFailureError: There is none of this name.
+            TemporaryFailureError: It cannot be read now.
+        """
+        ...
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -22,7 +22,8 @@ from parcours.channels.email import SmtpChannel, TlsMode
 from parcours.channels.render import Renderer
 from parcours.definitions.load import Source, read
 from parcours.definitions.message import WEBHOOK
-from parcours.definitions.templates import template_findings, templates_in
+from parcours.definitions.steps import SECRET_NAME
+from parcours.definitions.templates import KnownNames, signing_secrets, template_findings, templates_in
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.ports import Answer, Changes, Channel, Clock, Delivery, Store
@@ -38,6 +39,7 @@ from parcours.runtimes.engine import Engine
 from parcours.runtimes.jobs import Jobs, Opened
 from parcours.runtimes.reconcile import LedgerChecks
 from parcours.runtimes.schedules import problems_of_journey
+from parcours.runtimes.secrets import OperatorSecrets
 from parcours.runtimes.simulation import Simulation
 from parcours.runtimes.watch import Watch
 from parcours.sources.files import ImportSpec, Known, drop_rejected, spec_from_data, spec_from_text
@@ -102,6 +104,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """Hosts in private networks that steps of journeys may call: `HOST` or `HOST:PORT`, with commas between them."""
     webhook_secrets: dict[str, str] = {}
     """What webhooks are signed with, by their names; each is a variable, `PARCOURS_WEBHOOK_<NAME>_SECRET`."""
+    secrets: dict[str, str] = {}
+    """Secrets that calls of webhooks carry, by their names; each is a variable, `PARCOURS_SECRET_<NAME>`."""
+    secrets_folder: str = ""
+    """A folder whose files are such secrets, by their names; they are read when a call is made."""
 
 
 def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -116,8 +122,9 @@ def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = 
         for variable, secret in environment.items()
         if secret and (found := re.fullmatch(ENVIRONMENT_PREFIX + "WEBHOOK_([A-Z0-9_]+)_SECRET", variable))
     }
+    values["secrets"] = _secrets_in(environment)
     for field in Settings.__struct_fields__:
-        if field == "webhook_secrets":
+        if field in {"webhook_secrets", "secrets"}:
             continue
         name = ENVIRONMENT_PREFIX + field.upper()
         if given.get(field) is not None:
@@ -128,6 +135,33 @@ def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = 
         return msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"a setting does not fit: {error}", hint="see parcours serve --help") from None
+
+
+def _secrets_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the secrets that are variables; a setting whose name begins likewise (`PARCOURS_SECRET_KEY`) is none."""
+    settings = {ENVIRONMENT_PREFIX + field.upper() for field in Settings.__struct_fields__}
+    return {
+        found[1]: secret.removesuffix("\n").removesuffix("\r")
+        for variable, secret in environment.items()
+        if variable not in settings
+        and secret
+        and (found := re.fullmatch(f"{ENVIRONMENT_PREFIX}SECRET_({SECRET_NAME})", variable))
+    }
+
+
+def secrets_of(settings: Settings) -> OperatorSecrets:
+    """Return the secrets that calls of webhooks may carry.
+
+    Raises:
+        SettingsError: The folder of secrets cannot be listed.
+    """
+    folder = Path(settings.secrets_folder) if settings.secrets_folder else None
+    if folder is not None:
+        try:
+            next(folder.iterdir(), None)
+        except OSError as error:
+            raise SettingsError(f"the folder of secrets {folder} cannot be listed: {error.strerror}") from None
+    return OperatorSecrets(settings.secrets, folder)
 
 
 def _path(kind: type, value: object) -> object:
@@ -163,7 +197,9 @@ def build(settings: Settings) -> Service:
         _log.warning("clock_behind", seconds=behind / 1000, hint=hint)
     clock: Clock = InputsClock(start) if settings.clock == "inputs" else SystemClock(start)
     renderer = Renderer()
-    host = Embedded(Engine(store, clock), channels, renderer.render, renderer.check, renderer.names)
+    host = Embedded(
+        Engine(store, clock), channels, renderer.render, renderer.check, renderer.names, secrets_of(settings)
+    )
     jobs = Jobs(host, settings.data / "imports", open_import, settings.largest_upload, drop_rejected)
     host.companions.append(jobs)
     if settings.watch:
@@ -548,17 +584,22 @@ def kept_keys(data: Path) -> Iterator[tuple[Keys, Callable[[Key], None]]]:
 def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[list[Problem], list[Problem]]:
     """Return what is wrong with the templates of messages and webhooks in some sources, and what may be, with file and line.
 
-    `workspace` is what the names in them are held against.
+    `workspace` is what the names in them are held against. Secrets are looked for among the settings in the environment;
+    there may be others where the service runs.
     """
     renderer = Renderer()
+    folder = os.environ.get(f"{ENVIRONMENT_PREFIX}SECRETS_FOLDER")
+    here = OperatorSecrets(_secrets_in(os.environ), Path(folder) if folder else None)
+    known = KnownNames(secrets=here.names(), sure=False)
     errors: list[Problem] = []
     warnings: list[Problem] = []
     for source in sources:
         for located in read(source)[0]:
             texts = templates_in(located.definition)
-            if not texts:
+            names = [*renderer.names(texts), *signing_secrets(located.definition)]
+            if not texts and not names:
                 continue
-            wrong, doubtful = template_findings(_key_in(located.definition), renderer.names(texts), workspace)
+            wrong, doubtful = template_findings(_key_in(located.definition), names, workspace, known)
             for told, problems in ((errors, renderer.check(texts) + wrong), (warnings, doubtful)):
                 for problem in problems:
                     line = located.line_of(problem.pointer)

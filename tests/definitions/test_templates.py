@@ -9,7 +9,7 @@ import pytest
 
 from parcours.channels.render import Renderer
 from parcours.definitions.load import load_data
-from parcours.definitions.templates import nothing_learned, template_findings, templates_in
+from parcours.definitions.templates import KnownNames, nothing_learned, template_findings, templates_in
 
 MESSAGE = {"kind": "message", "name": "m", "channel": "email", "content": {"subject": "s", "text": "t"}}
 ORDER = {"kind": "interaction", "name": "Order Completed", "attributes": {"total": {"type": "number"}}}
@@ -30,7 +30,9 @@ def learned(name: str) -> Collection[str]:
 def said(text: str, learned: Any = nothing_learned, *more: Any) -> tuple[list[str], list[str]]:
     workspace, errors, _ = load_data([*DEFINED, *more])
     assert not errors
-    wrong, doubtful = template_findings(("message", "m"), Renderer().names({"/content/text": text}), workspace, learned)
+    wrong, doubtful = template_findings(
+        ("message", "m"), Renderer().names({"/content/text": text}), workspace, KnownNames(learned)
+    )
     assert all(problem.pointer == "/content/text" for problem in wrong + doubtful)
     return [f"{problem.code} {problem.hint}" for problem in wrong], [
         f"{problem.code} {problem.hint}" for problem in doubtful

@@ -29,7 +29,7 @@ from liquid.utils import ReadOnlyChainMap
 
 from parcours.definitions.message import MessageDefinition
 from parcours.definitions.templates import Name
-from parcours.errors import PermanentFailureError, Problem, did_you_mean
+from parcours.errors import PermanentFailureError, Problem, TemporaryFailureError, did_you_mean
 
 MAX_LOOP_ITERATIONS: Final = 10_000
 """How often the bodies of nested loops may run together, and how many numbers a range may hold."""
@@ -307,6 +307,9 @@ class Renderer:
     def _fill(self, name: str, field: str, source: str, data: Mapping[str, object]) -> str:
         try:
             text = self._template(source, field == _HTML_FIELD).fill(data)
+        except (PermanentFailureError, TemporaryFailureError) as error:
+            # What the data itself refuses, such as a secret that is not set.
+            raise type(error)(f"message {name!r}, field {field!r}: {error}") from None
         except LiquidError as error:
             raise PermanentFailureError(
                 f"message {name!r}, field {field!r}, line {_line(error, source)}: {error.message}"

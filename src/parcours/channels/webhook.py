@@ -13,6 +13,7 @@ is looked at after it was resolved, for every redirect anew, and connected to as
 |-----------------------------------------|-------------------------------------------------------------------|
 | 2xx                                     | an answer                                                         |
 | 301, 302, 303 to a GET; 307, 308        | followed, up to 3 times, without the headers that are for the host |
+| the same to another host, with a body that holds a secret | a failure for good                              |
 | 408, 425, 429, 5xx; none in time        | a failure that another try may mend                               |
 | any other                               | a failure for good                                                |
 """
@@ -22,7 +23,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -31,6 +33,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from parcours.channels.push import retry_after_of
+from parcours.channels.signing import signed
 from parcours.core.checks import too_deep
 from parcours.core.codec import UNENCODABLE, encode
 from parcours.errors import PermanentFailureError, TemporaryFailureError
@@ -104,17 +107,22 @@ class WebhookChannel:
     Args:
         allow: Hosts, with or without a port, that may be called although they are in a private network.
         connections: How many calls may be on their way at a time.
+        clock: Returns the seconds since 1970 that calls are signed with.
     """
 
-    def __init__(self, allow: Iterable[str] = (), *, connections: int = 64) -> None:
+    def __init__(
+        self, allow: Iterable[str] = (), *, connections: int = 64, clock: Callable[[], float] = time.time
+    ) -> None:
         self._allowed = frozenset(allow)
         self._connections = connections
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, delivery: Delivery) -> Answer:
         """Make a call and return what was answered.
 
-        The address is the URL; `content` has `method`, `timeout` in seconds, `headers` as JSON, and may have a `body`.
+        The address is the URL; `content` has `method`, `timeout` in seconds, `headers` as JSON, and may have a `body`,
+        and with `sign` the text of the secret that it is signed with.
 
         Raises:
             TemporaryFailureError: Nothing was answered in time, or what another try may mend.
@@ -126,10 +134,15 @@ class WebhookChannel:
             name: _LINE_BREAKS.sub(" ", value)
             for name, value in msgspec.json.decode(content["headers"], type=dict[str, str]).items()
         }
-        body = content.get("body")
+        body = content["body"].encode() if "body" in content else None
+        if "sign" in content:
+            headers |= signed(content["sign"], delivery.id, int(self._clock()), body or b"")
+        bound = body is not None and any(text in content["body"] for text in delivery.private)
         within = aiohttp.ClientTimeout(total=float(content["timeout"]))
         try:
-            return await self._call(content["method"], _LINE_BREAKS.sub("", delivery.address), headers, body, within)
+            return await self._call(
+                content["method"], _LINE_BREAKS.sub("", delivery.address), headers, body, within, bound=bound
+            )
         except TimeoutError:
             raise TemporaryFailureError("there was no answer in time") from None
         except (aiohttp.InvalidURL, ValueError) as error:
@@ -141,14 +154,21 @@ class WebhookChannel:
             raise TemporaryFailureError(f"the service cannot be reached: {error}") from None
 
     async def _call(
-        self, method: str, url: str, headers: Mapping[str, str], body: str | None, within: aiohttp.ClientTimeout
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        within: aiohttp.ClientTimeout,
+        *,
+        bound: bool,
     ) -> Answer:
         for _ in range(_REDIRECTS + 1):
             self._look_at(url)
             async with self._open().request(
                 method,
                 url,
-                data=body.encode() if body is not None else None,
+                data=body,
                 headers=headers,
                 timeout=within,
                 allow_redirects=False,
@@ -160,6 +180,8 @@ class WebhookChannel:
                 return _judged(Answer(status, said), retry_after)
             ahead = urljoin(url, place)
             if _origin(ahead) != _origin(url):
+                if bound:
+                    raise PermanentFailureError("the service sends to another host, which may not have the secret")
                 headers = {name: value for name, value in headers.items() if name.lower() in _EVERYWHERE}
             url = ahead
         raise PermanentFailureError("the service sends from one place to another without end")
@@ -169,7 +191,10 @@ class WebhookChannel:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, 0)
         if parts.scheme not in _PORTS or not host:
-            raise PermanentFailureError(f"{url[:100]!r} is no URL that can be called")
+            # It is not repeated: a part of a secret would not be known as one.
+            raise PermanentFailureError(
+                "this is no URL that can be called: it has to have http:// or https:// and a host"
+            )
         try:
             ipaddress.ip_address(host.partition("%")[0])
         except ValueError:

@@ -25,6 +25,7 @@ from parcours.cli import (
     packs,
     rebuild,
     scenarios,
+    secrets,
     segments,
     serve,
     simulate,
@@ -59,6 +60,7 @@ app.command()(explain.explain)
 app.add_typer(definitions.app, name="definitions")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(lists.app, name="lists")
 app.add_typer(loyalty.app, name="loyalty")

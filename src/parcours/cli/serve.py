@@ -36,6 +36,9 @@ def serve(
         str | None,
         typer.Option(help="Hosts in private networks that journeys may call: HOST or HOST:PORT, with commas."),
     ] = None,
+    secrets_folder: Annotated[
+        str | None, typer.Option(help="A folder whose files are secrets that calls of webhooks carry.")
+    ] = None,
     push_token: Annotated[str | None, typer.Option(help="The push provider's bearer token.")] = None,
     write_key: Annotated[str | None, typer.Option(help="The key that may send interactions.")] = None,
     secret_key: Annotated[str | None, typer.Option(help="The key that may use the API.")] = None,

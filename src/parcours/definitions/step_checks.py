@@ -12,6 +12,7 @@ from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import (
     RUN,
+    SIGNING_HEADERS,
     Award,
     Enlist,
     Enrol,
@@ -68,6 +69,9 @@ class StepChecks(ConditionChecks):
         if step.method == "GET" and step.body is not None:
             self.error("invalid_value", "a GET has no body", f"{pointer}/body", "leave it out, or POST it")
         for name in step.headers:
+            if step.sign and name.lower() in SIGNING_HEADERS:
+                hint = "leave it out, or leave 'sign' out"
+                self.error("invalid_value", "'sign' makes this header", f"{pointer}/headers/{escape(name)}", hint)
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
                 self.error("invalid_key", f"{shown(name)} is no name of a header", f"{pointer}/headers/{escape(name)}")
 

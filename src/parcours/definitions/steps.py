@@ -167,6 +167,12 @@ class Join(Part, frozen=True, kw_only=True, tag="join"):
     next: Annotated[StepName | None, msgspec.Meta(description="The step that follows; none ends the token.")] = None
 
 
+SECRET_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"  # noqa: S105 (how one is called)
+"""How a secret may be called."""
+
+SIGNING_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+"""What a call that is signed carries, as Standard Webhooks names it: its id, when it was made, the signatures."""
+
 RUN = ("key", "started_at", "id")
 """What a run has for templates, beside what its steps save."""
 
@@ -192,6 +198,14 @@ class Webhook(Part, frozen=True, kw_only=True, tag="webhook"):
             description="What is sent: a Liquid template, or an object that is sent as JSON, with one in each text."
         ),
     ] = None
+    sign: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=rf"^({SECRET_NAME})?$",
+            description="The name of the secret that the call is signed with, as Standard Webhooks has it.",
+            extra={"written": "the name of a secret: letters, digits, _ and -, beginning with a letter"},
+        ),
+    ] = ""
     timeout: Annotated[Duration, msgspec.Meta(description="How long one try may take; at most 1m.")] = "10s"
     retries: Annotated[int, msgspec.Meta(ge=0, le=20, description="How often it is tried again.")] = 3
     save: Annotated[

@@ -43,6 +43,9 @@ OF_HISTORY = ("count", "size", "first", "last", "items")
 
 _LOCAL = frozenset({"forloop", "tablerowloop"})
 
+SECRETS = "secrets"
+"""Under which name what webhooks send sees secrets."""
+
 Learned = Callable[[str], Collection[str]]
 """Returns the attributes that were learned of an interaction's folded name, or of contacts (an empty name)."""
 
@@ -58,6 +61,19 @@ class Name(msgspec.Struct, frozen=True):
 def nothing_learned(_name: str) -> Collection[str]:
     """Return that nothing was learned: there is no service to ask."""
     return ()
+
+
+class KnownNames(msgspec.Struct, frozen=True):
+    """What is known of names beside what is defined."""
+
+    learned: Learned = nothing_learned
+    secrets: Collection[str] = ()
+    """The names of secrets that are set."""
+    sure: bool = True
+    """Whether these are all there are: without a service to ask, there may be others."""
+
+
+NOTHING_KNOWN = KnownNames(sure=False)
 
 
 def templates_in(definition: object) -> dict[str, str]:
@@ -76,6 +92,16 @@ def templates_in(definition: object) -> dict[str, str]:
             for field in ("url", "headers", "body"):
                 found |= dict(texts_in(step.get(field), f"/steps/{escape(str(name))}/{field}"))
     return found
+
+
+def signing_secrets(definition: object) -> list[Name]:
+    """Return the secrets that the webhooks of a journey (plain data) are signed with, as names on line 0."""
+    steps = definition.get("steps") if isinstance(definition, Mapping) and definition.get("kind") == "journey" else None
+    return [
+        Name(f"/steps/{escape(str(name))}/sign", 0, (SECRETS, secret))
+        for name, step in (steps.items() if isinstance(steps, Mapping) else ())
+        if isinstance(step, Mapping) and isinstance(secret := step.get("sign"), str) and secret
+    ]
 
 
 def of_content(content: object) -> dict[str, str]:
@@ -109,16 +135,18 @@ def filled_in(value: Any, texts: Mapping[str, str], place: str) -> Any:
 
 
 def template_findings(
-    key: Key, names: Iterable[Name], workspace: Workspace, learned: Learned = nothing_learned
+    key: Key, names: Iterable[Name], workspace: Workspace, known: KnownNames = NOTHING_KNOWN
 ) -> tuple[list[Problem], list[Problem]]:
     """Return the errors and the warnings about the names in the templates of a definition; pointers are within it."""
     kind, name = key
     if kind == "journey":
         journey = workspace.journeys.get(name)
         triggers, saved = (_triggers_of(journey), _saved_by(journey)) if journey is not None else (set(), None)
-        checker = _Checker(workspace, learned, triggers, saved)
+        checker = _Checker(workspace, known, triggers, saved)
+        checker.calls = True
+        checker.running = journey is not None and not journey.archived and journey.state in {"live", "test"}
     else:
-        checker = _Checker(workspace, learned, _triggers(workspace, name))
+        checker = _Checker(workspace, known, _triggers(workspace, name))
     for one in names:
         checker.look_at(one)
     return checker.errors, checker.warnings
@@ -128,12 +156,17 @@ class _Checker:
     def __init__(
         self,
         workspace: Workspace,
-        learned: Learned,
+        known: KnownNames,
         triggers: Collection[str],
         saved: Collection[str] | None = None,
     ) -> None:
         self.workspace = workspace
-        self.learned = learned
+        self.learned = known.learned
+        self.known = known
+        self.calls = False
+        """Whether these are the templates of webhooks, which see secrets."""
+        self.running = False
+        """Whether the journey makes calls from now on."""
         self.triggers = triggers
         self.saved = saved
         """What the run has that a template sees, None where that depends on the journey."""
@@ -154,6 +187,8 @@ class _Checker:
             case ("catalogue", str(catalogue), *_) if catalogue not in self.workspace.catalogues:
                 hint = did_you_mean(catalogue, self.workspace.catalogues) or "define a catalogue of this name"
                 self._say(self.errors, name, "unknown_reference", f"there is no catalogue {shown(catalogue)}", hint)
+            case (str(top), *rest) if top == SECRETS:
+                self._secret(name, rest)
             case ("run", str(part), *_) if self.saved is not None and part not in self.saved:
                 hint = did_you_mean(part, self.saved) or f"there is {', '.join(self.saved)}"
                 said = f"no step of the journey saves {shown(part)}"
@@ -163,6 +198,21 @@ class _Checker:
                 self._say(self.warnings, name, "unknown_variable", f"templates see no {shown(top)}", hint)
             case _:
                 pass
+
+    def _secret(self, name: Name, rest: Sequence[object]) -> None:
+        if not self.calls:
+            hint = "only what a webhook sends does"
+            self._say(self.errors, name, "no_secrets", "messages see no secrets", hint)
+        elif len(rest) != 1 or not isinstance(rest[0], str):
+            hint = f"write {{{{ {SECRETS}.NAME }}}}"
+            self._say(self.errors, name, "invalid_reference", "a secret is named as it is called", hint)
+        elif rest[0] not in self.known.secrets:
+            hint = did_you_mean(rest[0], self.known.secrets) or (
+                f"the operator sets it: as the variable PARCOURS_SECRET_{rest[0]}, or as a file of this name"
+            )
+            said = f"there is no secret {shown(rest[0])}" + ("" if self.known.sure else " here; the service needs it")
+            where = self.errors if self.known.sure and self.running else self.warnings
+            self._say(where, name, "unknown_secret", said, hint)
 
     def _history(self, name: Name, interaction: str, rest: Sequence[object]) -> None:
         folded = match_name(interaction)
@@ -201,7 +251,8 @@ class _Checker:
             self._say(self.warnings, name, "unknown_attribute", said, hint)
 
     def _say(self, where: list[Problem], name: Name, code: str, said: str, hint: str) -> None:
-        problem = Problem(code=code, message=f"line {name.line}: {said}", pointer=name.pointer, hint=hint)
+        at = f"line {name.line}: " if name.line else ""
+        problem = Problem(code=code, message=f"{at}{said}", pointer=name.pointer, hint=hint)
         if problem not in where:
             where.append(problem)
 

@@ -23,12 +23,14 @@ from parcours.core.moves import MoveCheck
 from parcours.core.permission import address
 from parcours.core.prepared import AnyArrival
 from parcours.definitions.load import load_data
-from parcours.definitions.templates import Name, template_findings, templates_in
+from parcours.definitions.templates import KnownNames, Name, signing_secrets, template_findings, templates_in
 from parcours.errors import ParcoursError, Problem, StoreError
-from parcours.ports import Channel, Settlement, Store
+from parcours.ports import Channel, Secrets, Settlement, Store
+from parcours.runtimes.calls import Render
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Marking, Outcome
 from parcours.runtimes.facts import as_message, facts
-from parcours.runtimes.outbox import Outbox, Render
+from parcours.runtimes.outbox import Outbox
+from parcours.runtimes.secrets import OperatorSecrets
 
 LARGEST_BATCH = 1_000
 """Arrivals after which a batch takes no further request."""
@@ -116,8 +118,11 @@ class Embedded:
         render: Render,
         check: Callable[[Mapping[str, str]], list[Problem]] = lambda _content: [],
         names: Callable[[Mapping[str, str]], list[Name]] = lambda _content: [],
+        secrets: Secrets | None = None,
     ) -> None:
         self.engine = engine
+        self.secrets: Secrets = secrets if secrets is not None else OperatorSecrets()
+        """What calls of webhooks may carry."""
         self.outbox = Outbox(
             engine.store,
             channels,
@@ -125,6 +130,7 @@ class Embedded:
             plan=lambda: self.engine.plan,
             settled=self._settled,
             bounce=lambda arrival: self.submit([arrival]),
+            secrets=self.secrets,
         )
         engine.in_hand = self.outbox.in_hand
         self.companions: list[Companion] = []
@@ -240,13 +246,13 @@ class Embedded:
         self.outbox.notify()
         return errors, warnings + doubtful + ([] if errors else unseen)
 
+    def names_in(self, definition: object) -> list[Name]:
+        """Return what the templates and the steps of a definition name (plain data): attributes, secrets and so on."""
+        return [*self._names(templates_in(definition)), *signing_secrets(definition)]
+
     def _doubtful(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return what is wrong with the names in templates, and what may be; what else is wrong is told elsewhere."""
-        names = {
-            index: found
-            for index, definition in enumerate(definitions)
-            if (found := self._names(templates_in(definition)))
-        }
+        names = {index: found for index, definition in enumerate(definitions) if (found := self.names_in(definition))}
         errors: list[Problem] = []
         warnings: list[Problem] = []
         if not names:
@@ -256,7 +262,8 @@ class Embedded:
             return errors, warnings
         for index, found in names.items():
             key = definitions[index]["kind"], definitions[index]["name"]
-            said = template_findings(key, found, workspace, self.engine.learned_attributes)
+            known = KnownNames(self.engine.learned_attributes, self.secrets.names())
+            said = template_findings(key, found, workspace, known)
             for told, problems in zip((errors, warnings), said, strict=True):
                 told += [
                     msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")

@@ -26,21 +26,20 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
 import structlog
 
-from parcours.conditions.durations import parse_duration
 from parcours.core.calls import ANSWERED, FAILED
 from parcours.core.effects import Message
 from parcours.core.gate import Arrival, Reacted
 from parcours.core.plan import Plan
-from parcours.definitions.message import WEBHOOK, MessageDefinition
+from parcours.definitions.message import WEBHOOK
 from parcours.definitions.steps import Webhook
-from parcours.definitions.templates import filled_in, texts_in
 from parcours.errors import PermanentFailureError, TemporaryFailureError
-from parcours.ports import Answer, Channel, Delivery, Pending, Settlement, Store
+from parcours.ports import Answer, Channel, Delivery, Pending, Secrets, Settlement, Store
+from parcours.runtimes.calls import Render, call_of
 from parcours.runtimes.clocks import wall_time
 from parcours.runtimes.facts import facts_of
+from parcours.runtimes.secrets import OperatorSecrets, blanked, blanked_answer
 
 FIRST_PAUSE = 1.0
 """Seconds before the second try."""
@@ -66,9 +65,6 @@ LOOK_AHEAD = 512
 MOST_WAITING = 20_000
 """Messages of one channel that wait in memory to be tried again; beyond that no new ones are begun."""
 
-Render = Callable[[MessageDefinition, Mapping[str, Any]], Mapping[str, str]]
-"""Makes the texts of a message; raises PermanentFailureError when a template fails."""
-
 Bounce = Callable[[Arrival], Awaitable[object]]
 
 _log = structlog.get_logger(__name__)
@@ -90,6 +86,7 @@ class Outbox:
         plan: Returns the plan in force.
         settled: Called when a settlement is to be committed.
         bounce: Takes the reaction that tells of a message given up.
+        secrets: What calls may carry; nothing, if none are given.
     """
 
     def __init__(
@@ -101,6 +98,7 @@ class Outbox:
         plan: Callable[[], Plan],
         settled: Callable[[Settlement], None],
         bounce: Bounce,
+        secrets: Secrets | None = None,
     ) -> None:
         self.store = store
         self.channels = channels
@@ -108,6 +106,7 @@ class Outbox:
         self.plan = plan
         self.settled = settled
         self.bounce = bounce
+        self.secrets = secrets if secrets is not None else OperatorSecrets()
         self._lines = {name: _Line(self, name) for name in channels}
 
     def start(self) -> None:
@@ -174,22 +173,7 @@ class Outbox:
         step = self.webhook(message)
         if step is None:
             raise PermanentFailureError(f"the journey {message.journey!r} has no step {message.step!r} any more")
-        templates = {f"headers/{name}": text for name, text in step.headers.items()} | {"url": step.url}
-        if isinstance(step.body, str):
-            templates["body"] = step.body
-        else:
-            templates |= dict(texts_in(step.body, "body"))
-        definition = MessageDefinition(name=message.step, channel=WEBHOOK, content=templates)
-        filled = self.render(definition, facts_of(self.store, self.plan(), message))
-        headers = {name: filled[f"headers/{name}"] for name in step.headers}
-        content = {"method": step.method, "timeout": str(parse_duration(step.timeout) / 1000)}
-        if step.body is not None:
-            body = filled["body"] if isinstance(step.body, str) else filled_in(step.body, filled, "body")
-            content["body"] = body if isinstance(body, str) else msgspec.json.encode(body).decode()
-            if not any(name.lower() == "content-type" for name in headers):
-                headers["Content-Type"] = "application/json"
-        content["headers"] = msgspec.json.encode(headers).decode()
-        return Delivery(id=message.id, channel=WEBHOOK, address=filled["url"], content=content)
+        return call_of(message, step, self.render, facts_of(self.store, self.plan(), message), self.secrets)
 
 
 class _Ready(NamedTuple):
@@ -335,7 +319,7 @@ class _Line:
         attempts = item.attempts + 1
         defect: Exception | None = None
         try:
-            answer = await self._channel.send(self._outbox.deliver(item.message))
+            answer = await self._handed_over(item.message)
         except TemporaryFailureError as error:
             failure = error
         except PermanentFailureError as error:
@@ -355,6 +339,25 @@ class _Line:
             await self._give_up(item, attempts, f"gave up after {attempts} tries: {failure}", failure.answer)
         if defect is not None:
             _log.error("channel_failed", channel=self._name, message_id=item.message.id, exc_info=defect)
+
+    async def _handed_over(self, message: Message) -> Answer | None:
+        """Hand a message to its channel. What is said of it afterwards, also by an error, tells no secret."""
+        delivery = self._outbox.deliver(message)
+        private = delivery.private
+        if not private:
+            return await self._channel.send(delivery)
+        try:
+            return blanked_answer(await self._channel.send(delivery), private)  # type: ignore[no-any-return]
+        except TemporaryFailureError as error:
+            answer = blanked_answer(error.answer, private)
+            said = blanked(str(error), private)
+            raise TemporaryFailureError(said, retry_after=error.retry_after, answer=answer) from None
+        except PermanentFailureError as error:
+            answer = blanked_answer(error.answer, private)
+            raise PermanentFailureError(blanked(str(error), private), answer=answer) from None
+        except Exception as error:  # noqa: BLE001 (a defect is told as one, but for secrets)
+            defect = RuntimeError(blanked(f"{type(error).__name__}: {error}", private))
+            raise defect.with_traceback(error.__traceback__) from None
 
     def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
         if item.sequence in self._dropped:

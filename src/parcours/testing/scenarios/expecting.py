@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -33,7 +33,7 @@ from parcours.core.gate import Arrival
 from parcours.core.inputs import Interaction
 from parcours.core.member import Member
 from parcours.errors import PermanentFailureError
-from parcours.ports import Delivery
+from parcours.ports import Delivery, KnownSecret
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.outbox import Outbox
 from parcours.testing.scenarios.format import NEVER, Calling, Entry, Expect, Names, Posted, Reasons, Recorded, Sending
@@ -73,9 +73,28 @@ class Look(msgspec.Struct):
     def deliver(self, message: Message) -> Delivery:
         """Return a message as its channel would get it."""
         outbox = Outbox(
-            self.engine.store, {}, _RENDERER.render, plan=lambda: self.engine.plan, settled=_settled, bounce=_bounce
+            self.engine.store,
+            {},
+            _RENDERER.render,
+            plan=lambda: self.engine.plan,
+            settled=_settled,
+            bounce=_bounce,
+            secrets=_ShownSecrets(),
         )
         return outbox.deliver(message)
+
+
+class _ShownSecrets:
+    """Stands for the secrets of a service: nobody is called, so each is shown by its name."""
+
+    def names(self) -> Collection[str]:
+        return ()
+
+    def known(self) -> Sequence[KnownSecret]:
+        return ()
+
+    def value(self, name: str) -> str:
+        return f"(the secret {name})"
 
 
 def _settled(_: object) -> None:

@@ -27,6 +27,7 @@ from parcours.web.api.report import ReportApi
 from parcours.web.api.retroactive import RetroactiveApi
 from parcours.web.api.reviews import ReviewsApi
 from parcours.web.api.rewards import RewardsApi
+from parcours.web.api.secrets import SecretsApi
 from parcours.web.api.segments import SegmentsApi
 from parcours.web.api.sharing import SharingApi
 
@@ -57,6 +58,7 @@ CONTROLLERS: list[type[Controller]] = [
     JourneysApi,
     LivesApi,
     KeysApi,
+    SecretsApi,
     ImportsApi,
     DumpApi,
 ]
