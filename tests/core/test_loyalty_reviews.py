@@ -133,6 +133,85 @@ def test_limits_count_what_is_in_review():
     assert world.reasons("ann", What.WITHHELD) == ["review", "limit"]
 
 
+CUP = {"kind": "reward", "name": "cup", "gift": "A cup", "stock": 1}
+
+
+def reward_held(**more: Any) -> Any:
+    """Ann and Bob bought: for each a reward is put aside."""
+    others = more.pop("others", [])
+    more = {"reward": "cup", "hold_if": {"all": []}, "reference": "order", **more}
+    world = club(CUP, *others, rule(**more), refunds=[{"interaction": "Refunded", "reference": "order"}])
+    assert world.asks("bob", "enrol") == ""
+    for who in ("ann", "bob"):
+        world.after("1m")
+        world.did(who, "Bought", order=who, total=10)
+    return world
+
+
+def test_a_reward_without_points_waits_and_is_issued_once_it_is_approved():
+    world = reward_held()
+    (lot,) = in_review(world.member("ann"))
+    assert (lot.points, world.booked("ann"), world.contact("ann").coupons) == (0, [("pending", 0, 0)], {})
+    (said,) = world.trace("ann", What.WITHHELD)
+    assert (said.reason, said.detail["rule"], said.detail["lot"]) == ("review", "purchases", lot.id)
+    world.after("1000d")
+    assert world.asks("ann", "review", reference=lot.id, approved=True, author="eve", reason="known") == ""
+    assert [coupon.reward for coupon in world.contact("ann").coupons.values()] == ["cup"]
+    entry = world.ledger("ann")[-1]
+    assert (entry.kind, entry.amount, entry.lot, entry.author, entry.reason) == ("earned", 0, lot.id, "eve", "known")
+    assert world.asks("ann", "review", reference=lot.id, approved=True, author="eve") == "no_review"
+    assert len(world.contact("ann").coupons) == 1
+
+
+def test_a_reward_that_is_refused_is_not_issued_and_its_stock_is_there_for_others():
+    world = reward_held()
+    assert world.asks("ann", "review", approved=False, author="eve") == ""
+    assert world.booked("ann") == [("pending", 0, 0), ("reversed", 0, 0)]
+    assert world.asks("ann", "review", approved=True, author="eve") == "no_review"
+    assert world.asks("bob", "review", approved=True, author="eve") == ""
+    assert (len(world.contact("ann").coupons), len(world.contact("bob").coupons)) == (0, 1)
+
+
+def test_a_reward_that_is_approved_when_none_is_left_is_declined_by_its_stock():
+    world = reward_held()
+    for who in ("ann", "bob"):
+        assert world.asks(who, "review", approved=True, author="eve") == ""
+    assert world.contact("bob").coupons == {}
+    assert world.reasons("bob", What.DECLINED) == ["out_of_stock"]
+
+
+def test_an_order_that_comes_back_takes_the_reward_with_it_that_waits_and_a_part_of_it_does_not():
+    world = reward_held(others=[rule("points", points=PER_EURO, reference="order")])
+    world.did("ann", "Refunded", order="ann", total=4)
+    assert len(in_review(world.member("ann"))) == 1
+    world.did("ann", "Refunded", order="ann")
+    assert in_review(world.member("ann")) == []
+    assert world.asks("ann", "review", approved=True, author="eve") == "no_review"
+    assert world.asks("bob", "refund", reference="bob") == ""
+    assert in_review(world.member("bob")) == []
+
+
+def test_a_tier_and_an_interaction_wait_as_a_reward_does():
+    world = club(rule(tier="gold", record={"interaction": "Told"}, hold_if={"all": []}), tiers=TIERS)
+    world.did("ann", "Bought")
+    assert (world.member("ann").tier, len(world.contact("ann").loyalty)) == ("bronze", 1)
+    assert world.asks("ann", "review", approved=True, author="eve") == ""
+    assert world.member("ann").tier == "gold"
+    names = [item.input().name for item in world.store.log() if hasattr(item.input(), "name")]
+    assert "told" in names
+
+
+def test_what_waits_without_points_moves_with_its_contact():
+    from parcours.core.gate import Arrival, Learned
+
+    world = reward_held()
+    both = (("user_id", "ann"), ("user_id", "bob"))
+    world.accept(Arrival("test", "same", both, Learned({}, same=True)))
+    assert len(in_review(world.member("ann"))) == 2
+    assert world.asks("ann", "review", approved=True, author="eve") == ""
+    assert len(world.contact("ann").coupons) == 1  # there is one
+
+
 def test_a_review_has_an_author_and_something_to_decide():
     world = club(held())
     (outcome,) = world.send(world.arrival("ann", Asked(action="review", programme="club", approved=True)))

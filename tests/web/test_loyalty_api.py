@@ -376,6 +376,24 @@ def test_the_review_queue_on_the_command_line(api: Service, who: str):
     assert "reversed" in said(api, "refuse", "club", one["id"], "--author", "eve")
 
 
+def test_a_reward_without_points_is_in_the_queue_and_issued_with_the_approval(api: Service, who: str):
+    cup = {"kind": "reward", "name": "cup", "gift": "A cup"}
+    rule = {"kind": "rule", "name": "cups", "programme": "club", "on": ["Asked"], "reward": "cup"}
+    assert api.publish(cup, rule | {"hold_if": {"all": []}}).status == 200
+    for _ in range(2):
+        got(api.post("/v1/interactions", {"name": "Asked", "contact": {"user_id": who.removeprefix("user_id:")}}))
+    first, second = got(api.api("GET", "/v1/loyalty/club/reviews?rule=cups"))["reviews"]
+    assert (first["points"], first["reward"], first["tier"], first["record"]) == (0, "cup", "", "")
+    assert "cup" in said(api, "reviews", "club", "--rule", "cups")
+    path = f"/v1/loyalty/club/reviews/{first['id']}"
+    assert got(api.api("POST", f"{path}/approve", {"author": "eve"}))["status"] == "done"
+    assert got(api.api("POST", f"{path}/approve", {"author": "eve"}), 404)
+    assert got(api.api("POST", f"/v1/loyalty/club/reviews/{second['id']}/refuse", {"author": "eve"}))
+    coupons = got(api.api("GET", f"/v1/loyalty/contacts/{who}/coupons"))["coupons"]
+    assert [(one["reward"], one["state"]) for one in coupons] == [("cup", "issued")]
+    assert got(api.api("GET", "/v1/loyalty/club/reviews?rule=cups"))["total"] == 0
+
+
 def test_what_members_share_is_found_and_listed_once(api: Service):
     people = [f"user_id:share{number}" for number in range(4)]
     assert api.publish({"kind": "list", "name": "sharing"}).status == 200

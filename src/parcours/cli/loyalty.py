@@ -243,7 +243,12 @@ def reviews(
         as_json(answer)
         return
     columns = ("id", "time", "rule", "contact", "points", "reference")
-    as_table(columns, (tuple(str(row[name]) for name in columns) for row in answer["reviews"]))
+    beside = ("reward", "tier", "record")
+    rows = (
+        (*(str(row[name]) for name in columns), " ".join(row[name] for name in beside if row[name]))
+        for row in answer["reviews"]
+    )
+    as_table((*columns, "and"), rows)
     OUT.print(f"{answer['total']:,} in review")
 
 

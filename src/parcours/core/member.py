@@ -54,6 +54,11 @@ class Lot(msgspec.Struct, array_like=True, gc=False):
     drew: str = ""
     """The keys of the budgets that it was taken from, parted by blanks."""
 
+    @property
+    def in_review(self) -> bool:
+        """Whether it waits for somebody: points, or where the rule gives none what it gives instead."""
+        return self.due == IN_REVIEW and (self.left > 0 or not self.points)
+
 
 class Portion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Points on their way from one member to another: those that expire at one instant."""

@@ -374,7 +374,7 @@ class RuleDefinition(Archivable, frozen=True, kw_only=True, tag="rule"):
     ] = None
     hold_if: Annotated[
         Condition | None,
-        msgspec.Meta(description="When its points are put aside until somebody approves or refuses them."),
+        msgspec.Meta(description="When what it gives is put aside until somebody approves or refuses it."),
     ] = None
     reference: Annotated[
         str, msgspec.Meta(description="The attribute that names the order, so that a refund reverses what it earned.")

@@ -75,9 +75,9 @@ def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -
     if rule.points is not None and rule.multiply is not None:
         message = "a rule gives points, or multiplies those of others"
         yield Mistake("invalid_value", message, "/multiply", "make two rules of it")
-    if rule.hold_if is not None and rule.points is None:
-        hint = "give it 'points'"
-        yield Mistake("invalid_value", "there are no points that could be put aside", "/hold_if", hint)
+    if rule.hold_if is not None and rule.multiply is not None:
+        hint = "give it to the rules whose points are multiplied"
+        yield Mistake("invalid_value", "what multiplies gives nothing that could be put aside", "/hold_if", hint)
     if rule.multiply is not None:
         yield from _multiplier(rule.multiply, "/multiply")
         if rule.exclusive:

@@ -715,9 +715,12 @@ def programmes(draw: st.DrawFn, *, budgets: bool = False) -> list[Data]:
                 },
             )
         )
-        kind = draw(st.integers(0, 5))
+        kind = draw(st.integers(0, 6))
         if kind == 0:
             rule["multiply"] = draw(st.sampled_from([2, 0.5]))
+        elif kind == 6:  # noqa: PLR2004 (the last of them)
+            rule["record"] = {"interaction": "Told"}
+            rule["hold_if"] = {"all": []}
         else:
             rule["points"] = draw(_formulas if kind < 4 else st.integers(1, 3))  # noqa: PLR2004 (most are formulas)
             rule["exclusive"] = draw(st.integers(0, 4)) == 0

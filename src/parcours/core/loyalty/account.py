@@ -219,7 +219,7 @@ class Account(msgspec.Struct):
         kept = self.now - self.programme.refundable
         lots = self.member.lots
         if any(not lot.left and (not lot.reference or lot.at <= kept) for lot in lots):
-            self.member.lots = [lot for lot in lots if lot.left or (lot.reference and lot.at > kept)]
+            self.member.lots = [lot for lot in lots if lot.left or (lot.reference and lot.at > kept) or lot.in_review]
 
     def _take(self, points: int) -> list[Portion]:
         found: dict[int, Portion] = {}

@@ -9,7 +9,7 @@
 | 5     | a formula is multiplied by the tier and by every `multiply` of the rules that were met                        |
 | 6     | what it gives is cut down to what its limits leave, in the period in which the interaction occurred           |
 | 7     | it is given when its budgets reach for it, or with `partial` what they leave                                  |
-| 8     | if `hold_if` is true, the points are held until somebody approves them, and nothing else is given until then |
+| 8     | if `hold_if` is true, all of it waits until somebody approves it: its lot is in review, be it of no points    |
 """
 
 from __future__ import annotations
@@ -109,9 +109,8 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
         account.note(What.WITHHELD, why, rule=rule.name, points=points, **_left(rule, why, item.budgets))
         return
     lot = None
-    review = False
-    if allowed:
-        review = rule.hold_if is not None and rule.hold_if.ask(account.contact, item.attributes, at)
+    review = rule.hold_if is not None and rule.hold_if.ask(account.contact, item.attributes, at)
+    if allowed or review:
         reference = reference_of(item.attributes, rule.reference)
         says = Says(
             kind="earned", rule=rule.name, occurred_at=at, reference=reference, reason=TO_REVIEW if review else ""

@@ -82,8 +82,9 @@ def _reverse(account: Account, lot: Lot, parts: dict[str, int]) -> None:
             should = min(lot.points, rounded(rest * lot.numerator, lot.denominator, lot.rounding)) if rest > 0 else 0
     before = lot.reversed
     points = max(0, lot.points - lot.expired - should - before)
-    if points:
+    if points or (lot.in_review and not lot.points and WHOLE in parts):
         account.reverse(lot, points)
+        lot.due = lot.due if lot.points else 0  # without points it is decided with that
     _disqualify(account, lot)
 
 

@@ -5,7 +5,8 @@
 | approved | can be spent, or are held until they would have been free; they count towards tiers               |
 | refused  | `reversed`                                                                                        |
 
-The entry names the author and the reason. What a rule gives beside points comes with the approval, if the rule is live then.
+The entry names the author and the reason. What a rule gives beside points, or without any, comes with the approval, if the
+rule is live then; its lot and its entries are of no points where it gives none.
 What a refund took back in the meantime is gone. Points that would have expired by now expire at once.
 """
 
@@ -17,12 +18,12 @@ from parcours.core.loyalty.account import Account
 from parcours.core.loyalty.compiled import CompiledRule
 from parcours.core.loyalty.earn import give_the_rest
 from parcours.core.loyalty.tiers import promote, qualify
-from parcours.core.member import IN_REVIEW, Lot, Member
+from parcours.core.member import Lot, Member
 
 
 def in_review(member: Member) -> list[Lot]:
     """Return the lots that wait for somebody, oldest first."""
-    return [lot for lot in member.lots if lot.due == IN_REVIEW and lot.left]
+    return [lot for lot in member.lots if lot.in_review]
 
 
 def decide(account: Account, rules: dict[str, CompiledRule], item: Review) -> bool:
@@ -41,7 +42,7 @@ def decide(account: Account, rules: dict[str, CompiledRule], item: Review) -> bo
 
 
 def _approve(account: Account, rule: CompiledRule | None, lot: Lot, item: Review) -> None:
-    if lot.free > account.now:
+    if lot.left and lot.free > account.now:
         lot.due = lot.free
     else:
         account.release(lot, item.reason, item.author)

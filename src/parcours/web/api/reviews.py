@@ -41,6 +41,11 @@ class ReviewRow(msgspec.Struct):
     free_at: int
     """When its points can be spent, if they are approved before."""
     free_time: str
+    reward: str
+    """What comes with it when it is approved, beside points, as the rule says now; so it is with the next two."""
+    tier: str
+    record: str
+    """The interaction that is recorded."""
 
 
 class Reviews(msgspec.Struct):
@@ -72,7 +77,7 @@ class ReviewsApi(Controller):
         programme_of(host, programme)
         found = [(contact, lot) for contact, lot in await _waiting(host, programme) if rule in {"", lot.rule}]
         found.sort(key=lambda pair: (pair[1].at, pair[1].id))
-        return Reviews([_row(contact, lot) for contact, lot in found[:MOST_REVIEWS]], len(found))
+        return Reviews([_row(contact, lot, host) for contact, lot in found[:MOST_REVIEWS]], len(found))
 
     @post("/{id_:str}/approve", summary="Approve an award", status_code=200)
     async def approve(
@@ -127,7 +132,8 @@ async def _waiting(host: Embedded, programme: str) -> list[tuple[Contact, Lot]]:
         return [(contact, lot) for contact, member in members if member is not None for lot in in_review(member)]
 
 
-def _row(contact: Contact, lot: Lot) -> ReviewRow:
+def _row(contact: Contact, lot: Lot, host: Embedded) -> ReviewRow:
+    rule = host.engine.plan.loyalty.rules.get(lot.rule)
     return ReviewRow(
         id=lot.id,
         contact=contact.id,
@@ -139,4 +145,7 @@ def _row(contact: Contact, lot: Lot) -> ReviewRow:
         reference=lot.reference,
         free_at=lot.free,
         free_time=iso(lot.free),
+        reward=rule.reward if rule is not None else "",
+        tier=rule.tier if rule is not None else "",
+        record=rule.record[0] if rule is not None and rule.record is not None else "",
     )
