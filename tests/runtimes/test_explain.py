@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parcours.runtimes.explain import Retelling, TooMuchError, explain, past_of
+from parcours.runtimes.explain import TooMuchError, explain, past_of
+from parcours.runtimes.retelling import Retelling
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
 from parcours.testing.scenarios import HOSTS, read_scenarios, scenario_files
@@ -170,7 +171,7 @@ def test_a_contact_with_too_long_a_history_is_not_explained(monkeypatch: pytest.
 
 
 def test_only_the_latest_moments_are_told_and_all_entries_are_counted(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("parcours.runtimes.explain.MOST_MOMENTS", 3)
+    monkeypatch.setattr("parcours.runtimes.retelling.MOST_MOMENTS", 3)
     world = World(GO, RECEIPT, journey({"s": send("receipt")}))
     world.knows("ann")
     for _ in range(5):

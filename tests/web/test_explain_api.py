@@ -47,6 +47,20 @@ def test_why_did_she_get_this(service: Service):
     assert [entry["what"] for entry in moment["decided"]] == ["entered", "arrived", "sent", "arrived"]
 
 
+def test_a_pause_is_told_in_time(service: Service):
+    assert service.api("POST", "/v1/journeys/orders/pause").status == 200
+    try:
+        found = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:ann").json
+        assert [state["state"] for state in found["states"]] == ["live", "paused"]
+        assert found["states"][1]["time"] in found["because"][-1]
+        assert found["standing"][0]["paused"] == found["states"][1]["at"]
+        assert found["moments"][-1]["what"] == "paused"
+        life = service.api("GET", "/v1/contacts/user_id:ann/timeline?kind=step").json["entries"]
+        assert [decision["what"] for decision in life[0]["decisions"]] == ["paused"]
+    finally:
+        assert service.api("POST", "/v1/journeys/orders/resume").status == 200
+
+
 def test_why_did_he_not(service: Service):
     found = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:bob").json
     assert found["entered"] == 0

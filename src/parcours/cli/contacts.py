@@ -147,6 +147,8 @@ def _rows(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
         where = "/".join(part for part in (decision["journey"], decision["step"]) if part)
         state = states.get((decision["detail"] or {}).get("message_id", ""), "")
         why = f"{decision['reason']} ({state})" if state else decision["reason"]
+        if decision["what"] == "moved":
+            why = f"{why} (version {(decision['detail'] or {}).get('version', '')})"
         rows.append((decision["time"], f"  {decision['what']} {where}".rstrip(), why))
     return rows
 

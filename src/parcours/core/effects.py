@@ -29,7 +29,7 @@ class What:
     BRANCHED = "branched"
     """A step was left; the reason names the way that was taken."""
     MOVED = "moved"
-    """A token was moved to another version of its journey; the reason names its step there."""
+    """A token was moved to another version of its journey, which the detail names; the reason names its step there."""
     PASSED = "passed"
     """A token left a join: on its way on (`next`), or into the one that goes on (`merged`)."""
     DREW = "drew"

@@ -127,7 +127,7 @@ def _move(walk: Walk, move: Move) -> None:
     for token in run.tokens:
         target = move.steps.get(token.step, token.step)
         place = now, What.MOVED, run.journey, move.before, run.id, token.step
-        walk.effects.trace.append(Trace(*place, target))
+        walk.effects.trace.append(Trace(*place, target, {"version": move.after}))
         if target not in journey.steps:
             # It has left its old step; the new one it never came to.
             token.step = ""

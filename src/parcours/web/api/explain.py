@@ -53,6 +53,8 @@ class ExplainApi(Controller):
         found = await asyncio.to_thread(explain, past, plan, journey, now if until is None else until)
         plain: dict[str, Any] = msgspec.to_builtins(found)
         plain["time"] = iso(found.at)
+        for came, row in zip(found.states, plain["states"], strict=True):
+            row["time"] = iso(came.at)
         for moment, row in zip(found.moments, plain["moments"], strict=True):
             row["time"] = iso(moment.at)
             row["decided"] = [as_object(entry) for entry in moment.decided]

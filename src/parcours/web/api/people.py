@@ -292,7 +292,15 @@ OF_DECISIONS = {
     ),
     "rewards": (What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED, What.VOIDED, What.LAPSED),
     "message": (What.SENT, What.SUPPRESSED, What.HELD),
-    "step": (What.ENTERED, What.ARRIVED, What.BRANCHED, What.ENDED),
+    "step": (
+        What.ENTERED,
+        What.ARRIVED,
+        What.BRANCHED,
+        What.ENDED,
+        What.PAUSED,
+        What.RESUMED,
+        What.MOVED,
+    ),
 }
 """Kinds of moments that are told by what was decided at them."""
 
