@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +22,7 @@ from sqlglot import exp
 
 from parcours.analytics.model import CONTACTS, Catalog, Kind, micros, path_text
 from parcours.conditions import ast
+from parcours.conditions.instants import moment_of
 from parcours.conditions.operators import COUNTS, LARGEST_SUMMAND, MILLIONTHS, OPERATORS, fold_case, prepare
 from parcours.conditions.samples import DIGITS, PLACES, edges
 from parcours.errors import ParcoursError
@@ -33,7 +34,6 @@ Cell = Callable[[Kind], exp.Expr | None]
 """The expression that holds a value's cell of one kind; None where no value has such a cell."""
 
 _DAY = 86_400_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAP_DAY = 229
 _KEY = 2**63
 """More than any position: an instant times this, plus a position, orders interactions by both."""
@@ -690,7 +690,7 @@ _ORDER: dict[str, type[exp.Binary]] = {
 
 def anniversaries(now: int, length: int) -> list[int]:
     """Return the days, month times 100 and day, with an anniversary in so many milliseconds of days from today."""
-    today = (_EPOCH + timedelta(milliseconds=now)).date()
+    today = moment_of(now).date()
     found: dict[int, None] = {}
     for ahead in range(min(-(-length // _DAY), 366)):
         try:

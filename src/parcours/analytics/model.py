@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 from sqlglot import exp
 
+from parcours.conditions.instants import microseconds
 from parcours.conditions.operators import path_of, to_instant
 
 CONTACTS = ""
@@ -94,7 +95,6 @@ FIXED = {
 }
 """The tables that are the same everywhere, with the types of their columns. No cell of them is missing."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -224,7 +224,7 @@ def _instant_cells(instant: datetime) -> dict[Kind, Any]:
 
 def micros(instant: datetime) -> int:
     """Return an aware instant as microseconds since the epoch."""
-    return (instant - _EPOCH) // _MICROSECOND
+    return microseconds(instant)
 
 
 def path_text(path: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from parcours.conditions.instants import milliseconds
 from parcours.definitions.load import DEFINITION_SUFFIXES as SUFFIXES
 from parcours.definitions.load import Source, is_scenario_file
 from parcours.errors import ParcoursError, Problem
@@ -85,7 +86,7 @@ def instant_in(text: str) -> int:
         raise ParcoursError(f"{text!r} is not a time", hint="write for example 2026-01-31T09:00:00Z") from None
     if instant.tzinfo is None:
         raise ParcoursError(f"{text!r} has no offset", hint="write for example 2026-01-31T09:00:00Z")
-    return int(instant.timestamp() * 1000)
+    return milliseconds(instant)
 
 
 def print_problems(problems: Iterable[Problem], kind: str) -> None:

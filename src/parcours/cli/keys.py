@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from parcours.cli.client import call, refused, stranger
 from parcours.cli.console import OUT, SecretKey, Url
+from parcours.conditions.instants import moment_of
 from parcours.errors import ParcoursError
 from parcours.runtimes.clocks import wall_time
 from parcours.web.auth import KeyChange, KeyView, NewKey, view_of
@@ -190,7 +190,7 @@ def _refused(status: int, answer: dict[str, Any]) -> ParcoursError:
 
 
 def _day(instant: int | None) -> str:
-    return datetime.fromtimestamp(instant / 1000, UTC).date().isoformat() if instant else ""
+    return moment_of(instant).date().isoformat() if instant else ""
 
 
 def _limits(key: KeyView) -> str:

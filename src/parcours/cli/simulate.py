@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from rich.table import Table
 
 from parcours.cli.console import ERR, OUT, Files, instant_in, plural, print_problems, read_text, sources_in
+from parcours.conditions.instants import iso
 from parcours.core.effects import Trace, What
 from parcours.core.gate import Arrival, Reacted
 from parcours.definitions.load import dump, load
@@ -123,7 +123,7 @@ def _print_timeline(run: Simulation) -> None:
     for at, who, entry in sorted(rows, key=lambda row: row[0]):
         if entry.what == What.ARRIVED:
             continue
-        when = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        when = iso(at, "seconds")
         detail = entry.detail or {}
         why = entry.reason or str(detail.get("rule", ""))
         if "message" in detail:

@@ -21,10 +21,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parcours.conditions import ast
+from parcours.conditions.instants import first_milliseconds
 from parcours.conditions.loyalty import change_of
 from parcours.conditions.needs import Keeps, need_of, walk
 from parcours.conditions.operators import COUNTS, OPERATORS, days_to_anniversary, to_instant
@@ -37,8 +37,6 @@ Turns = Callable[[Person, Mapping[str, Any], int], int | None]
 """The same of a condition that may also look at the interaction at hand."""
 
 DAY = 86_400_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def compile_change(node: ast.Node, segments: Segments | None = None) -> Change | None:
@@ -126,8 +124,7 @@ def _of_value(operator: str, operand: Any) -> Callable[[Any, int], int | None] |
         instant = to_instant(value)
         if instant is None:
             return None
-        # The first whole millisecond at or after the value.
-        at = -((_EPOCH - instant) // _MILLISECOND)
+        at = first_milliseconds(instant)
         return _earliest([at + end for end in ends], now)
 
     return change

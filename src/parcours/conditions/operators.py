@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from parcours.conditions.instants import microseconds, moment_of
+
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = 86_400_000
 
@@ -157,17 +158,17 @@ def _after(value: Any, operand: tuple[datetime, datetime], _now: int) -> bool:
 
 def _within_last(value: Any, operand: int, now: int) -> bool:
     instant = to_instant(value)
-    return instant is not None and (now - operand) * 1_000 < _microseconds(instant) <= now * 1_000
+    return instant is not None and (now - operand) * 1_000 < microseconds(instant) <= now * 1_000
 
 
 def _within_next(value: Any, operand: int, now: int) -> bool:
     instant = to_instant(value)
-    return instant is not None and now * 1_000 < _microseconds(instant) <= (now + operand) * 1_000
+    return instant is not None and now * 1_000 < microseconds(instant) <= (now + operand) * 1_000
 
 
 def _older_than(value: Any, operand: int, now: int) -> bool:
     instant = to_instant(value)
-    return instant is not None and _microseconds(instant) <= (now - operand) * 1_000
+    return instant is not None and microseconds(instant) <= (now - operand) * 1_000
 
 
 def _anniversary_within(value: Any, operand: int, now: int) -> bool:
@@ -179,7 +180,7 @@ def _anniversary_within(value: Any, operand: int, now: int) -> bool:
 
 def days_to_anniversary(instant: datetime, now: int) -> int:
     """Return how many days (UTC) it is to the next anniversary of an instant, 0 for today."""
-    today = (_EPOCH + timedelta(milliseconds=now)).date()
+    today = moment_of(now).date()
     born = instant.astimezone(UTC).date()
     this_year = _anniversary(born, today.year)
     ahead = this_year if this_year >= today else _anniversary(born, today.year + 1)
@@ -192,10 +193,6 @@ def _anniversary(day: date, year: int) -> date:
         return day.replace(year=year)
     except ValueError:
         return day.replace(year=year, day=28)
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND
 
 
 def _never(_value: object, _operand: object, _now: int) -> bool:

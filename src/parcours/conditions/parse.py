@@ -27,12 +27,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 from parcours.conditions import ast
 from parcours.conditions.durations import UNITS, parse_duration
+from parcours.conditions.instants import first_milliseconds
 from parcours.conditions.loyalty import MOST_POINTS, POINTS, REWARD_STATES, TIER_OPERATORS
 from parcours.conditions.names import match_name
 from parcours.conditions.operators import (
@@ -88,8 +88,6 @@ _HEADS = (
     *("all", "any", "not", "contact", "interaction", "run", "did", "did_not", "sequence", "messages", "segment"),
     *("list", "consent", "sample", "points", "tier", "member", "reward"),
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -380,7 +378,7 @@ class _Reader:
         text = self.instant(value, pointer)
         instant = end_of(text) if end and is_date(text) else to_instant(text)
         assert instant is not None  # noqa: S101 (an instant was read)
-        return -((_EPOCH - instant) // _MILLISECOND)  # rounded up
+        return first_milliseconds(instant)
 
     def measure(
         self, data: object, measure: ast.Measure, pointer: str

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 
 from parcours.conditions import ast
 from parcours.conditions.durations import format_duration
+from parcours.conditions.instants import moment_of
 from parcours.conditions.loyalty import describe_loyalty
 from parcours.conditions.operators import OPERATORS, Takes
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATIONS = {Takes.DURATION, Takes.DAYS}
 
 
@@ -108,8 +107,7 @@ def _window(window: ast.Window) -> str:
 
 def _instant(milliseconds: int) -> str:
     """Return an instant as a date, or a date and time where it is no midnight in UTC."""
-    instant = _EPOCH + timedelta(milliseconds=milliseconds)
-    text = instant.isoformat(timespec="auto").removesuffix("+00:00")
+    text = moment_of(milliseconds).isoformat(timespec="auto").removesuffix("+00:00")
     return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
 
 

@@ -15,8 +15,8 @@ from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
+from parcours.conditions.instants import MILLISECOND, milliseconds, moment_of
+
 _MONTHS = 12
 _QUARTER = 3
 _LAST_YEAR = 9_998
@@ -25,7 +25,7 @@ _LAST_YEAR = 9_998
 
 def local(instant: int, zone: tzinfo) -> datetime:
     """Return an instant as wall time."""
-    return (EPOCH + timedelta(milliseconds=instant)).astimezone(zone)
+    return moment_of(instant).astimezone(zone)
 
 
 def instant_of(wall: datetime, zone: tzinfo) -> int:
@@ -44,7 +44,7 @@ def instant_of(wall: datetime, zone: tzinfo) -> int:
             else:
                 low = middle
         instant = high
-    return (instant - EPOCH) // MILLISECOND
+    return milliseconds(instant)
 
 
 def add(instant: int, months: int, days: int, zone: tzinfo) -> int:

@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from parcours.conditions.instants import iso
 from parcours.conditions.parse import LARGEST
 from parcours.conditions.paths import reached
 from parcours.core.contact import Contact
 from parcours.core.walk import Walk, run_data
 from parcours.definitions.values import Computed, Copied, Value
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def worked_out(walk: Walk, values: Mapping[str, Value], present: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def worked_out(walk: Walk, values: Mapping[str, Value], present: Mapping[str, An
 
 def _computed(walk: Walk, value: Computed, present: object) -> Any:
     if value.now:
-        return (_EPOCH + timedelta(milliseconds=walk.now)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(walk.now)
     if value.source is not None:
         return _copy(walk, value.source, value.attribute)
     sign = 1 if value.add is not None else -1

@@ -14,22 +14,21 @@ A wall time that does not exist moves forward to the first instant that does; on
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from parcours.conditions.durations import UNITS, parse_duration
+from parcours.conditions.instants import MILLISECOND, milliseconds
 from parcours.conditions.operators import is_date, to_instant
+from parcours.core import dates
 from parcours.definitions.waits import WEEKDAYS, Hours, Until
 
 DAY = UNITS["d"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _ONE_DAY = timedelta(days=1)
 _LONGEST_CLOSED = 14
 """Days that may pass until hours begin: more than a week, for a change of the clock may swallow some."""
@@ -113,7 +112,7 @@ def _anchored(asked: Moment, value: object, zone: ZoneInfo) -> int | None:
         day = instant.date()
         at = wall(zone, day, 0)
     else:
-        at = (instant - _EPOCH) // _MILLISECOND
+        at = milliseconds(instant)
         day = local(zone, at).date()
     if not rest and (of_day or asked.time is not None):
         day += whole * _ONE_DAY
@@ -164,7 +163,7 @@ def opening(zone: ZoneInfo, at: int, asked: Open) -> int:
 
 def local(zone: ZoneInfo, at: int) -> datetime:
     """Return an instant as the clocks of a zone show it."""
-    return (_EPOCH + at * _MILLISECOND).astimezone(zone)
+    return dates.local(at, zone)
 
 
 def since_midnight(here: datetime) -> int:
@@ -174,18 +173,7 @@ def since_midnight(here: datetime) -> int:
 
 def wall(zone: ZoneInfo, day: date, time: int) -> int:
     """Return the instant at which the clocks of a zone show a time of a day (milliseconds since midnight)."""
-    shown = datetime.combine(day, _MIDNIGHT) + time * _MILLISECOND
-    at = _instant(shown, zone, 0)
-    if local(zone, at).replace(tzinfo=None) == shown:
-        return at
-    # It does not exist: the clocks were put forward between these two instants.
-    early = _instant(shown, zone, 1)
-    after = local(zone, at).utcoffset()
-    return early + bisect_left(range(early, at), 1, key=lambda ms: int(local(zone, ms).utcoffset() == after))
-
-
-def _instant(shown: datetime, zone: ZoneInfo, fold: int) -> int:
-    return (shown.replace(tzinfo=zone, fold=fold) - _EPOCH) // _MILLISECOND
+    return dates.instant_of(datetime.combine(day, _MIDNIGHT) + time * MILLISECOND, zone)
 
 
 _ANY_DAY = frozenset(range(7))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from parcours.conditions.durations import PATTERN
+from parcours.conditions.instants import milliseconds
 from parcours.conditions.names import match_name
 from parcours.conditions.operators import to_instant
 
@@ -62,7 +62,7 @@ Instant = Annotated[
 def milliseconds_of(instant: str) -> int | None:
     """Return a moment in milliseconds since the epoch; None when there is none that is written so."""
     found = to_instant(instant)
-    return math.floor(found.timestamp() * 1000) if found is not None else None
+    return milliseconds(found) if found is not None else None
 
 
 HIGHEST_PRIORITY = 9

@@ -144,7 +144,7 @@ def template_findings(
         triggers, saved = (_triggers_of(journey), _saved_by(journey)) if journey is not None else (set(), None)
         checker = _Checker(workspace, known, triggers, saved)
         checker.calls = True
-        checker.running = journey is not None and not journey.archived and journey.state in {"live", "test"}
+        checker.running = journey is not None and not journey.archived and journey.state == "live"
     else:
         checker = _Checker(workspace, known, _triggers(workspace, name))
     for one in names:

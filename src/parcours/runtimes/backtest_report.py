@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from parcours.conditions.instants import iso, moment_of
 from parcours.core.effects import What
 from parcours.runtimes.backtest import Backtest
 from parcours.runtimes.backtest_job import QUARTER, USUAL_ANSWER, Counts, PastAward
 from parcours.runtimes.backtest_stock import Left
 from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport, programmes_of, rules_of
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StepReport(msgspec.Struct):
@@ -134,14 +133,14 @@ def report_of(
     days, hours = _by_time(counts, ZoneInfo(zone))
     busiest = max(sorted(hours), key=lambda hour: hours[hour], default=None)
     return BacktestReport(
-        start=_iso(job.start),
-        end=_iso(job.end),
+        start=iso(job.start, "seconds"),
+        end=iso(job.end, "seconds"),
         zone=zone,
         people=counts.people,
         inputs=counts.inputs,
         messages=sum(counts.sent.values()),
         days={day: dict(sorted(messages.items())) for day, messages in sorted(days.items())},
-        most_loaded_hour=Hour(_iso(busiest * 4 * QUARTER), hours[busiest]) if busiest is not None else None,
+        most_loaded_hour=Hour(iso(busiest * 4 * QUARTER, "seconds"), hours[busiest]) if busiest is not None else None,
         journeys=[_journey(name, counts) for name in made.drafts],
         rules=rules_of(counts, of_programmes, made.rules),
         programmes=programmes_of(counts, made.programmes),
@@ -155,7 +154,7 @@ def _by_time(counts: Counts, zone: ZoneInfo) -> tuple[dict[str, Counter[str]], C
     days: dict[str, Counter[str]] = {}
     hours: Counter[int] = Counter()
     for (_, message, quarter), count in counts.sent.items():
-        day = _instant(quarter * QUARTER).astimezone(zone).date().isoformat()
+        day = moment_of(quarter * QUARTER).astimezone(zone).date().isoformat()
         days.setdefault(day, Counter())[message] += count
         hours[quarter // 4] += count
     return days, hours
@@ -248,7 +247,7 @@ def _rewards(counts: Counts, left: Mapping[str, Left]) -> Iterator[RewardReport]
     for name in sorted(asked):
         there = left.get(name)
         declined = {reason: count for (reward, reason), count in sorted(counts.declined.items()) if reward == name}
-        ran_out = _iso(there.ran_out) if there is not None and there.ran_out is not None else None
+        ran_out = iso(there.ran_out, "seconds") if there is not None and there.ran_out is not None else None
         yield RewardReport(name, counts.issued[name], declined, there.left if there is not None else None, ran_out)
 
 
@@ -265,11 +264,3 @@ def _step(step: StepReport, what: str, reason: str, count: int) -> None:
         step.sent = {**step.sent, reason: count}
     elif what == What.SUPPRESSED:
         step.suppressed = {**step.suppressed, reason: count}
-
-
-def _instant(at: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=at)
-
-
-def _iso(at: int) -> str:
-    return _instant(at).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -14,9 +14,9 @@ interactions whose time to be kept is over, are not in them; nor is who recorded
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from parcours.conditions.instants import iso
 from parcours.core.contact import Contact
 from parcours.core.inputs import Interaction
 from parcours.ports import Identity, Store
@@ -33,7 +33,6 @@ SOURCE = "file"
 Row = dict[str, Any]
 
 _USUAL = {"user_id": 0, "anonymous_id": 2}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Page(NamedTuple):
@@ -99,7 +98,7 @@ def _learned(contact: Contact) -> Iterator[Row]:
 
 
 def _sorted(at: int, what: Row) -> Row:
-    return {"occurred_at": _instant(at)} | {
+    return {"occurred_at": iso(at)} | {
         key: {name: _in_order(value) for name, value in sorted(values.items())} for key, values in sorted(what.items())
     }
 
@@ -111,7 +110,7 @@ def _in_order(value: Any) -> Any:
 def _memberships(contact: Contact) -> Iterator[Row]:
     for name, membership in sorted(contact.lists.items()):
         action = "add" if membership.member else "remove"
-        yield {"contact": _who(contact), "list": name, "action": action, "occurred_at": _instant(membership.at)}
+        yield {"contact": _who(contact), "list": name, "action": action, "occurred_at": iso(membership.at)}
 
 
 def _interactions(engine: Engine, after: int) -> Page:
@@ -131,7 +130,7 @@ def _interactions(engine: Engine, after: int) -> Page:
                 "id": item.message_id if item.source == SOURCE else f"{item.source}:{item.message_id}",
                 "name": definitions[item.name].name if item.name in definitions else spelling,
                 "contact": _who(owner),
-                "occurred_at": _instant(item.occurred_at),
+                "occurred_at": iso(item.occurred_at),
                 "attributes": item.attributes,
             }
         )
@@ -149,7 +148,3 @@ def _survivors(store: Store, ids: set[str]) -> dict[str, Contact]:
         if not contact.erased_at:
             found[id_] = contact
     return found
-
-
-def _instant(milliseconds: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

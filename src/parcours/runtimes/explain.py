@@ -16,12 +16,12 @@ A contact of whom more than `MOST_RECORDS` are recorded is not explained.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import pairwise
 
 import msgspec
 
 from parcours.conditions.examine import examine
+from parcours.conditions.instants import brief
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
@@ -159,14 +159,16 @@ def _because(
 
 def _stands(stand: Standing, at: int) -> str:
     run = f"The run ({stand.key})" if stand.key else "The run"
-    place = f"{run} stands at {stand.step!r} since {iso(stand.since)}"
+    place = f"{run} stands at {stand.step!r} since {brief(stand.since)}"
     if stand.paused is not None:
         over = ""
         if stand.until is not None:
             is_over = stand.until <= at
-            over = f"; what it waits for by itself {'was' if is_over else 'is'} over at {iso(stand.until)}"
-        return f"{place}. The journey is paused since {iso(stand.paused)}, and nothing moves until that is over{over}."
-    until = f"until {iso(stand.until)}" if stand.until is not None else "for something to happen"
+            over = f"; what it waits for by itself {'was' if is_over else 'is'} over at {brief(stand.until)}"
+        return (
+            f"{place}. The journey is paused since {brief(stand.paused)}, and nothing moves until that is over{over}."
+        )
+    until = f"until {brief(stand.until)}" if stand.until is not None else "for something to happen"
     return f"{place} and waits {until}."
 
 
@@ -175,7 +177,7 @@ def _outside(known: CompiledJourney | None, contact: Contact, at: int) -> Iterat
     if known is not None and known.segment is not None:
         answer = examine(known.segment.node, contact, {}, at)
         if not answer.answer:
-            yield f"At {iso(at)} it is not {known.segment.text}: {'; '.join(answer.reasons())}."
+            yield f"At {brief(at)} it is not {known.segment.text}: {'; '.join(answer.reasons())}."
 
 
 def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, at: int) -> Iterator[str]:
@@ -183,26 +185,26 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
     yield from _closed(life.states, at)
     refused = [(moment, entry) for moment in life.moments for entry in moment.decided if entry.what == What.REFUSED]
     for moment, entry in refused:
-        yield f"At {iso(moment.at)} {_would_have(life, moment, entry)} let it in, and was refused: {_why_refused(entry)}."
+        yield f"At {brief(moment.at)} {_would_have(life, moment, entry)} let it in, and was refused: {_why_refused(entry)}."
     held = [moment for moment in life.moments if any(map(is_held_entry, moment.decided))]
     for moment in held:
-        yield f"At {iso(moment.at)} {moment.what!r} would have let it in: the journey was paused, and the entry is held."
+        yield f"At {brief(moment.at)} {moment.what!r} would have let it in: the journey was paused, and the entry is held."
     late = [moment for moment in life.moments if any(entry.what == What.LATE for entry in moment.decided)]
     for moment in late:
-        yield f"{moment.what!r}, which came at {iso(moment.at)}, had occurred too long before."
+        yield f"{moment.what!r}, which came at {brief(moment.at)}, had occurred too long before."
     asked = [(moment, one) for moment in life.moments for one in moment.asked if not one.answer.answer]
     for moment, one in asked[-_MOST_SAID:]:
         said = "; ".join(one.answer.reasons())
-        yield f"At {iso(moment.at)} {moment.what!r} was considered, and the condition at {one.place} was false: {said}."
+        yield f"At {brief(moment.at)} {moment.what!r} was considered, and the condition at {one.place} was false: {said}."
     counted = [moment for moment in life.moments if moment.counted and all(one.answer.answer for one in moment.asked)]
     for moment in counted[-1:]:
         yield (
-            f"At {iso(moment.at)} {moment.what!r} was counted: {moment.counted} so far, and {moment.needed} are asked for "
+            f"At {brief(moment.at)} {moment.what!r} was counted: {moment.counted} so far, and {moment.needed} are asked for "
             "(close enough together, where the entry says so)."
         )
     state = life.plan.states.get(journey, "draft") if known is not None else ""
     if state and state != "live":
-        since = f" since {iso(life.states[-1].at)}" if life.states else ""
+        since = f" since {brief(life.states[-1].at)}" if life.states else ""
         yield f"The journey is not live: its state is {state!r}{since}."
     if not (refused or held or late or asked or counted):
         yield "Nothing that could let it in was recorded."
@@ -217,7 +219,7 @@ def _closed(states: list[State], at: int) -> Iterator[str]:
     for state, following in pairwise(states):
         lived = lived or state.state == "live"
         if lived and state.state not in OPEN and following.at <= at:
-            yield f"The journey was {state.state} from {iso(state.at)} to {iso(following.at)}, and nobody entered."
+            yield f"The journey was {state.state} from {brief(state.at)} to {brief(following.at)}, and nobody entered."
 
 
 def _would_have(life: Retelling, moment: Moment, entry: Trace) -> str:
@@ -237,11 +239,11 @@ def _why_refused(entry: Trace) -> str:
 
 
 def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
-    at = iso(entry.at)
+    at = brief(entry.at)
     match entry.what:
         case What.ENTERED if entry.run in life.held:
             held = life.held[entry.run]
-            yield f"At {at} the entry of {iso(held.at)} ({held.what!r}), held while the journey was paused, was let in."
+            yield f"At {at} the entry of {brief(held.at)} ({held.what!r}), held while the journey was paused, was let in."
         case What.HELD if is_held_entry(entry):
             yield f"At {at} {moment.what!r} would have let the contact in: the journey was paused, and the entry is held."
         case What.HELD:
@@ -277,9 +279,3 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
         case _:
             reason = f": {entry.reason}" if entry.reason else ""
             yield f"At {at} {entry.what}{reason}."
-
-
-def iso(instant: int) -> str:
-    """Return an instant in ISO 8601, UTC."""
-    text = datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace(".000+00:00", "Z").replace("+00:00", "Z")

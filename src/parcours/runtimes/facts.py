@@ -18,10 +18,10 @@ there is empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+from parcours.conditions.instants import moment_of
 from parcours.conditions.names import match_name
 from parcours.core.contact import Contact
 from parcours.core.effects import Message
@@ -148,7 +148,7 @@ def facts(store: Store, plan: Plan, message: Message, interaction: Mapping[str, 
     """Return what the templates of a message see, whatever it was that started the run."""
     history = History(store, plan, message)
     versions = plan.newest.get(message.journey)
-    started_at = datetime.fromtimestamp(message.started_at / 1000, UTC) if message.started_at else None
+    started_at = moment_of(message.started_at) if message.started_at else None
     return {
         "contact": Person(
             message.attributes,
@@ -226,7 +226,7 @@ class History:
 
 
 def _shown(item: Interaction) -> dict[str, Any]:
-    return {"occurred_at": datetime.fromtimestamp(item.occurred_at / 1000, UTC), **item.attributes}
+    return {"occurred_at": moment_of(item.occurred_at), **item.attributes}
 
 
 class Catalogues:

@@ -14,11 +14,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
 
 import msgspec
 
-from parcours.core.dates import EPOCH
+from parcours.conditions.instants import moment_of
 from parcours.runtimes.backtest_job import Counts, Posted
 
 
@@ -124,7 +123,7 @@ def rules_of(counts: Counts, programmes: dict[str, str], drafts: Collection[str]
         report.members = counts.touched[report.programme, rule]
         report.days = dict(sorted(report.days.items()))
         if rule in counts.ran_out:
-            report.ran_out = (EPOCH + timedelta(milliseconds=counts.ran_out[rule])).date().isoformat()
+            report.ran_out = moment_of(counts.ran_out[rule]).date().isoformat()
         withheld = [(reason, count) for (name, reason), count in counts.withheld.items() if name == rule]
         report.withheld = dict(sorted(withheld, key=lambda pair: (-pair[1], pair[0])))
     return sorted(found.values(), key=lambda report: (not report.draft, report.programme, report.rule))

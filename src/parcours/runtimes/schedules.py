@@ -11,20 +11,20 @@ means the first.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from dateutil.rrule import rrule, rruleset, rrulestr
 
+from parcours.conditions.instants import milliseconds
 from parcours.core.waits import local, since_midnight, wall
 from parcours.definitions.entries import Schedule, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.zones import zone_of
 from parcours.errors import Problem
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _START = "2000-01-01"
 """When a rule begins that does not say; with this alone, only whole days are counted from there."""
 
@@ -46,7 +46,7 @@ def next_after(schedule: Schedule, zone: ZoneInfo, now: int) -> int | None:
     """
     if schedule.cron is not None:
         found = next(CronSim(schedule.cron, local(zone, now)), None)
-        return None if found is None else (found - _EPOCH) // timedelta(milliseconds=1)
+        return None if found is None else milliseconds(found)
     rule = _rule(schedule, zone)
     here = local(zone, now).replace(tzinfo=None) - _ONE_DAY
     for _ in range(_MOST_TRIED):
@@ -108,7 +108,7 @@ def problem_of(schedule: Schedule, zone: ZoneInfo, pointer: str) -> Problem | No
 def _begin(schedule: Schedule, zone: ZoneInfo) -> int:
     start = datetime.fromisoformat(schedule.start or _START)
     aware = start if start.tzinfo is not None else start.replace(tzinfo=zone)
-    return (aware - _EPOCH) // timedelta(milliseconds=1) - 1
+    return milliseconds(aware) - 1
 
 
 def problems_of_journey(definition: JourneyDefinition, workspace_zone: str, pointer: str = "") -> list[Problem]:

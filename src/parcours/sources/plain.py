@@ -28,18 +28,18 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from parcours.conditions.instants import milliseconds
 from parcours.conditions.parse import escape
 from parcours.core.gate import Arrival, Called, Happened, Learned
 from parcours.definitions.message import ADDRESSES
 from parcours.errors import Problem, did_you_mean
 from parcours.sources.addresses import address_of
 from parcours.sources.segment import (
-    EARLIEST,
     LARGEST_BATCH,
     LONGEST_ID,
     LONGEST_NAME,
@@ -66,7 +66,6 @@ MOST_LISTS = 100
 _USUAL = {"user_id": 0, "anonymous_id": 2}
 """The usual namespaces, whose values are taken as they are; the number says how strong they are, others are 1."""
 
-_MILLISECOND = timedelta(milliseconds=1)
 _Element = TypeVar("_Element", bound=msgspec.Struct)
 
 
@@ -332,7 +331,7 @@ def instant_of(value: datetime | None, pointer: str) -> int | None:
         return None
     if value.tzinfo is None:
         raise bad("the time has no offset", pointer, "write it in UTC with a Z, or with its offset", code="naive_time")
-    instant = (value - EARLIEST) // _MILLISECOND
+    instant = milliseconds(value)
     if instant < 0:
         raise bad("the time is before 1970", pointer, code="absurd_time")
     return instant

@@ -21,11 +21,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from parcours.conditions.instants import MILLISECOND, milliseconds
 from parcours.conditions.parse import CONSENT_STATES, escape
 from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.core.ids import contact_of_message
@@ -55,10 +56,6 @@ EVIDENCE = ("by", "how")
 
 LARGEST_BATCH = 10_000
 """Messages in one batch."""
-
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-
-_MILLISECOND = timedelta(milliseconds=1)
 
 _LONE_SURROGATE = "lone_surrogate"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -245,10 +242,10 @@ class SegmentReader:
                 raise _bad(
                     "the time has no offset", f"/{name}", "write it in UTC with a Z, or with its offset", "naive_time"
                 )
-        occurred_at = (timestamp - EARLIEST) // _MILLISECOND
+        occurred_at = milliseconds(timestamp)
         if occurred_at >= 0 and sent_at is not None:
             # The sender's clock may be off: only the time between the two is believed.
-            occurred_at = self._now() - (sent_at - timestamp) // _MILLISECOND
+            occurred_at = self._now() - (sent_at - timestamp) // MILLISECOND
         if occurred_at < 0:
             raise _bad("the time is before 1970", "/timestamp", code="absurd_time")
         return occurred_at

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from parcours.conditions import ast
 from parcours.conditions.durations import UNITS, parse_duration
+from parcours.conditions.instants import milliseconds
 from parcours.conditions.names import match_name
 from parcours.core import dates
 from parcours.core.compile import question
@@ -189,7 +190,7 @@ def instant(text: str, zone: tzinfo) -> int:
         ValueError: The text is no such thing.
     """
     moment = datetime.fromisoformat(text)
-    return dates.instant_of(moment, zone) if moment.tzinfo is None else (moment - dates.EPOCH) // dates.MILLISECOND
+    return dates.instant_of(moment, zone) if moment.tzinfo is None else milliseconds(moment)
 
 
 def _rule(

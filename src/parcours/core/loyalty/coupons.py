@@ -17,14 +17,13 @@ and codes are the engine's, all else is asked here. A `Grant` with neither is on
 from __future__ import annotations
 
 from bisect import insort
-from datetime import timedelta
 from fractions import Fraction
 
+from parcours.conditions.instants import moment_of
 from parcours.conditions.names import match_name
 from parcours.core import ids
 from parcours.core.contact import OF_COUPONS, Contact, Timer
 from parcours.core.coupon import CANCELLED, EXPIRED, ISSUED, OPEN, REDEEMED, RESERVED, Coupon, state_at
-from parcours.core.dates import EPOCH
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Grant, Interaction, UseCoupon, cause_of
 from parcours.core.loyalty.account import Account, Says
@@ -252,7 +251,7 @@ def _decline(effects: Effects, now: int, reason: str, **detail: str) -> None:
 def _announce(contact: Contact, name: str, coupon: Coupon, now: int, effects: Effects, **more: object) -> None:
     attributes = {"reward": coupon.reward, "code": coupon.code, **more}
     if coupon.until:
-        attributes["valid_until"] = (EPOCH + timedelta(milliseconds=coupon.until)).isoformat()
+        attributes["valid_until"] = moment_of(coupon.until).isoformat()
     effects.follows.append(
         Interaction(
             position=0,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from parcours.conditions.instants import moment_of
 from parcours.conditions.parse import LARGEST
 from parcours.definitions.interaction import AttributeType
 from parcours.sources.files.rows import CellError
-from parcours.sources.files.times import EPOCH, Times
+from parcours.sources.files.times import Times
 from parcours.sources.plain import refuse_unstorable
 from parcours.sources.segment import LONGEST_ID, MalformedError
 
@@ -283,7 +284,7 @@ def _boolean_value(value: object) -> bool:
 
 def _moment(milliseconds: int) -> datetime:
     try:
-        return EPOCH + timedelta(milliseconds=milliseconds)
+        return moment_of(milliseconds)
     except OverflowError:
         raise CellError("absurd_time", "the time is too far away") from None
 

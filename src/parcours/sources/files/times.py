@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+from parcours.conditions.instants import EPOCH, MILLISECOND, milliseconds
 from parcours.sources.files.rows import CellError
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (wall times are told apart by their missing zone)
-_MILLISECOND = timedelta(milliseconds=1)
 _SECOND = timedelta(seconds=1)
 _DAY = 86_400_000
 _HOUR = 3_600_000
-_LATEST = int((datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) / _MILLISECOND)
+_LATEST = int((datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) / MILLISECOND)
 _MOST_KEPT = 100_000
 
 NUMBERS = {"seconds": 1_000, "milliseconds": 1}
@@ -117,7 +116,7 @@ class Times:
         """
         if self._iso and self._zone is None:
             try:
-                return [(moment - EPOCH) // _MILLISECOND for moment in map(datetime.fromisoformat, texts)]
+                return [(moment - EPOCH) // MILLISECOND for moment in map(datetime.fromisoformat, texts)]
             except (ValueError, TypeError):
                 pass  # one at a time, to say which
         return [self.milliseconds(text) for text in texts]
@@ -153,8 +152,8 @@ class Times:
 
     def _instant(self, moment: datetime, *, dated: bool) -> int:
         if moment.tzinfo is not None:
-            return (moment - EPOCH) // _MILLISECOND
-        wall = (moment - _NAIVE_EPOCH) // _MILLISECOND
+            return milliseconds(moment)
+        wall = (moment - _NAIVE_EPOCH) // MILLISECOND
         if dated and self._calendar:
             return wall
         if self._zone is None:
@@ -173,7 +172,7 @@ class Times:
         ends = (hour, hour.replace(minute=59, second=59, microsecond=999_999))
         try:
             offsets = {
-                end.replace(tzinfo=self._zone, fold=fold).utcoffset() // _MILLISECOND  # type: ignore[operator]
+                end.replace(tzinfo=self._zone, fold=fold).utcoffset() // MILLISECOND  # type: ignore[operator]
                 for end in ends
                 for fold in (0, 1)
             }
@@ -193,7 +192,7 @@ def resolve(moment: datetime, zone: tzinfo) -> int:
         assert before is not None and after is not None  # noqa: S101, PT018 (zones know their offsets)
         wall = moment - _NAIVE_EPOCH
         if after <= before:  # the clock is put back, or not changed at all
-            return (wall - before) // _MILLISECOND
+            return (wall - before) // MILLISECOND
         # The clock is put forward: the gap begins where the old offset ends. It is looked for to the second.
         low, high = (wall - after) // _SECOND, (wall - before) // _SECOND + 1
         while low < high:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from parcours.conditions.durations import parse_duration
+from parcours.conditions.instants import milliseconds, moment_of
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _OF_DAY = re.compile(rf"(?:({'|'.join(_DAYS)}) )?(\d\d):(\d\d)(?::(\d\d))?")
@@ -68,12 +69,12 @@ def instant_in(text: str, now: int, zone: ZoneInfo) -> int:
     except ValueError:
         hint = "write for example 2026-03-04T09:00:00Z, 2026-03-04 09:00, 09:00 or wed 09:00"
         raise ValueError(f"{text!r} is no time: {hint}") from None
-    return _milliseconds(time) if time.tzinfo is not None else _local(time, zone)
+    return milliseconds(time) if time.tzinfo is not None else _local(time, zone)
 
 
 def _next(found: re.Match[str], now: int, zone: ZoneInfo) -> int:
     day, hour, minute, second = found.groups()
-    today = datetime.fromtimestamp(now / 1000, zone)
+    today = moment_of(now).astimezone(zone)
     try:
         first = datetime(today.year, today.month, today.day, int(hour), int(minute), int(second or 0))  # noqa: DTZ001 (local)
     except ValueError:
@@ -90,16 +91,12 @@ def _local(time: datetime, zone: ZoneInfo) -> int:
     instant = aware.astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None) != time:
         raise ValueError(f"{time} does not exist in {zone.key}: the clocks are put forward; write it with an offset")
-    return _milliseconds(instant)
-
-
-def _milliseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
+    return milliseconds(instant)
 
 
 def shown(instant: int, zone: ZoneInfo) -> str:
     """Return an instant as people read it: the time of a zone, with its offset where that is not UTC."""
-    time = datetime.fromtimestamp(instant / 1000, zone)
+    time = moment_of(instant).astimezone(zone)
     text = time.strftime("%a %Y-%m-%d %H:%M:%S")
     if instant % 1000:
         text += f".{instant % 1000:03}"

@@ -11,6 +11,7 @@ from litestar import Controller, Request, get
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath, QueryParameter
 
+from parcours.conditions.instants import milliseconds
 from parcours.conditions.parse import shown
 from parcours.errors import did_you_mean
 from parcours.runtimes.explain import TooMuchError, explain, past_of
@@ -70,4 +71,4 @@ def _instant(text: str) -> int:
     if time is None or time.tzinfo is None:
         detail = f"'at' is {shown(text)}: write for example 2026-01-31T09:00:00Z"
         raise HTTPException(status_code=400, detail=detail)
-    return int(time.timestamp() * 1000)
+    return milliseconds(time)

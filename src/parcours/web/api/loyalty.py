@@ -16,6 +16,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from parcours.conditions.instants import milliseconds
 from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import shown
 from parcours.core import ids
@@ -581,7 +582,7 @@ def instant_of(text: str, name: str) -> int:
     moment = to_instant(text)
     if moment is None:
         raise HTTPException(status_code=400, detail=f"{name!r} is a date, or a date and time with an offset")
-    return int(moment.timestamp() * 1_000)
+    return milliseconds(moment)
 
 
 def _day(text: str, name: str) -> int | None:

@@ -9,13 +9,13 @@ import heapq
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from litestar.exceptions import HTTPException, NotFoundException
 
+from parcours.conditions.instants import brief
 from parcours.conditions.parse import shown
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
@@ -59,7 +59,6 @@ SOURCE = "api"
 """The source of what comes in by the API; message ids are told apart by it."""
 
 T = TypeVar("T")
-_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Place(NamedTuple):
@@ -73,10 +72,9 @@ class Place(NamedTuple):
 def iso(instant: int) -> str:
     """Return an instant as ISO 8601 in UTC; nothing for one beyond the calendar."""
     try:
-        text = (_START + timedelta(milliseconds=instant)).isoformat(timespec="milliseconds")
+        return brief(instant)
     except OverflowError:
         return ""
-    return text.replace(".000+00:00", "Z").replace("+00:00", "Z")
 
 
 def cursor_of(place: Sequence[int | str]) -> str:

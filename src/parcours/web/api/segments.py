@@ -22,6 +22,7 @@ from parcours.analytics.model import CONTACTS, Catalog, Kind
 from parcours.analytics.questions import Group
 from parcours.analytics.service import Analytics
 from parcours.conditions.durations import parse_duration
+from parcours.conditions.instants import milliseconds
 from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import parse_condition, shown
 from parcours.core.contact import Contact
@@ -448,7 +449,7 @@ def _instant_in(name: str, text: str, otherwise: int) -> int:
     if instant is None:
         detail = f"{name}: {shown(text)} is no time: write 2026-01-31 or 2026-01-31T09:00:00Z"
         raise HTTPException(status_code=400, detail=detail)
-    return int(instant.timestamp() * 1000)
+    return milliseconds(instant)
 
 
 # --- who it is --------------------------------------------------------------------------------------------------------
