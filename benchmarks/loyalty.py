@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from parcours.core.gate import Arrival, Asked, Happened
+from parcours.ports import Identity
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Accepted, Engine
 from parcours.runtimes.reconcile import reconcile
 from parcours.runtimes.statement import statement_of
 from parcours.stores.sqlite import SqliteStore
+from parcours.web.api.loyalty import became, earlier
 
 START = 1_772_442_000_000
 DAY = 86_400_000
 BATCH = 1_000
 SPENDS = 2_000
+BEHIND = 50_000
 
 DEFINITIONS: list[dict[str, Any]] = [
     {
@@ -115,8 +118,29 @@ def run(path: Path, members: int, entries: int) -> None:
         assert isinstance(outcome, Accepted)
     took.sort()
     print(f"a spend, durable: median {statistics.median(took):.2f} ms, p99 {took[int(len(took) * 0.99)]:.2f} ms")
+    repeat(engine, people[0])
     agree(engine)
     engine.store.close()
+
+
+def repeat(engine: Engine, who: tuple[Identity, ...]) -> None:
+    """Find what became of a spend that is asked for again, when much has happened to its member since."""
+    asked = Asked(action="spend", programme="club", points=1)
+    (first,) = engine.accept([Arrival("bench", "again", who, asked)])
+    assert isinstance(first, Accepted)
+    for start in range(0, BEHIND, BATCH):
+        later = [Arrival("bench", f"b{start + index}", who, Happened("Looked", {})) for index in range(BATCH)]
+        engine.accept(later)
+    took: list[float] = []
+    for _ in range(100):
+        before = time.perf_counter()
+        contact = engine.store.contacts([first.contact])[first.contact]
+        position = earlier(engine.store, "bench", "again", contact)
+        found = became(engine.store, position)
+        took.append((time.perf_counter() - before) * 1_000)
+        assert position == first.position
+        assert found[0] or found[1]
+    print(f"what a repeat is answered with, {BEHIND:,} inputs later: median {statistics.median(took):.2f} ms")
 
 
 def agree(engine: Engine) -> None:

@@ -183,6 +183,10 @@ class Store(Protocol):
         """Return those keys (`core.ids.message_key`) whose record is in the log."""
         ...
 
+    def position_of(self, key: bytes) -> int:
+        """Return the position of the record with a key (`core.ids.message_key`), 0 for none."""
+        ...
+
     def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
         """Return the contact of each identity that has one."""
         ...
@@ -255,6 +259,10 @@ class Store(Protocol):
         """Return one record."""
         ...
 
+    def decided(self, position: int) -> list[Trace]:
+        """Return what was decided at the input at a position, in order."""
+        ...
+
     def history(self, contact: str, limit: int = 1_000) -> list[Record]:
         """Return a contact's newest records, newest first."""
         ...
@@ -285,6 +293,10 @@ class Store(Protocol):
 
     def ledger(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posting]:
         """Return a contact's newest entries of the ledger, newest first; with `before`, those of a smaller place."""
+        ...
+
+    def booked(self, position: int) -> list[Entry]:
+        """Return the entries of the ledger that the input at a position made, in order."""
         ...
 
     def last_entry(self) -> int:

@@ -6,13 +6,14 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from parcours.errors import StoreError
 from parcours.ports import Changes, Store
 from parcours.stores import sqlite, sqlite_file, sqlite_rows
 from parcours.stores.sqlite import SqliteStore
-from parcours.testing.conformance import ANN, StoreConformance, interaction, key, message, person
+from parcours.testing.conformance import ANN, StoreConformance, entry, interaction, key, message, person
 from parcours.testing.snapshot import snapshot
 
 
@@ -191,6 +192,21 @@ def test_a_store_from_before_messages_had_priorities_gets_the_column(tmp_path: P
     store.commit(Changes(messages=[message(2, priority=1)]))
     assert [item.message for item in store.pending("email")] == [message(1), message(2, priority=1)]
     assert [item.message for item in store.pending("email", urgent=True)] == [message(2, priority=1)]
+    store.close()
+
+
+def test_a_store_from_before_it_was_known_what_an_input_booked_finds_it_out(tmp_path: Path):
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    entries = [msgspec.structs.replace(entry(number), position=place) for number, place in ((1, 1), (2, 1), (3, 0))]
+    store.commit(Changes(records=[interaction(1)], contacts={ANN: person()}, ledger=entries))
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("drop table booked")
+        db.execute(f"pragma user_version = {sqlite_file.BEFORE_BOOKED}")
+    db.close()
+    store = SqliteStore(path)
+    assert store.booked(1) == entries[:2]
     store.close()
 
 

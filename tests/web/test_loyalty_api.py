@@ -163,6 +163,30 @@ def test_points_are_given_to_another_member_once(api: Service, who: str):
     assert ask(api, who, "transfer", 400, to=friend, points=5)["extra"]["code"] == "unknown_receiver"
 
 
+def test_an_id_of_somebody_else_does_nothing_and_says_so(api: Service, who: str):
+    other = f"user_id:p{next(_numbers)}"
+    ask(api, other, "enrol")
+    for one in (who, other):
+        buys(api, one, 5)
+    ask(api, who, "spend", points=3, id=f"mine-{who}")
+    answer = ask(api, other, "spend", 409, points=3, id=f"mine-{who}")
+    assert (answer["reason"], answer["repeated"], answer["entries"]) == ("id_taken", True, [])
+    assert look(api, other)["balance"] == 10
+
+
+def test_a_repeat_is_answered_as_the_first_was_also_after_a_merge(api: Service):
+    ann, bob = (f"user_id:p{next(_numbers)}" for _ in range(2))
+    for one in (ann, bob):
+        ask(api, one, "enrol")
+        buys(api, one, 5)
+    first = ask(api, bob, "spend", points=4, id=f"m-{bob}")
+    declined = ask(api, bob, "spend", 409, points=40, id=f"d-{bob}")
+    got(api.post("/v1/alias", {"userId": ann.removeprefix("user_id:"), "previousId": bob.removeprefix("user_id:")}))
+    again = ask(api, ann, "spend", points=4, id=f"m-{bob}")
+    assert (again["entries"], again["repeated"], again["member"]["balance"]) == (first["entries"], True, 16)
+    assert ask(api, ann, "spend", 409, points=40, id=f"d-{bob}")["reason"] == declined["reason"]
+
+
 def test_members_leave_and_return_and_have_cards(api: Service, who: str):
     assert ask(api, who, "enrol", card="c77")["status"] == "done"
     assert look(api, "card:c77")["card"] == "c77"

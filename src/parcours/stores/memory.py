@@ -68,6 +68,9 @@ class MemoryStore:
     def seen(self, keys: Collection[bytes]) -> set[bytes]:
         return self._keys.intersection(keys)
 
+    def position_of(self, key: bytes) -> int:
+        return next((record.position for record in self._log if record.key == key), 0)
+
     def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
         known = self._identities
         return {identity: known[identity] for identity in identities if identity in known}
@@ -167,6 +170,11 @@ class MemoryStore:
     def record(self, position: int) -> Record | None:
         return self._log[position - 1] if 0 < position <= len(self._log) else None
 
+    def decided(self, position: int) -> list[Trace]:
+        record = self.record(position)
+        traces = self._traces.get(record.contact, []) if record is not None else []
+        return [entry for place, entries in traces if place == position for entry in entries]
+
     def history(self, contact: str, limit: int = 1_000) -> list[Record]:
         return [record for record in reversed(self._log) if record.contact == contact][:limit]
 
@@ -211,6 +219,9 @@ class MemoryStore:
         entries = ((place, self._ledger[place - 1]) for place in places if place <= len(self._ledger))
         found = (Posting(place, entry) for place, entry in entries if entry is not None and entry.contact == contact)
         return list(islice(found, limit))
+
+    def booked(self, position: int) -> list[Entry]:
+        return [entry for entry in self._ledger if entry is not None and entry.position == position > 0]
 
     def last_entry(self) -> int:
         return len(self._ledger)

@@ -135,6 +135,15 @@ class SqliteStore(CommittedRows, ContactRows):
                 found.add(row[0])
         return found
 
+    def position_of(self, key: bytes) -> int:
+        known: int | None = self._recent.get(key)
+        if known is not None:
+            return known
+        query = "select log.position, log.key from seen join log using (position) where seen.key = ?"
+        row = self._db.execute(query, tuple(indexes([key]))).fetchone()
+        # Half a key finds the row, the whole key in the row decides.
+        return int(row[0]) if row is not None and row[1] == key else 0
+
     def resolve(self, identities: Collection[Identity]) -> dict[Identity, str]:
         known = self._known
         found = {identity: owner for identity in identities if (owner := known.get(identity)) is not None}

@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 from typing import IO
 
+from parcours.core.codec import decode_entry
 from parcours.errors import StoreError
 
-FORMAT = 4
+FORMAT = 5
 """The version of the tables below; a file of a version that is not known is refused."""
 
 BEFORE_LEDGER = 2
@@ -18,6 +19,9 @@ BEFORE_LEDGER = 2
 
 BEFORE_PRIORITIES = 3
 """The version before messages had priorities."""
+
+BEFORE_BOOKED = 4
+"""The version before it was known where the entries of an input are."""
 
 CHECKPOINT_PAGES = 8_192
 """Pages in the write-ahead log (4 KiB each) after which it is copied back."""
@@ -55,6 +59,7 @@ create table if not exists statistic (
     count integer not null, primary key (journey, version, step, what, reason)) without rowid;
 create table if not exists ledger (
     id integer primary key, contact integer not null, previous integer not null, body blob not null);
+create table if not exists booked (position integer primary key, entry integer not null);
 create table if not exists ledger_day (
     programme text not null, day integer not null, kind text not null, entries integer not null,
     amount integer not null, held integer not null, primary key (programme, day, kind)) without rowid;
@@ -86,7 +91,7 @@ def make_tables(db: sqlite3.Connection, name: str) -> None:
         StoreError: Its version is not known.
     """
     found = db.execute("pragma user_version").fetchone()[0]
-    if found not in {0, BEFORE_LEDGER, BEFORE_PRIORITIES, FORMAT}:
+    if found not in {0, BEFORE_LEDGER, BEFORE_PRIORITIES, BEFORE_BOOKED, FORMAT}:
         raise StoreError(
             f"the store {name} has format {found}, this parcours reads {FORMAT}",
             hint="use the parcours that wrote it, or start with an empty data folder",
@@ -98,8 +103,17 @@ def make_tables(db: sqlite3.Connection, name: str) -> None:
         db.execute("alter table outbox add column priority integer not null default 0")
     for statement in _TABLES.split(";"):
         db.execute(statement)
+    if found in {BEFORE_PRIORITIES, BEFORE_BOOKED}:
+        _note_entries(db)
     db.execute(f"pragma user_version = {FORMAT}")
     db.execute("commit")
+
+
+def _note_entries(db: sqlite3.Connection) -> None:
+    """Note for every input which entry of the ledger is the last that it made."""
+    rows = db.execute("select id, body from ledger order by id")
+    made = ((entry.position, id_) for id_, body in rows if (entry := decode_entry(body)).position)
+    db.executemany("insert or replace into booked values (?, ?)", made)
 
 
 def lock(path: Path) -> IO[str]:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from parcours.core.codec import decode_input, decode_item, decode_message
+from parcours.core.codec import decode_entry, decode_input, decode_item, decode_message, decode_traces
+from parcours.core.effects import Entry, Trace
 from parcours.core.ids import contact_from_number
 from parcours.core.inputs import Publish
 from parcours.ports import LedgerDay, Pending, Posted, Record, Statistic, Tombstone, Total
@@ -59,6 +60,24 @@ class CommittedRows:
             "select position, contact, key, body from log where position = ?", (position,)
         ).fetchone()
         return record_of(row) if row is not None else None
+
+    def decided(self, position: int) -> list[Trace]:
+        row = self._reader.execute("select trace from log where position = ?", (position,)).fetchone()
+        return decode_traces(row[0]) if row is not None and row[0] is not None else []
+
+    def booked(self, position: int) -> list[Entry]:
+        row = self._reader.execute("select entry from booked where position = ?", (position,)).fetchone()
+        found: list[Entry] = []
+        place = row[0] if row is not None else 0
+        while place:
+            # The entries of an input are neighbours in the chain of its contact, and this is the last of them.
+            row = self._reader.execute("select previous, body from ledger where id = ?", (place,)).fetchone()
+            entry = decode_entry(row[1]) if row is not None else None
+            if entry is None or entry.position != position:
+                break
+            found.append(entry)
+            place = row[0]
+        return found[::-1]
 
     def ledger_days(self) -> Mapping[LedgerDay, Total]:
         rows = self._reader.execute("select programme, day, kind, entries, amount, held from ledger_day")

@@ -33,16 +33,20 @@ def write_messages(db: sqlite3.Connection, held: Mapping[str, Held], last: int, 
 def write_ledger(db: sqlite3.Connection, held: Mapping[str, Held], last: int, entries: list[Entry]) -> None:
     """Write entries of the ledger behind the last one, and add them to the totals of their days."""
     rows: list[tuple[Any, ...]] = []
+    made: dict[int, int] = {}
     days: dict[LedgerDay, list[int]] = {}
     for place, entry in enumerate(entries, last + 1):
         owner = held[entry.contact]
         rows.append((place, owner.number, owner.ledger, encode(entry)))
         owner.ledger = place
+        made[entry.position] = place
         total = days.setdefault((entry.programme, entry.day, entry.kind), [0, 0, 0])
         total[0] += 1
         total[1] += entry.amount
         total[2] += entry.held
+    made.pop(0, None)  # time alone
     db.executemany("insert into ledger values (?, ?, ?, ?)", rows)
+    db.executemany("insert or replace into booked values (?, ?)", list(made.items()))
     db.executemany(
         "insert into ledger_day values (?, ?, ?, ?, ?, ?) on conflict (programme, day, kind) do update set"
         " entries = entries + excluded.entries, amount = amount + excluded.amount, held = held + excluded.held",
@@ -110,6 +114,7 @@ def erase(db: sqlite3.Connection, owner: Held) -> None:
     for position, _, body in list(chain(db, "log", "position", "body", owner.log)):
         if type(decode_input(body)) is not Erase:
             blank(db, position, erased_record)
+        db.execute("delete from booked where position = ?", (position,))
     for id_, _ in [row[:2] for row in chain(db, "trace", "id", "position", owner.trace)]:
         db.execute("delete from trace where id = ?", (id_,))
     cancelled: Counter[tuple[str, str, str]] = Counter()

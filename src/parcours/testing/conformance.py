@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from parcours.core import ids
@@ -516,6 +517,26 @@ class StoreConformance:
         assert [posting.entry for posting in store.ledger(BOB)] == [second]
         assert store.ledger(CYD) == []
         assert store.last_entry() == found[0].place
+
+    def test_what_an_input_came_to_is_found_by_its_key(self, store: Store) -> None:
+        made = [msgspec.structs.replace(entry(number), position=1) for number in (1, 2)]
+        later = msgspec.structs.replace(entry(3), position=2)
+        traces = [(ANN, 1, [Trace(1, "booked"), Trace(1, "declined")]), (ANN, -2, [Trace(2, "booked")])]
+        changes = Changes(records=[interaction(1), interaction(2)], contacts={ANN: person()}, traces=traces)
+        changes.ledger = [*made, later, entry(4)]
+        store.commit(changes)
+        assert store.position_of(interaction(1).key) == 1
+        assert store.position_of(interaction(3).key) == 0
+        assert store.booked(1) == made
+        assert store.booked(2) == [later]
+        assert [entry.what for entry in store.decided(1)] == ["booked", "declined"]
+        for position in (0, 3):
+            assert store.booked(position) == []
+            assert store.decided(position) == []
+        store.commit(Changes(contacts={ANN: person()}, erased=[ANN]))
+        assert store.position_of(interaction(1).key) == 1
+        assert store.booked(1) == []
+        assert store.decided(1) == []
 
     def test_entries_of_the_ledger_are_counted_by_day(self, store: Store) -> None:
         assert store.ledger_days() == {}

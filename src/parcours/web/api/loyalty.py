@@ -38,6 +38,7 @@ from parcours.web.api.people import (
     identity_in,
     iso,
     look_up,
+    parts_of,
     place_in,
     refusal,
     submit,
@@ -52,7 +53,8 @@ MOST_ENTRIES = 1_000
 MOST_SHOWN = 10
 """Members who are shown to whom a rule would have given the most."""
 
-_EVERYTHING = 10**9
+ID_TAKEN = "id_taken"
+"""Why nothing is done under a message id that something was asked of another contact with."""
 
 
 class LevelRow(msgspec.Struct):
@@ -495,8 +497,8 @@ async def ask_member(host: Embedded, reference: str, asked: Asked, data: Asks) -
         raise refusal(outcome.problem)
     async with host.turn:
         state = find(host, reference)
-        position = outcome.position if isinstance(outcome, Accepted) else _earlier(host.store, state.id, message_id)
-        reason, entries = became(host.store, state.id, position)
+        position = outcome.position if isinstance(outcome, Accepted) else earlier(host.store, SOURCE, message_id, state)
+        reason, entries = became(host.store, position)
         member = state.loyalty.get(asked.programme)
         shown_ = _shown(compiled, state, member, host.engine.clock.now()) if member is not None else None
     repeated = not isinstance(outcome, Accepted)
@@ -526,29 +528,22 @@ def _receiver(host: Embedded, reference: str) -> Identity:
     return ("", reference)
 
 
-def _earlier(store: Store, contact: str, message_id: str) -> int:
-    """Return the position of what was asked before under this id; 0 when it is not found."""
-    key = ids.message_key(SOURCE, message_id)
-    return next((record.position for record in store.history(contact, _EVERYTHING) if record.key == key), 0)
+def earlier(store: Store, source: str, message_id: str, contact: Contact) -> int:
+    """Return the position of what was asked before under this id; 0 when it was asked of somebody else."""
+    record = store.record(store.position_of(ids.message_key(source, message_id)))
+    return record.position if record is not None and record.contact in parts_of(store, contact) else 0
 
 
-def became(store: Store, contact: str, position: int) -> tuple[str, list[Entry]]:
-    """Return why what stands at a position was declined, and the entries it made, oldest first."""
+def became(store: Store, position: int) -> tuple[str, list[Entry]]:
+    """Return why what stands at a position was declined, empty when it was not, and the entries it made, in order."""
+    return declined(store, position), store.booked(position)
+
+
+def declined(store: Store, position: int) -> str:
+    """Return why what stands at a position was declined, empty when it was not."""
     if not position:
-        return "", []
-    entries: list[Entry] = []
-    before = 0
-    while found := store.ledger(contact, 100, before):
-        entries += [posting.entry for posting in found if posting.entry.position == position]
-        if any(0 < posting.entry.position < position for posting in found):
-            break
-        before = found[-1].place
-    for moment in store.timeline(contact, 1, (position, 1)):
-        if moment.position == position:
-            declined = [entry.reason for entry in moment.trace if entry.what == What.DECLINED]
-            if declined:
-                return declined[0], entries[::-1]
-    return "", entries[::-1]
+        return ID_TAKEN
+    return next((entry.reason for entry in store.decided(position) if entry.what == What.DECLINED), "")
 
 
 def programme_of(host: Embedded, name: str) -> CompiledProgramme:

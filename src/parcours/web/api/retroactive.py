@@ -209,7 +209,7 @@ async def _give(host: Embedded, programme: str, awards: list[PastAward], author:
         for id_, outcome in zip(whose, outcomes, strict=True):
             one = given.setdefault(id_, MemberGiven(id_, 0, 0, {}, []))
             reason, entries = (
-                became(host.store, id_, outcome.position) if isinstance(outcome, Accepted) else ("repeated", [])
+                became(host.store, outcome.position) if isinstance(outcome, Accepted) else ("repeated", [])
             )
             _note(one, reason, entries)
         for one in given.values():

@@ -15,7 +15,6 @@ from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import FromPath, JSONBody
 
 from parcours.conditions.parse import shown
-from parcours.core import ids
 from parcours.core.contact import Contact
 from parcours.core.coupon import Coupon, state_at
 from parcours.core.effects import What
@@ -24,20 +23,18 @@ from parcours.core.inputs import Grant
 from parcours.core.loyalty.coupons import discount, why_unusable
 from parcours.definitions.loyalty import PoolCodes, RewardDefinition
 from parcours.errors import StoreError, did_you_mean
-from parcours.ports import Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted, Refused
 from parcours.runtimes.rewards import LONGEST_CODE, identity_of, in_pool, issued, normal
 from parcours.web.api.common import guard, host_of
-from parcours.web.api.people import find, identity_in, iso, look_up, parts_of, refusal, submit
+from parcours.web.api.loyalty import declined, earlier
+from parcours.web.api.people import find, identity_in, iso, look_up, refusal, submit
 
 SOURCE = "rewards-api"
 """The source of what is asked over the API; message ids are told apart by it."""
 
 MOST_CODES = 10_000
 """Codes that are put into a pool at once."""
-
-_EVERYTHING = 10**9
 
 
 class CouponShown(msgspec.Struct):
@@ -220,7 +217,9 @@ class RewardsApi(Controller):
             raise refusal(outcome.problem)
         async with host.turn:
             state = find(host, data.contact)
-            position = outcome.position if isinstance(outcome, Accepted) else _earlier(host.store, state, message_id)
+            position = (
+                outcome.position if isinstance(outcome, Accepted) else earlier(host.store, SOURCE, message_id, state)
+            )
             record = host.store.record(position)
             item = record.input() if record is not None else None
             code = item.code if isinstance(item, Grant) else ""
@@ -280,7 +279,9 @@ class RewardsApi(Controller):
             owner = _owner(host, code)
             if owner is None:
                 raise NotFoundException(detail="the contact of this coupon was erased")
-            position = outcome.position if isinstance(outcome, Accepted) else _earlier(host.store, owner, message_id)
+            position = (
+                outcome.position if isinstance(outcome, Accepted) else earlier(host.store, SOURCE, message_id, owner)
+            )
             repeated = not isinstance(outcome, Accepted)
             return _answered(host, owner, code, position, repeated=repeated, basket=data.basket)
 
@@ -310,24 +311,10 @@ def _presented(host: Embedded, reference: str) -> str:
     return contact.id if contact is not None else "?"
 
 
-def _earlier(store: Store, contact: Contact, message_id: str) -> int:
-    """Return the position of what was asked before under this id; 0 when it is not found."""
-    key = ids.message_key(SOURCE, message_id)
-    for id_ in parts_of(store, contact):
-        for record in store.history(id_, _EVERYTHING):
-            if record.key == key:
-                return record.position
-    return 0
-
-
 def _answered(
     host: Embedded, contact: Contact, code: str, position: int, *, repeated: bool, basket: float | None = None
 ) -> Response[CouponAnswer]:
-    record = host.store.record(position) if position else None
-    reason = ""
-    for moment in host.store.timeline(record.contact, 1, (position, 1)) if record is not None else ():
-        if moment.position == position:
-            reason = next((entry.reason for entry in moment.trace if entry.what == What.DECLINED), "")
+    reason = declined(host.store, position)
     coupon = contact.coupons.get(code)
     told = _coupon(coupon, host.engine.clock.now()) if coupon is not None else None
     off = discount(coupon, basket) if coupon is not None and not reason else None
