@@ -10,7 +10,7 @@ from parcours.channels.render import Renderer
 from parcours.core.coupon import Coupon
 from parcours.core.effects import What
 from parcours.core.gate import Arrival, Asked, Learned
-from parcours.runtimes.engine import Accepted, Refused
+from parcours.runtimes.engine import Accepted, Engine, Refused
 from parcours.runtimes.facts import facts_of
 from parcours.runtimes.rewards import ALPHABET, identity_of
 from tests.core.test_loyalty_rules import programme, rule
@@ -135,6 +135,44 @@ def test_no_more_is_issued_than_there_is_in_stock():
     world.send(*arrivals)
     assert [len(coupons(world, who)) for who in ("ann", "bob", "cid")] == [1, 1, 0]
     assert world.reasons("cid", What.DECLINED) == ["out_of_stock"]
+
+
+def test_a_code_of_somebody_who_was_erased_is_given_to_nobody_else():
+    world = World(reward(codes={"type": "pool"}), reward(name="other", codes={"type": "pool"}))
+    engine = world.run.engine
+    assert engine.fill("ten", ["A-1"]) == 1
+    assert one(world, "ann") == "A-1"
+    engine.erase(world.id_of("ann"))
+    # In the same pool, in that of another reward, however it is written, and after a start.
+    assert engine.fill("ten", [" a-1", "A-2"]) == 1
+    assert engine.fill("other", ["A-1"]) == 0
+    assert Engine(world.store, world.run.clock).fill("ten", ["A-1"]) == 0
+    assert one(world, "bob") == "A-2"
+    assert issue(world, "cid") == "pool_empty"
+    assert use(world, "A-1", "redeem", "bob") in {"unknown_code", "erased"}
+
+
+def test_a_code_that_lay_in_two_pools_is_not_given_after_an_erasure():
+    world = World(reward(codes={"type": "pool"}), reward(name="other", codes={"type": "pool"}))
+    engine = world.run.engine
+    engine.fill("ten", ["A-1"])
+    engine.fill("other", ["A-1", "A-2"])
+    assert one(world, "ann") == "A-1"
+    engine.erase(world.id_of("ann"))
+    assert world.asks("bob", "issue", "", reward="other") == ""
+    assert [coupon.code for coupon in coupons(world, "bob")] == ["A-2"]
+
+
+def test_a_code_of_long_ago_is_remembered_by_an_erasure(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("parcours.core.loyalty.coupons.MOST_KEPT", 1)
+    world = World(reward(codes={"type": "pool"}))
+    engine = world.run.engine
+    engine.fill("ten", ["A-1", "A-2"])
+    for _ in range(2):
+        use(world, one(world, "ann"), "cancel")
+    assert [coupon.code for coupon in coupons(world, "ann")] == ["A-2"]
+    engine.erase(world.id_of("ann"))
+    assert engine.fill("ten", ["A-1", "A-2", "A-3"]) == 1
 
 
 def test_codes_of_a_pool_are_given_once_each():

@@ -4,7 +4,8 @@
 |-----------------|------------------------------------------------------------------------------|
 | how many issued | the mark `reward:NAME`                                                       |
 | a pool          | items of a catalogue that nobody can define (`pool_of`); `pool:NAME` counts them |
-| whose code      | an identity in a namespace that nobody can send (`COUPON`)                   |
+| whose code      | an identity in a namespace that nobody can send (`COUPON`); a tombstone of    |
+|                 | it when its contact was erased, which is a hash                               |
 
 All of it changes in the transaction that keeps the `Grant`, so stock is never exceeded, and no code is given twice.
 """
@@ -12,7 +13,7 @@ All of it changes in the transaction that keeps the `Grant`, so stock is never e
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from parcours.core.inputs import Grant
 from parcours.core.loyalty.compiled import CompiledReward
@@ -52,13 +53,18 @@ def in_pool(store: Store, reward: str) -> int:
     return int(store.marks().get(f"pool:{reward}", "0"))
 
 
-def answer(store: Store, changes: Changes, reward: CompiledReward, item: Grant, contact: str) -> None:
-    """Find a code for what is to be issued, and count it; or say why there is none."""
+def answer(
+    store: Store, changes: Changes, reward: CompiledReward, item: Grant, contact: str, buried: Callable[[str], bool]
+) -> None:
+    """Find a code for what is to be issued, and count it; or say why there is none.
+
+    `buried` tells whether a code was somebody's who was erased: nobody else gets it.
+    """
     given = _mark(store, changes, f"reward:{reward.name}")
     if reward.stock and given >= reward.stock:
         item.refused = "out_of_stock"
         return
-    code = _from_pool(store, changes, reward) if reward.pool else _made(store, changes, reward)
+    code = (_from_pool if reward.pool else _made)(store, changes, reward, buried)
     if not code:
         item.refused = "pool_empty"
         return
@@ -67,14 +73,14 @@ def answer(store: Store, changes: Changes, reward: CompiledReward, item: Grant, 
     changes.marks[f"reward:{reward.name}"] = str(given + 1)
 
 
-def _made(store: Store, changes: Changes, reward: CompiledReward) -> str:
+def _made(store: Store, changes: Changes, reward: CompiledReward, buried: Callable[[str], bool]) -> str:
     while True:
         code = reward.prefix + "".join(secrets.choice(ALPHABET) for _ in range(reward.length))
-        if not _taken(store, changes, code):
+        if not _taken(store, changes, code) and not buried(code):
             return code
 
 
-def _from_pool(store: Store, changes: Changes, reward: CompiledReward) -> str:
+def _from_pool(store: Store, changes: Changes, reward: CompiledReward, buried: Callable[[str], bool]) -> str:
     """Take the first code out of a pool; empty when there is none."""
     pool = pool_of(reward.name)
     # What this batch has taken lies before everything else.
@@ -83,7 +89,7 @@ def _from_pool(store: Store, changes: Changes, reward: CompiledReward) -> str:
         after = found[0][0]
         changes.items[pool, after] = None
         changes.marks[f"pool:{reward.name}"] = str(_mark(store, changes, f"pool:{reward.name}") - 1)
-        if not _taken(store, changes, after):
+        if not _taken(store, changes, after) and not buried(after):
             return after
     return ""
 

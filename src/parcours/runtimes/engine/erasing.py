@@ -9,10 +9,12 @@ from parcours.core import ids
 from parcours.core.contact import Contact
 from parcours.core.inputs import (
     Erase,
+    Grant,
     Interaction,
 )
 from parcours.errors import StoreError
 from parcours.ports import Tombstone
+from parcours.runtimes import rewards
 from parcours.runtimes.engine.batch import Batch
 from parcours.runtimes.engine.folding import EVERYTHING
 from parcours.runtimes.engine.publishing import Publishing
@@ -25,7 +27,8 @@ class Erasing(Publishing):
         """Erase a contact, with all that became part of it, and return the ids of all these.
 
         What is left: empty records that say there were inputs, their message keys (a repeat is still one), counts, and
-        for each identity a tombstone, so that nothing that occurred before is taken again. With `suppress`, nothing is
+        for each identity a tombstone, so that nothing that occurred before is taken again, and for each code of a coupon
+        one, so that nobody else gets it. With `suppress`, nothing is
         taken under these identities ever again. A contact that became part of another is erased with the other. Whoever
         was erased before is not erased again.
 
@@ -44,7 +47,12 @@ class Erasing(Publishing):
             for identity in people[id_].identities:
                 batch.changes.tombstones[ids.identity_key(*identity)] = Tombstone(now, suppress)
             for record in self.store.history(id_, EVERYTHING):
-                self.learner.forget(record.input())  # type: ignore[arg-type]  # it concerns a contact
+                past = record.input()
+                self.learner.forget(past)  # type: ignore[arg-type]  # it concerns a contact
+                if isinstance(past, Grant) and past.code:
+                    # Nobody else gets the code: it may lie on a paper, or come with the next list of codes.
+                    code = ids.identity_key(*rewards.identity_of(past.code))
+                    batch.changes.tombstones[code] = Tombstone(now, suppressed=True)
         for id_ in everyone:
             item = Erase(position=0, received_at=now, occurred_at=now, message_id=f"erase:{id_}")
             # Once: whoever comes back after it is another contact.

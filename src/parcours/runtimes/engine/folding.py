@@ -313,7 +313,12 @@ class Folding:
         """Put a code into what is to be issued to a contact that is prepared, or why there is none."""
         item.refused = why_not(self.plan.loyalty, contact, item)
         if not item.refused:
-            rewards.answer(self.store, batch.changes, self.plan.loyalty.rewards[item.reward], item, contact.id)
+            reward = self.plan.loyalty.rewards[item.reward]
+            rewards.answer(self.store, batch.changes, reward, item, contact.id, self._buried_code)
+
+    def _buried_code(self, code: str) -> bool:
+        """Return whether a code was that of a contact who was erased."""
+        return bool(self._tombstones) and self.tombstone(rewards.identity_of(code)) is not None
 
     def _address(self, batch: Batch, contact: Contact, item: Transfer, receiver: Contact) -> None:
         """Put into a transfer who is to have the points, and why they cannot. Both are prepared."""

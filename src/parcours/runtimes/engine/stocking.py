@@ -64,7 +64,9 @@ class Stocking(Publishing):
         """
         self._turn_until(self.clock.now())
         self.catch_up()
-        chosen: dict[str, dict[str, Any] | None] = {key: {} for key in rewards.new_codes(self.store, reward, codes)}
+        chosen: dict[str, dict[str, Any] | None] = {
+            code: {} for code in rewards.new_codes(self.store, reward, codes) if not self._buried_code(code)
+        }
         if not chosen:
             return 0
         batch = Batch(self.store.last_position())
