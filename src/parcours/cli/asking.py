@@ -20,6 +20,13 @@ Contact = Annotated[
     str, typer.Argument(metavar="CONTACT", help="An identity such as user_id:42, or the id of a contact.")
 ]
 
+MessageId = Annotated[str, typer.Option("--id", help="A message id: asked twice with the same one, it is done once.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+Author = Annotated[str, typer.Option("--author", help="Who says so.")]
+
+PAGE = 1_000
+"""Rows that are asked for at once."""
+
 _WRONG_KEY = (401, 403)
 _DECLINED = 409
 
@@ -57,6 +64,52 @@ def ask(
 
 _SHOWN = 1_000
 """Characters of an answer that an error repeats."""
+
+
+def paged(
+    url: str,
+    path: Sequence[str],
+    secret_key: str,
+    rows: str,
+    limit: int,
+    place: str = "after",
+    pairs: Sequence[tuple[str, object]] = (),
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return up to `limit` rows of answers that come page by page, and where it goes on, None at the end.
+
+    Args:
+        url: Of the service.
+        path: The parts of the path below `/v1`, not yet quoted.
+        secret_key: The key that may use the API.
+        rows: Under which name an answer has them.
+        limit: How many at the most.
+        place: Under which name the query has where to go on.
+        pairs: Of the query beside.
+
+    Raises:
+        ParcoursError: It refuses.
+    """
+    found: list[dict[str, Any]] = []
+    more: str | None = ""
+    while more is not None and len(found) < limit:
+        asked = [*pairs, ("limit", min(PAGE, limit - len(found))), (place, more)]
+        answer = ask("GET", url, path, secret_key, pairs=asked)
+        found += answer[rows]
+        more = answer["next"]
+    return found, more
+
+
+def condition_in(given: str) -> Any:
+    """Return a condition that is written as JSON.
+
+    Raises:
+        ParcoursError: It is no JSON.
+    """
+    try:
+        return json.loads(given)
+    except (ValueError, RecursionError):
+        hint = 'write for example {"contact": "age", "at_least": 18}'
+        raise ParcoursError("the condition is not JSON", hint=hint) from None
 
 
 def as_json(value: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from parcours.cli.asking import AsJson, as_json, as_table, ask, attributes_in, text
+from parcours.cli.asking import AsJson, as_json, as_table, ask, attributes_in, paged, text
 from parcours.cli.console import OUT, SecretKey, Url
 from parcours.errors import ParcoursError
 
@@ -19,8 +19,6 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="CATALOGUE", help="The name of a catalogue.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of an item.")]
-
-_AT_ONCE = 1_000
 
 
 @app.command()
@@ -35,13 +33,7 @@ def items(
     if not name:
         _show_all(url, secret_key, as_json_)
         return
-    found: list[dict[str, Any]] = []
-    after: str | None = ""
-    while after is not None and len(found) < limit:
-        pairs = [("limit", min(_AT_ONCE, limit - len(found))), ("after", after)]
-        answer = ask("GET", url, ["catalogues", name, "items"], secret_key, pairs=pairs)
-        found += answer["items"]
-        after = answer["next"]
+    found, after = paged(url, ["catalogues", name, "items"], secret_key, "items", limit)
     if as_json_:
         as_json({"items": found, "next": after})
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, text
+from parcours.cli.asking import PAGE, AsJson, Contact, as_json, as_table, ask, condition_in, paged, text
 from parcours.cli.console import OUT, SecretKey, Url, plural, write
 from parcours.errors import ParcoursError
 
@@ -70,9 +70,9 @@ def search(
     found: list[dict[str, Any]] = []
     after: str | None = ""
     while after is not None and len(found) < limit:
-        most = min(1_000, limit - len(found))
+        most = min(PAGE, limit - len(found))
         if condition:
-            body = {"condition": _condition(condition), "limit": most, "after": after}
+            body = {"condition": condition_in(condition), "limit": most, "after": after}
             answer = ask("POST", url, ["contacts", "search"], secret_key, body)
         else:
             pairs = [*filters, ("limit", most), ("after", after)]
@@ -99,14 +99,6 @@ def search(
     OUT.print(f"{len(found)} {plural(len(found), 'contact')}{more}")
 
 
-def _condition(given: str) -> Any:
-    try:
-        return json.loads(given)
-    except (ValueError, RecursionError):
-        hint = 'write for example {"contact": "age", "at_least": 18}'
-        raise ParcoursError("the condition is not JSON", hint=hint) from None
-
-
 @app.command()
 def timeline(
     contact: Contact,
@@ -120,17 +112,8 @@ def timeline(
     as_json_: AsJson = False,
 ) -> None:
     """Show what happened to a contact, newest first, with what was decided."""
-    entries: list[dict[str, Any]] = []
-    before: str | None = ""
-    while before is not None and len(entries) < limit:
-        pairs = [
-            *(("kind", one) for one in kind or ()),
-            ("limit", min(1_000, limit - len(entries))),
-            ("before", before),
-        ]
-        answer = ask("GET", url, ["contacts", contact, "timeline"], secret_key, pairs=pairs)
-        entries += answer["entries"]
-        before = answer["next"]
+    kinds = [("kind", one) for one in kind or ()]
+    entries, before = paged(url, ["contacts", contact, "timeline"], secret_key, "entries", limit, "before", kinds)
     if as_json_:
         as_json({"entries": entries, "next": before})
         return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from parcours.cli.asking import AsJson, as_json, as_table, ask
+from parcours.cli.asking import AsJson, as_json, as_table, ask, paged
 from parcours.cli.console import ERR, OUT, SecretKey, Url
 
 app = typer.Typer(
@@ -21,8 +21,6 @@ People = Annotated[
     list[str], typer.Argument(metavar="CONTACT...", help="Identities such as user_id:42, or ids of contacts.")
 ]
 
-_AT_ONCE = 1_000
-
 
 @app.command()
 def show(
@@ -36,13 +34,7 @@ def show(
     if not name:
         _show_all(url, secret_key, as_json_)
         return
-    members: list[dict[str, Any]] = []
-    after: str | None = ""
-    while after is not None and len(members) < limit:
-        pairs = [("limit", min(_AT_ONCE, limit - len(members))), ("after", after)]
-        answer = ask("GET", url, ["lists", name, "members"], secret_key, pairs=pairs)
-        members += answer["members"]
-        after = answer["next"]
+    members, after = paged(url, ["lists", name, "members"], secret_key, "members", limit)
     if as_json_:
         as_json({"members": members, "next": after})
         return

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask, attributes_in
+from parcours.cli.asking import AsJson, Author, Contact, MessageId, Reason, as_json, as_table, ask, attributes_in, paged
 from parcours.cli.console import ERR, OUT, SecretKey, Url, write
 from parcours.cli.loyalty_check import check
 from parcours.cli.loyalty_simulate import simulate
@@ -31,12 +31,7 @@ app.add_typer(coupons, name="coupon")
 
 Programme = Annotated[str, typer.Argument(metavar="PROGRAMME", help="The name of a programme.")]
 Points = Annotated[int, typer.Argument(metavar="POINTS", help="How many.")]
-MessageId = Annotated[str, typer.Option("--id", help="A message id: asked twice with the same one, it is done once.")]
 Reference = Annotated[str, typer.Option("--reference", help="The order it is about.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
-Author = Annotated[str, typer.Option("--author", help="Who says so.")]
-
-_AT_ONCE = 1_000
 
 
 @app.command()
@@ -89,13 +84,8 @@ def ledger(
     as_json_: AsJson = False,
 ) -> None:
     """Show the ledger of a member, newest first."""
-    entries: list[dict[str, Any]] = []
-    before: str | None = ""
-    while before is not None and len(entries) < limit:
-        pairs = [("limit", min(_AT_ONCE, limit - len(entries))), ("before", before)]
-        answer = ask("GET", url, ["loyalty", programme, "members", contact, "ledger"], secret_key, pairs=pairs)
-        entries += answer["entries"]
-        before = answer["next"]
+    path = ["loyalty", programme, "members", contact, "ledger"]
+    entries, before = paged(url, path, secret_key, "entries", limit, "before")
     if as_json_:
         as_json({"entries": entries, "next": before})
         return

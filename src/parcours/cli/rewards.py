@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from parcours.cli.asking import AsJson, Contact, as_json, as_table, ask
+from parcours.cli.asking import AsJson, Author, Contact, MessageId, Reason, as_json, as_table, ask
 from parcours.cli.console import ERR, OUT, SecretKey, Url
 
 _OPTIONS: dict[str, Any] = {
@@ -24,9 +24,6 @@ Code = Annotated[str, typer.Argument(metavar="CODE", help="The code of a coupon.
 Who = Annotated[str, typer.Option("--contact", help="Who presents it: an id, or user_id:VALUE.")]
 Basket = Annotated[float | None, typer.Option("--basket", help="What the basket comes to.")]
 Order = Annotated[str, typer.Option("--order", help="The order it is for.")]
-MessageId = Annotated[str, typer.Option("--id", help="A message id: asked twice with the same one, it is done once.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
-Author = Annotated[str, typer.Option("--author", help="Who says so.")]
 
 _AT_ONCE = 5_000
 _HERE = "http://127.0.0.1:8700"

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from parcours.cli.asking import AsJson, as_json, as_table, ask, text
+from parcours.cli.asking import AsJson, as_json, as_table, ask, condition_in, text
 from parcours.cli.client import refused
 from parcours.cli.console import OUT, SecretKey, Url, plural
 from parcours.errors import ParcoursError
@@ -43,7 +43,7 @@ def count(
         raise ParcoursError("give segments or --condition", hint="parcours segments count NAME")
     answers: dict[str, Any] = {name: ask("GET", url, ["segments", name, "count"], secret_key) for name in names or ()}
     if condition:
-        body = {"condition": _condition(condition)}
+        body = {"condition": condition_in(condition)}
         answers["(condition)"] = ask("POST", url, ["segments", "count"], secret_key, body)
     if as_json_:
         as_json(answers)
@@ -210,11 +210,3 @@ def _download(url: str, secret_key: str, out: Path) -> None:
         raise ParcoursError(f"cannot write {out.name} from {url.partition('/v1')[0]}: {why}") from None
     finally:
         part.unlink(missing_ok=True)
-
-
-def _condition(given: str) -> Any:
-    try:
-        return json.loads(given)
-    except (ValueError, RecursionError):
-        hint = 'write for example {"contact": "age", "at_least": 18}'
-        raise ParcoursError("the condition is not JSON", hint=hint) from None
