@@ -19,7 +19,6 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from parcours.conditions.instants import milliseconds
 from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import shown
-from parcours.core import ids
 from parcours.core.contact import Contact
 from parcours.core.effects import Entry, What
 from parcours.core.gate import Arrival, Asked
@@ -29,19 +28,18 @@ from parcours.core.member import IN_REVIEW, Member
 from parcours.errors import did_you_mean
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
-from parcours.runtimes.engine import Accepted, Refused
+from parcours.runtimes.engine import Accepted
 from parcours.runtimes.statement import StatementDay, as_csv, statement_of
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.people import (
+    ask_once,
     cursor_of,
     find,
     identity_in,
     iso,
     look_up,
-    parts_of,
     place_in,
-    refusal,
-    submit,
+    place_of,
 )
 
 SOURCE = "loyalty-api"
@@ -491,14 +489,11 @@ async def ask_member(host: Embedded, reference: str, asked: Asked, data: Asks) -
     async with host.turn:
         identities = _identities(host, reference, asked, compiled)
     occurred_at = instant_of(data.occurred_at, "occurred_at") if data.occurred_at is not None else None
-    message_id = data.id or str(uuid.uuid4())
-    outcome = (await submit(host, [Arrival(SOURCE, message_id, identities, asked, occurred_at)]))[0]
-    if isinstance(outcome, Refused):
-        raise refusal(outcome.problem)
+    arrival = Arrival(SOURCE, data.id or str(uuid.uuid4()), identities, asked, occurred_at)
+    outcome = await ask_once(host, arrival)
     async with host.turn:
         state = find(host, reference)
-        position = outcome.position if isinstance(outcome, Accepted) else earlier(host.store, SOURCE, message_id, state)
-        reason, entries = became(host.store, position)
+        reason, entries = became(host.store, place_of(host, arrival, outcome, state))
         member = state.loyalty.get(asked.programme)
         shown_ = _shown(compiled, state, member, host.engine.clock.now()) if member is not None else None
     repeated = not isinstance(outcome, Accepted)
@@ -526,12 +521,6 @@ def _receiver(host: Embedded, reference: str) -> Identity:
         if contact is not None and contact.identities:
             return contact.identities[0]
     return ("", reference)
-
-
-def earlier(store: Store, source: str, message_id: str, contact: Contact) -> int:
-    """Return the position of what was asked before under this id; 0 when it was asked of somebody else."""
-    record = store.record(store.position_of(ids.message_key(source, message_id)))
-    return record.position if record is not None and record.contact in parts_of(store, contact) else 0
 
 
 def became(store: Store, position: int) -> tuple[str, list[Entry]]:

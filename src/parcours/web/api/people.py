@@ -20,7 +20,7 @@ from parcours.conditions.parse import shown
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
 from parcours.core.gate import Arrival, Learned
-from parcours.core.ids import is_contact_id
+from parcours.core.ids import is_contact_id, message_key
 from parcours.core.inputs import (
     Absorb,
     Adjust,
@@ -44,7 +44,7 @@ from parcours.core.inputs import (
 from parcours.errors import Problem, StoreError
 from parcours.ports import Identity, Moment, Posted, Store
 from parcours.runtimes.embedded import Embedded, OverloadedError
-from parcours.runtimes.engine import Outcome, Refused
+from parcours.runtimes.engine import Accepted, Outcome, Refused
 from parcours.sources.plain import identity_of
 from parcours.sources.segment import MalformedError
 from parcours.web.api.common import as_object
@@ -184,6 +184,26 @@ async def submit(host: Embedded, arrivals: Sequence[Arrival]) -> list[Outcome]:
         return await host.submit(arrivals)
     except (OverloadedError, StoreError) as error:
         raise HTTPException(status_code=503, detail=str(error), headers={"Retry-After": "1"}) from None
+
+
+async def ask_once(host: Embedded, arrival: Arrival) -> Outcome:
+    """Let something that is asked come in; asked again under the same id, it is not done again.
+
+    Raises:
+        HTTPException: 503, nothing was kept; or it is refused.
+    """
+    (outcome,) = await submit(host, [arrival])
+    if isinstance(outcome, Refused):
+        raise refusal(outcome.problem)
+    return outcome
+
+
+def place_of(host: Embedded, arrival: Arrival, outcome: Outcome, contact: Contact) -> int:
+    """Return the position of what was asked, now or before under this id; 0 when that was of somebody else."""
+    if isinstance(outcome, Accepted):
+        return outcome.position
+    record = host.store.record(host.store.position_of(message_key(arrival.source, arrival.message_id)))
+    return record.position if record is not None and record.contact in parts_of(host.store, contact) else 0
 
 
 def problem_of(outcome: Outcome) -> Problem | None:

@@ -24,11 +24,11 @@ from parcours.core.loyalty.coupons import discount, why_unusable
 from parcours.definitions.loyalty import PoolCodes, RewardDefinition
 from parcours.errors import StoreError, did_you_mean
 from parcours.runtimes.embedded import Embedded
-from parcours.runtimes.engine import Accepted, Refused
+from parcours.runtimes.engine import Accepted
 from parcours.runtimes.rewards import LONGEST_CODE, identity_of, in_pool, issued, normal
 from parcours.web.api.common import guard, host_of
-from parcours.web.api.loyalty import declined, earlier
-from parcours.web.api.people import find, identity_in, iso, look_up, refusal, submit
+from parcours.web.api.loyalty import declined
+from parcours.web.api.people import ask_once, find, identity_in, iso, look_up, place_of
 
 SOURCE = "rewards-api"
 """The source of what is asked over the API; message ids are told apart by it."""
@@ -211,15 +211,11 @@ class RewardsApi(Controller):
                 find(host, data.contact)  # which tells it
         identities = tuple(contact.identities[:1]) if contact is not None else (identity_in(data.contact),)
         asked = Asked(action="issue", reward=name, pay=data.pay, reason=data.reason, author=data.author)
-        message_id = data.id or str(uuid.uuid4())
-        outcome = (await submit(host, [Arrival(SOURCE, message_id, identities, asked)]))[0]
-        if isinstance(outcome, Refused):
-            raise refusal(outcome.problem)
+        arrival = Arrival(SOURCE, data.id or str(uuid.uuid4()), identities, asked)
+        outcome = await ask_once(host, arrival)
         async with host.turn:
             state = find(host, data.contact)
-            position = (
-                outcome.position if isinstance(outcome, Accepted) else earlier(host.store, SOURCE, message_id, state)
-            )
+            position = place_of(host, arrival, outcome, state)
             record = host.store.record(position)
             item = record.input() if record is not None else None
             code = item.code if isinstance(item, Grant) else ""
@@ -271,17 +267,13 @@ class RewardsApi(Controller):
             reason=data.reason,
             author=data.author,
         )
-        message_id = data.id or str(uuid.uuid4())
-        outcome = (await submit(host, [Arrival(SOURCE, message_id, (identity_of(code),), asked)]))[0]
-        if isinstance(outcome, Refused):
-            raise refusal(outcome.problem)
+        arrival = Arrival(SOURCE, data.id or str(uuid.uuid4()), (identity_of(code),), asked)
+        outcome = await ask_once(host, arrival)
         async with host.turn:
             owner = _owner(host, code)
             if owner is None:
                 raise NotFoundException(detail="the contact of this coupon was erased")
-            position = (
-                outcome.position if isinstance(outcome, Accepted) else earlier(host.store, SOURCE, message_id, owner)
-            )
+            position = place_of(host, arrival, outcome, owner)
             repeated = not isinstance(outcome, Accepted)
             return _answered(host, owner, code, position, repeated=repeated, basket=data.basket)
 
