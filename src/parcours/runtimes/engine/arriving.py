@@ -140,9 +140,9 @@ class Arriving(Publishing):
         owner, new = people.whose(arrival)
         if owner is None:
             return Refused(_UNKNOWN_MESSAGE if isinstance(arrival.what, Reacted) else _NO_IDENTITY)
-        if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
-            return Refused(problem)
         if type(arrival.what) is Asked and (problem := people.unaskable(arrival, owner)) is not None:
+            return Refused(problem)
+        if self._tombstones and (problem := self._buried(arrival.identities, arrival, now)) is not None:
             return Refused(problem)
         others = people.others(arrival, owner) if len(arrival.identities) > 1 else []
         if isinstance(owner, str):
