@@ -136,3 +136,15 @@ def test_the_command_line(api: Service, who: str, tmp_path: Path):
     file = tmp_path / "codes.txt"
     file.write_text("q-1\nq-2\n")
     assert "2 of 2" in says("reward", "codes", "partner", str(file)).out
+
+
+def test_a_preview_says_what_the_contact_has(api: Service):
+    who = f"user_id:p{next(_numbers)}"
+    code = issue(api, who)["coupon"]["code"]
+    message = {
+        "kind": "message", "name": "coupon", "channel": "sms", "purpose": "transactional",
+        "content": {"text": "{{ contact.rewards.ten.code }} {{ contact.lists | join: ',' }}"},
+    }  # fmt: skip
+    assert api.publish(message).status == 200
+    answer = api.api("POST", "/v1/messages/coupon/preview", {"contact": who})
+    assert answer.json["content"]["text"].strip() == code

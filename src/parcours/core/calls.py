@@ -16,10 +16,9 @@ from __future__ import annotations
 from parcours.core import ids
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Contact, Timer, Token
-from parcours.core.coupon import rewards_of
-from parcours.core.effects import Effects, Message, What
+from parcours.core.deciding import decided
+from parcours.core.effects import Effects, What
 from parcours.core.inputs import Reaction
-from parcours.core.member import standing_of
 from parcours.core.plan import Plan
 from parcours.core.walk import PARK, Outcome, Walk, put_on_shelf
 from parcours.definitions.message import WEBHOOK
@@ -43,31 +42,7 @@ def call(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         return step.next
     identity = ids.message_id(contact.id, run.id, name, visit, WEBHOOK)
     walk.note(What.CALLED, name, "", {"message_id": identity})
-    walk.effects.messages.append(
-        Message(
-            id=identity,
-            contact=contact.id,
-            channel=WEBHOOK,
-            address=step.url,
-            message=name,
-            version=run.version,
-            journey=run.journey,
-            run=run.id,
-            decided_at=walk.now,
-            trigger=run.trigger,
-            attributes=dict(contact.attributes),
-            position=walk.effects.position,
-            key=run.key,
-            started_at=run.started_at,
-            saved=dict(run.data),
-            identities=list(contact.identities),
-            lists=[name for name, membership in contact.lists.items() if membership.member],
-            step=name,
-            journey_version=run.version,
-            loyalty=standing_of(contact),
-            rewards=rewards_of(contact, walk.now) if contact.coupons else {},
-        )
-    )
+    walk.effects.messages.append(decided(walk, name, identity, WEBHOOK, step.url, name, run.version))
     if not step.save and step.failed is None:
         return step.next
     contact.awaits[identity] = (run.journey, run.id, token.id)

@@ -42,10 +42,9 @@ from parcours.core.calls import call
 from parcours.core.choices import decide, draw, split
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Sent, Token
-from parcours.core.coupon import rewards_of
-from parcours.core.effects import Message, What
+from parcours.core.deciding import decided
+from parcours.core.effects import What
 from parcours.core.forks import fork, join
-from parcours.core.member import standing_of
 from parcours.core.memory import remember_message
 from parcours.core.permission import address
 from parcours.core.policy import hold, rule
@@ -92,41 +91,18 @@ def _send(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         identity = ids.message_id(contact.id, run.id, name, visit, message)
         if walk.journey.reacts:
             run.messages.setdefault(message, []).append(identity)
-        decided = Message(
-            id=identity,
-            contact=contact.id,
-            channel=definition.channel,
-            address=(
-                walk.plan.tests[run.journey].recipients[definition.channel]
-                if run.test
-                else address(contact, definition.channel) or ""
-            ),
-            message=message,
-            version=known.version,
-            journey=run.journey,
-            run=run.id,
-            decided_at=walk.now,
-            trigger=run.trigger,
-            attributes=dict(contact.attributes),
-            priority=walk.plan.priority(definition, walk.journey),
-            position=walk.effects.position,
-            key=run.key,
-            saved=dict(run.data),
-            started_at=run.started_at,
-            identities=list(contact.identities),
-            lists=[name for name, membership in contact.lists.items() if membership.member],
-            step=name,
-            journey_version=run.version,
-            loyalty=standing_of(contact),
-            rewards=rewards_of(contact, walk.now) if contact.coupons else {},
-        )
+        channel = definition.channel
+        # A test without a recipient for the channel is refused by the ruling.
+        to = walk.plan.tests[run.journey].recipients[channel] if run.test else address(contact, channel) or ""
+        priority = walk.plan.priority(definition, walk.journey)
+        item = decided(walk, name, identity, channel, to, message, known.version, priority)
         if ruling.until:
-            hold(walk, decided, name, ruling.until)
+            hold(walk, item, name, ruling.until)
             continue
         if walk.plan.remembers_messages:
-            remember_message(contact, identity, Sent(message, definition.channel, walk.now))
+            remember_message(contact, identity, Sent(message, channel, walk.now))
         walk.note(What.SENT, name, message, {"message_id": identity})
-        walk.effects.messages.append(decided)
+        walk.effects.messages.append(item)
     return step.suppressed if not sent and step.suppressed is not None else step.next
 
 

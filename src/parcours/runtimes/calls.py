@@ -15,7 +15,8 @@ from parcours.definitions.steps import Webhook
 from parcours.definitions.templates import filled_in, texts_in
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Delivery, Secrets
-from parcours.runtimes.secrets import Lent, Masked, blanked, private_texts
+from parcours.runtimes.facts import Lazy
+from parcours.runtimes.secrets import blanked, private_texts
 
 Render = Callable[[MessageDefinition, Mapping[str, Any]], Mapping[str, str]]
 """Makes the texts of a message; raises PermanentFailureError when a template fails."""
@@ -36,16 +37,16 @@ def call_of(message: Message, step: Webhook, render: Render, facts: Mapping[str,
     """
     templates = {f"headers/{name}": text for name, text in step.headers.items()} | {"url": step.url}
     templates |= dict(texts_in(step.body, "body"))
-    lent = Lent(secrets)
+    lent = Lazy(secrets.value)
     try:
         filled = _filled(message, templates, render, {**facts, "secrets": lent})
         content = {"method": step.method, "timeout": str(parse_duration(step.timeout) / 1000)}
         if step.sign:
             content["sign"] = lent[step.sign]
     except PermanentFailureError as error:
-        raise PermanentFailureError(blanked(str(error), private_texts(lent.given.values()))) from None
+        raise PermanentFailureError(blanked(str(error), private_texts(lent.found.values()))) from None
     except TemporaryFailureError as error:
-        raise TemporaryFailureError(blanked(str(error), private_texts(lent.given.values()))) from None
+        raise TemporaryFailureError(blanked(str(error), private_texts(lent.found.values()))) from None
     headers = {name: filled[f"headers/{name}"] for name in step.headers}
     if step.body is not None:
         body = filled_in(step.body, filled, "body")
@@ -54,9 +55,11 @@ def call_of(message: Message, step: Webhook, render: Render, facts: Mapping[str,
             headers["Content-Type"] = "application/json"
     content["headers"] = msgspec.json.encode(headers).decode()
     private: tuple[str, ...] = ()
-    if lent.given:
-        made = _made_of(message, templates, filled, render, {**facts, "secrets": Masked(lent)})
-        private = private_texts({*lent.given.values(), *made})
+    if lent.found:
+        made = _made_of(
+            message, templates, filled, render, {**facts, "secrets": Lazy(lambda name: "x" * len(lent[name]))}
+        )
+        private = private_texts({*lent.found.values(), *made})
     return Delivery(id=message.id, channel=WEBHOOK, address=filled["url"], content=content, private=private)
 
 

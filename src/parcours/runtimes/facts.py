@@ -24,8 +24,11 @@ from typing import Any, Final
 from parcours.conditions.instants import moment_of
 from parcours.conditions.names import match_name
 from parcours.core.contact import Contact
+from parcours.core.coupon import rewards_of
+from parcours.core.deciding import lists_of
 from parcours.core.effects import Message
 from parcours.core.inputs import Absorb, Enter, Interaction
+from parcours.core.member import standing_of
 from parcours.core.plan import Plan
 from parcours.core.zones import zone_among
 from parcours.ports import Record, Store
@@ -49,13 +52,14 @@ class Lazy(Mapping[str, Any]):
 
     def __init__(self, find: Callable[[str], Any]) -> None:
         self._find = find
-        self._found: dict[str, Any] = {}
+        self.found: dict[str, Any] = {}
+        """What was asked for."""
 
     def __getitem__(self, key: object) -> Any:
         name = _text(key)
-        if name not in self._found:
-            self._found[name] = self._find(name)
-        return self._found[name]
+        if name not in self.found:
+            self.found[name] = self._find(name)
+        return self.found[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -281,9 +285,6 @@ def as_message(plan: Plan, contact: Contact, message: str, now: int, position: i
         position=position,
         identities=list(contact.identities),
         lists=lists_of(contact),
+        loyalty=standing_of(contact),
+        rewards=rewards_of(contact, now) if contact.coupons else {},
     )
-
-
-def lists_of(contact: Contact) -> list[str]:
-    """Return the names of the lists a contact is on."""
-    return [name for name, membership in contact.lists.items() if membership.member]

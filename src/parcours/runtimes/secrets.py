@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape as escape_html
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ import msgspec
 
 from parcours.definitions.steps import SECRET_NAME
 from parcours.errors import PermanentFailureError, TemporaryFailureError, did_you_mean
-from parcours.ports import Answer, KnownSecret, Secrets
+from parcours.ports import Answer, KnownSecret
 
 LARGEST_SECRET: Final = 65_536
 """Bytes a file may have that is a secret."""
@@ -106,37 +106,6 @@ class OperatorSecrets:
             return text.decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             raise PermanentFailureError(f"the secret {name!r} is no text in UTF-8") from None
-
-
-class Lent(Mapping[str, str]):
-    """What the templates of one call see as `secrets`: looked up by name, never listed. Remembers what it gave away."""
-
-    def __init__(self, secrets: Secrets) -> None:
-        self._secrets = secrets
-        self.given: dict[str, str] = {}
-
-    def __getitem__(self, name: object) -> str:
-        if not isinstance(name, str):
-            raise KeyError(name)
-        if name not in self.given:
-            self.given[name] = self._secrets.value(name)
-        return self.given[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-    def __str__(self) -> str:
-        return ""
-
-
-class Masked(Lent):
-    """Stands for what was lent, with other texts of the same length."""
-
-    def __init__(self, lent: Lent) -> None:
-        self.given = {name: "x" * len(text) for name, text in lent.given.items()}
 
 
 def private_texts(texts: Iterable[str]) -> tuple[str, ...]:
