@@ -488,6 +488,21 @@ def test_a_check_of_a_folder_names_the_member_who_is_wrong(tmp_path: Path):
     ]
 
 
+def test_the_ledger_is_dumped(api: Service, who: str, tmp_path: Path):
+    buys(api, who, 5)
+    contact = look(api, who)["contact"]
+    file = tmp_path / "ledger.jsonl"
+    done = parcours("dump", str(file), "--kind", "ledger", PARCOURS_URL=api.url, PARCOURS_SECRET_KEY=SECRET_KEY)
+    assert done.code == 0, done
+    found = [row for row in map(json.loads, file.read_text().splitlines()) if row["contact_id"] == contact]
+    assert [(row["kind"], row["amount"], row["contact"]) for row in found] == [
+        ("earned", 10, {"user_id": who.removeprefix("user_id:")})
+    ]
+    page = got(api.api("GET", "/v1/dump/ledger"))
+    assert page["after"] is None
+    assert found[0] in page["rows"]
+
+
 # --- the command line -------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`parcours dump`: contacts, interactions, lists and items as a file that `parcours import` reads."""
+"""`parcours dump`: contacts, interactions, lists and items as a file that `parcours import` reads; ledger and coupons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import typer
 from parcours.cli.client import call, refused
 from parcours.cli.console import OUT, SecretKey, plural
 from parcours.errors import ParcoursError, did_you_mean
-from parcours.runtimes.dump import KINDS, Row, rows
+from parcours.runtimes.dump import EXPORTS, KINDS, Row, rows
+from parcours.runtimes.dump_loyalty import COLUMNS
 from parcours.wiring import kept_engine
 
 FORMATS = (".jsonl", ".csv", ".parquet")
@@ -35,7 +36,7 @@ _NOTHING = "\\N"
 
 def dump(
     out: Annotated[Path, typer.Argument(help="The file to write: .jsonl, .csv or .parquet.")],
-    kind: Annotated[str, typer.Option(help="contacts, interactions, lists or items.")],
+    kind: Annotated[str, typer.Option(help="contacts, interactions, lists, items, ledger or coupons.")],
     catalogue: Annotated[str, typer.Option(help="The catalogue, of items.")] = "",
     data: Annotated[Path | None, typer.Option(help="The data folder of a service that does not run.")] = None,
     url: Annotated[str, typer.Option(envvar="PARCOURS_URL", help="The service.")] = "http://127.0.0.1:8700",
@@ -43,11 +44,13 @@ def dump(
 ) -> None:
     """Write what is kept to a file. Imported into an empty store, it gives the same again.
 
+    The ledger and the coupons are for others to read: no import reads them, for they come of inputs.
     Lines of JSON hold everything. CSV and Parquet need an attribute to be of one type in all rows; how they are read is
     written beside them, to FILE.import.yaml.
     """
-    if kind not in KINDS:
-        hint = did_you_mean(kind, KINDS) or f"kinds are {', '.join(KINDS)}"
+    known = (*KINDS, *EXPORTS)
+    if kind not in known:
+        hint = did_you_mean(kind, known) or f"kinds are {', '.join(known)}"
         raise ParcoursError(f"there is no kind {kind!r}", hint=hint)
     if out.suffix not in FORMATS:
         raise ParcoursError(f"{out} is of no format that is known", hint=f"let it end in {', '.join(FORMATS)}")
@@ -114,6 +117,9 @@ def _flat(row: Row) -> Row:
 
 
 def _write_columns(new: Path, out: Path, kind: str, found: list[Row], catalogue: str) -> int:
+    if kind in EXPORTS:
+        _write_export(new, out, COLUMNS[kind], found)
+        return len(found)
     names = list(dict.fromkeys(name for row in found for name in row)) or list(_COLUMNS[kind])
     names.sort(key=_place)
     types = {name: _type_of(name, found) for name in names if name.startswith("attributes.")}
@@ -121,11 +127,7 @@ def _write_columns(new: Path, out: Path, kind: str, found: list[Row], catalogue:
         empty = _NOTHING
         while any(value == empty for row in found for value in row.values()):
             empty += "N"
-        with new.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(names)
-            for row in found:
-                writer.writerow([empty if row.get(name) is None else _text(row[name]) for name in names])
+        _write_csv(new, names, found, empty)
         spec: Row = {"kind": kind, "empty": [empty], "delimiter": ",", "quote": '"', "escape": "", "header": True}
     else:
         _write_parquet(new, names, types, found)
@@ -141,6 +143,25 @@ def _write_columns(new: Path, out: Path, kind: str, found: list[Row], catalogue:
         yaml.safe_dump(spec, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
     return len(found)
+
+
+def _write_export(new: Path, out: Path, columns: Iterable[str], found: list[Row]) -> None:
+    """Write rows that no import reads: empty cells are empty, and there is nothing beside the file."""
+    spaces = sorted({name for row in found for name in row if name.startswith("contact.")}) or ["contact.user_id"]
+    names = [name for column in columns for name in (spaces if column == "contact" else [column])]
+    if out.suffix == ".csv":
+        _write_csv(new, names, found, "")
+        return
+    types = {name: _type_of(name, found) for name in names if found and name not in spaces}
+    _write_parquet(new, names, types, found)
+
+
+def _write_csv(new: Path, names: list[str], found: list[Row], empty: str) -> None:
+    with new.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for row in found:
+            writer.writerow([empty if row.get(name) is None else _text(row[name]) for name in names])
 
 
 def _place(name: str) -> tuple[int, str]:

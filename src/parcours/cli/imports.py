@@ -30,6 +30,7 @@ from rich.text import Text
 from parcours.cli.client import call, refused, stranger
 from parcours.cli.console import ERR, OUT, SecretKey, plural, read_text
 from parcours.errors import ParcoursError, Problem
+from parcours.runtimes.dump import EXPORTS
 from parcours.runtimes.importer import Importer, Rehearsal, Tally
 from parcours.sources.files import Found, ImportSpec, spec_from_options, spec_from_text
 from parcours.wiring import kept_engine, open_import, plain_spec
@@ -104,6 +105,9 @@ def _spec(
     source: str | None,
     backfill: bool,
 ) -> ImportSpec:
+    if kind in EXPORTS:
+        hint = "points and coupons come of inputs: import interactions, or use the API; docs/operating.md has backups"
+        raise ParcoursError(f"no import reads {kind!r}", hint=hint)
     given = [f"kind={kind}"] if kind is not None else []
     given += [f"zone={zone}"] if zone is not None else []
     given += [f"source={source}"] if source is not None else []

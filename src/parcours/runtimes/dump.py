@@ -7,6 +7,8 @@
 | `lists`        | one membership, or that somebody was taken off                                                      |
 | `items`        | one item of a catalogue                                                                             |
 
+The ledger and the coupons are told by `runtimes.dump_loyalty`; no import reads these.
+
 Rows come in pages: contacts, lists and items in the order of ids, interactions in that of the log. Who was erased, and
 interactions whose time to be kept is over, are not in them; nor is who recorded a consent, which the log alone has.
 """
@@ -20,9 +22,15 @@ from parcours.conditions.instants import iso
 from parcours.core.contact import Contact
 from parcours.core.inputs import Interaction
 from parcours.ports import Identity, Store
+from parcours.runtimes import dump_loyalty
+from parcours.runtimes.dumped import strength, strongest
 from parcours.runtimes.engine import Engine
 
 KINDS = ("contacts", "interactions", "lists", "items")
+"""What an import reads again."""
+
+EXPORTS = dump_loyalty.KINDS
+"""What no import reads: it comes of inputs."""
 
 PAGE = 1_000
 """Contacts, records or items that are looked at for one page."""
@@ -31,8 +39,6 @@ SOURCE = "file"
 """The source whose message ids stand by themselves: the one that imports have."""
 
 Row = dict[str, Any]
-
-_USUAL = {"user_id": 0, "anonymous_id": 2}
 
 
 class Page(NamedTuple):
@@ -45,6 +51,8 @@ class Page(NamedTuple):
 def page(engine: Engine, kind: str, after: str = "", *, catalogue: str = "") -> Page:
     """Return the next page of a kind."""
     store = engine.store
+    if kind in EXPORTS:
+        return Page(*dump_loyalty.page(store, kind, after, engine.clock.now()))
     if kind == "interactions":
         return _interactions(engine, int(after or 0))
     if kind == "items":
@@ -65,17 +73,8 @@ def rows(engine: Engine, kind: str, *, catalogue: str = "") -> Iterator[Row]:
         yield from found
 
 
-def _strength(identity: Identity) -> tuple[int, str, str]:
-    return _USUAL.get(identity[0], 1), *identity
-
-
-def _who(contact: Contact) -> Row:
-    """Return the strongest identity of a contact."""
-    return dict([min(contact.identities, key=_strength)])
-
-
 def _learned(contact: Contact) -> Iterator[Row]:
-    ordered = sorted({(space, value) for space, value in contact.identities}, key=_strength)
+    ordered = sorted({(space, value) for space, value in contact.identities}, key=strength)
     everything: dict[str, str] = {}
     more: list[Identity] = []
     for space, value in ordered:
@@ -94,7 +93,7 @@ def _learned(contact: Contact) -> Iterator[Row]:
         tie = next((identity for identity in ordered if identity[0] != space), None)
         yield {"contact": {space: value} if tie is None else dict([tie, (space, value)])}
     for at in sorted(times):
-        yield {"contact": _who(contact)} | _sorted(at, times[at])
+        yield {"contact": strongest(contact)} | _sorted(at, times[at])
 
 
 def _sorted(at: int, what: Row) -> Row:
@@ -110,7 +109,7 @@ def _in_order(value: Any) -> Any:
 def _memberships(contact: Contact) -> Iterator[Row]:
     for name, membership in sorted(contact.lists.items()):
         action = "add" if membership.member else "remove"
-        yield {"contact": _who(contact), "list": name, "action": action, "occurred_at": iso(membership.at)}
+        yield {"contact": strongest(contact), "list": name, "action": action, "occurred_at": iso(membership.at)}
 
 
 def _interactions(engine: Engine, after: int) -> Page:
@@ -129,7 +128,7 @@ def _interactions(engine: Engine, after: int) -> Page:
             {
                 "id": item.message_id if item.source == SOURCE else f"{item.source}:{item.message_id}",
                 "name": definitions[item.name].name if item.name in definitions else spelling,
-                "contact": _who(owner),
+                "contact": strongest(owner),
                 "occurred_at": iso(item.occurred_at),
                 "attributes": item.attributes,
             }

@@ -30,11 +30,14 @@ class DumpApi(Controller):
     async def dump(
         self,
         request: Request[Any, Any, Any],
-        kind: FromPath[Literal["contacts", "interactions", "lists", "items"]],
+        kind: FromPath[Literal["contacts", "interactions", "lists", "items", "ledger", "coupons"]],
         after: FromQuery[str] = "",
         catalogue: FromQuery[str] = "",
     ) -> DumpPage:
-        """Return rows in the shapes that an import reads. A page may be empty and not be the last."""
+        """Return rows in the shapes that an import reads. A page may be empty and not be the last.
+
+        No import reads `ledger` and `coupons`: points and coupons come of inputs, and of nothing else.
+        """
         host = host_of(request)
         if kind == "interactions" and after and not (after.isascii() and after.isdigit() and len(after) < _DIGITS):
             raise ClientException(detail="'after' is not what a page before had")
