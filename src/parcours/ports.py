@@ -323,8 +323,8 @@ class Store(Protocol):
         """Return what is kept of the identities of erased contacts."""
         ...
 
-    def publications(self) -> list[Publish]:
-        """Return every publication in the log, in order."""
+    def publications(self, after: int = 0) -> list[Publish]:
+        """Return every publication in the log behind a position, in order."""
         ...
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:

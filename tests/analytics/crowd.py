@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import product
+from itertools import pairwise, product
 from random import Random
 from typing import Any
 
 import msgspec
 
-from tests.conditions.reference import Event, Mail, Somebody
+from tests.conditions.reference import Event, Given, Had, Joined, Mail, Somebody
 
 
 class Happened(msgspec.Struct):
@@ -36,6 +36,8 @@ class Person(msgspec.Struct):
     past: list[Happened] = msgspec.field(default_factory=list)
     messages: list[Reaction] = msgspec.field(default_factory=list)
     """Each with `sent` first; one reaction may be there several times."""
+    programmes: dict[str, Joined] = msgspec.field(default_factory=dict)
+    coupons: list[Given] = msgspec.field(default_factory=list)
 
     def somebody(self) -> Somebody:
         """Return the contact as the reference looks at it."""
@@ -53,6 +55,8 @@ class Person(msgspec.Struct):
             [Event(event.name, event.occurred_at, event.attributes) for event in past],
             list(mails.values()),
             self.id,
+            self.programmes,
+            self.coupons,
         )
 
 
@@ -170,6 +174,11 @@ TOPICS = ("", "news", "it's")
 STATES = ("opted_in", "opted_out", "unknown")
 MESSAGES = ("welcome", "it's a message", "bye")
 KINDS = ("sent", "opened", "clicked")
+PROGRAMMES = ("club", "it's a \\ club", "ünï")
+TIERS = ("silver", "it's gold", "platin")
+REWARDS = ("ten", "it's a gift")
+STATES_OF_COUPONS = ("issued", "reserved", "redeemed", "cancelled", "expired")
+NEVER = 2**62
 DRAWS = ("october", "it's a \\ draw: 1", "ünï")
 
 
@@ -218,7 +227,37 @@ def _person(random: Random, number: int) -> Person:
         for again in range(random.choice((0, 1, 1, 2, 3))):
             kind, moment = random.choice(KINDS[1:]), NOW - random.choice(GAPS)
             person.messages.append(Reaction(f"m{count}", name, channel, kind, moment, count * 10 + again + 1))
+    person.programmes = {name: _joined(random) for name in PROGRAMMES if random.random() < 0.5}
+    person.coupons = [_coupon(random) for _ in range(random.choice((0, 0, 0, 1, 2, 4)))]
     return person
+
+
+def _joined(random: Random) -> Joined:
+    """Return a member whose stretches change at instants that are asked for."""
+    edges = sorted({now + random.choice((0, 1, 0, -1)) for now in random.sample(NOWS, random.choice((0, 1, 1, 2, 4)))})
+    lifetime, span = random.choice((0, 3, 2**53)), random.choice((0, 0, *GAPS[1:]))
+    stretches = [
+        Had(
+            start,
+            finish,
+            random.random() < 0.8,
+            random.choice((-3, 0, 1, 2, 3, 5, 2**53)),
+            random.choice((0, 0, 1, 3)),
+            lifetime,
+            random.choice((0, 0, NOW, NOW - DAY, NOW + 1, NEVER)),
+            span,
+            TIERS[: random.choice((0, 1, 2, 3))],
+        )
+        for start, finish in pairwise([0, *edges, NEVER])
+    ]
+    times = {NOW + random.choice((-1, -1, 1)) * random.choice(GAPS) for _ in range(random.choice((0, 0, 1, 3, 5)))}
+    return Joined(stretches, [(at, random.choice((-2, 1, 2, 3))) for at in sorted(times)])
+
+
+def _coupon(random: Random) -> Given:
+    issued = NOW - random.choice(GAPS)
+    until = random.choice((0, 0, NOW, NOW + 1, NOW - 1, NOW + DAY, issued + DAY))
+    return Given(random.choice(REWARDS), random.choice(STATES_OF_COUPONS), issued, NOW - random.choice(GAPS), until)
 
 
 def _attributes(random: Random) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from parcours.conditions import ast
+from parcours.conditions.loyalty import POINTS, REWARD_STATES, TIER_OPERATORS
 from parcours.conditions.operators import COUNTS, LARGEST_SUMMAND, OPERATORS, Takes, end_of, to_instant
 from tests.analytics.crowd import (
     ATTRIBUTES,
@@ -22,8 +23,11 @@ from tests.analytics.crowd import (
     NAMES,
     NOW,
     NUMBERS,
+    PROGRAMMES,
+    REWARDS,
     STATES,
     TEXTS,
+    TIERS,
     TOPICS,
     UNSEEN,
 )
@@ -134,9 +138,34 @@ def samples(draw) -> ast.Sample:
     return ast.Sample(draw(st.sampled_from(DRAWS)), draw(st.just(100 - start) | st.floats(0, 100 - start)), start)
 
 
+programmes = st.sampled_from((*PROGRAMMES, *PROGRAMMES, "unknown"))
+tiers = st.sampled_from((*TIERS, "unknown"))
+
+
+@st.composite
+def of_members(draw) -> ast.OfMember:
+    kind = draw(st.integers(0, 5))
+    if kind < 2:
+        value = draw(st.integers(-4, 6) | st.sampled_from([2**53, -(2**53)]))
+        return ast.Points(
+            draw(programmes), draw(st.sampled_from(sorted(COUNTS))), value, draw(st.sampled_from(sorted(POINTS)))
+        )
+    if kind == 2:
+        operator = draw(st.sampled_from(TIER_OPERATORS))
+        names = draw(st.lists(tiers, min_size=1, max_size=3 if operator == "in" else 1).map(tuple))
+        return ast.Tier(draw(programmes), operator, names)
+    if kind == 3:
+        return ast.IsMember(draw(programmes))
+    within = draw(st.sampled_from([0, *GAPS]))
+    return ast.HasReward(
+        draw(st.sampled_from((*REWARDS, "unknown"))), draw(st.sampled_from(sorted(REWARD_STATES))), within
+    )
+
+
 SEGMENTS: dict[str, ast.Node] = {
     "buyers": ast.History(("ordered",), "at_least", 1),
     "strangers": ast.Not(ast.Any((ast.InSegment("buyers"), ast.Attribute(ast.Subject.CONTACT, "city", "is_present")))),
+    "loyal": ast.Any((ast.Tier("club", "at_least", ("it's gold",)), ast.Points("club", "at_least", 3, "qualifying"))),
     "café's": ast.Attribute(ast.Subject.CONTACT, "Total", "more_than", 1),
 }
 
@@ -149,6 +178,8 @@ leaves = st.one_of(
     st.sampled_from(sorted(SEGMENTS)).map(ast.InSegment),
     st.sampled_from((*LISTS, "unknown")).map(ast.InList),
     samples(),
+    of_members(),
+    of_members(),
     st.builds(ast.Consent, st.sampled_from(CHANNELS), st.sampled_from(STATES), st.sampled_from((*TOPICS, "other"))),
 )
 trees = nested(leaves, 5)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from parcours.analytics.model import CONTACTS, FIXED, LISTS, Catalog, Kind, cells, create_tables
-from tests.analytics.crowd import Person
+from tests.analytics.crowd import NEVER, Person
 
 Rows = list[dict[str, Any]]
 Ask = Callable[[str], set[int]]
@@ -46,6 +46,26 @@ def tables(people: Iterable[Person]) -> tuple[Catalog, dict[str, Rows]]:
             for channel, topics in person.consent.items()
             for topic, state in topics.items()
         ]
+        rows["members"] += [
+            {
+                "contact": person.id,
+                "programme": name,
+                "known_until": NEVER,
+                **had._asdict(),
+                "tier": had.tiers[-1] if had.tiers else "",
+                "tiers": list(had.tiers),
+            }
+            for name, joined in person.programmes.items()
+            for had in joined.has
+        ]
+        rows["qualified"] += [
+            {"contact": person.id, "programme": name, "at": at, "amount": amount}
+            for name, joined in person.programmes.items()
+            for at, amount in joined.qualified
+        ]
+        rows["coupons"] += [
+            {"contact": person.id, "valid_until": coupon.until, **coupon._asdict()} for coupon in person.coupons
+        ]
         rows["list_members"] += [{"contact": person.id, "list": name} for name in sorted(person.lists)]
     return catalog, rows
 
@@ -60,9 +80,17 @@ ARROW = {
 }
 
 
+FIXED_ARROW = {
+    "BIGINT": pa.int64(),
+    "TEXT": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "ARRAY<TEXT>": pa.list_(pa.string()),
+}
+
+
 def schemas(catalog: Catalog) -> dict[str, pa.Schema]:
     found = {
-        name: pa.schema([(column, pa.int64() if kind == "BIGINT" else pa.string()) for column, kind in columns.items()])
+        name: pa.schema([(column, FIXED_ARROW[kind]) for column, kind in columns.items()])
         for name, columns in FIXED.items()
     }
     for scope, table in catalog.tables.items():

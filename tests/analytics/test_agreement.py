@@ -14,8 +14,10 @@ from parcours.conditions.needs import Need, merge_need, needs
 from parcours.conditions.operators import OPERATORS, Takes, end_of, to_instant
 from parcours.conditions.to_python import compile_condition
 from parcours.core.contact import Contact, Membership, Sent
+from parcours.core.coupon import Coupon
 from parcours.core.ids import contact_from_number
 from parcours.core.inputs import Interaction
+from parcours.core.member import Member, Standing
 from parcours.core.memory import memories_of, remember_message, remember_reaction
 from tests.analytics.crowd import DAY, INSTANTS, NOW, NOWS, NUMBERS, TEXTS, VALUES, Happened, Person, crowd
 from tests.analytics.drawn_trees import CASED, SEGMENTS, trees
@@ -49,9 +51,14 @@ def test_the_same_contacts_are_selected(tmp_path_factory, engine, seed, number):
         check()
 
 
-def contact_of(person, node):
-    """Return a contact that remembers what a condition needs of a past, as the fold hands it over."""
+def contact_of(person, node, now):
+    """Return a contact that remembers what a condition needs of a past, as the fold hands it over at an instant."""
     contact = Contact(contact_from_number(person.id), attributes=person.attributes, consent=person.consent)
+    contact.loyalty = {name: member_of(joined, now) for name, joined in person.programmes.items()}
+    contact.coupons = {
+        str(number): Coupon(str(number), one.reward, one.issued_at, one.until, one.state, one.at)
+        for number, one in enumerate(person.coupons)
+    }
     contact.lists = {name: Membership(member=True, at=0) for name in person.lists}
     wanted: dict[str, Need] = {}
     for tree in (node, *SEGMENTS.values()):
@@ -77,6 +84,23 @@ def contact_of(person, node):
     return contact
 
 
+def member_of(joined, now):
+    """Return a member as the fold hands it over at an instant."""
+    had = joined.at(now)
+    standing = Standing(had.tiers[-1] if had.tiers else "", has=list(had.tiers))
+    return Member(
+        0,
+        0 if had.current else 1,
+        balance=had.spendable,
+        held=had.held,
+        lifetime=had.lifetime,
+        qualified=list(joined.qualified),
+        period=had.period,
+        span=had.span,
+        standing=standing,
+    )
+
+
 def test_closures_and_statements_agree(tmp_path_factory):
     """What a contact remembers answers as the columns do."""
     people = crowd(5)
@@ -87,7 +111,7 @@ def test_closures_and_statements_agree(tmp_path_factory):
         @given(trees, st.sampled_from([now for now in NOWS if now >= NOW]))
         def check(node, now):
             closure = compile_condition(node, SEGMENTS)
-            expected = {person.id for person in people if closure(contact_of(person, node), {}, now)}
+            expected = {person.id for person in people if closure(contact_of(person, node, now), {}, now)}
             assert ask(compile_sql(node, catalog, now, segments=SEGMENTS)) == expected
 
         check()

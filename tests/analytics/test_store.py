@@ -11,17 +11,20 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from parcours.analytics import questions
+from parcours.analytics import questions, rows
+from parcours.analytics.compile import UnanswerableError
 from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics, catch_up
+from parcours.analytics.model import FIXED
 from parcours.analytics.questions import Group
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.to_python import compile_condition
 from parcours.core.gate import Happened, Learned
 from parcours.core.ids import contact_number
+from parcours.core.loyalty.outlook import MOST_CHANGES
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
-from parcours.testing.strategies import START, Scenario, perform, play, scenarios
-from tests.core.world import END, World, email, journey, send, wait
+from parcours.testing.strategies import START, Scenario, loyal_scenarios, perform, play, scenarios
+from tests.core.world import END, World, email, journey, ms, send, wait
 from tests.profiles import examples
 
 MOST = 10**6
@@ -45,8 +48,11 @@ def content(analytics: DuckdbAnalytics) -> dict[str, list[Any]]:
             {name: value for name, value in sorted(zip(columns, row, strict=True)) if value is not None}
             for row in result.fetchall()
         ]
-    for name in ("messages", "consents", "list_members"):
-        found[name] = analytics.db.execute(f"select * from {name}").fetchall()
+    for name in FIXED:
+        # Of members what they have now and from now on: what was told ahead before may be told otherwise.
+        now = f"where finish > {analytics.as_of}" if name == "members" else ""
+        chosen = f"* exclude (known_until) replace (greatest(start, {analytics.as_of}) as start)" if now else "*"
+        found[name] = analytics.db.execute(f"select {chosen} from {name} {now}").fetchall()
     return {name: sorted(map(repr, rows)) for name, rows in found.items() if rows}
 
 
@@ -74,7 +80,7 @@ def assert_agree(analytics: DuckdbAnalytics, simulation: Simulation) -> None:
 
 
 @examples(25)
-@given(scenarios())
+@given(scenarios() | scenarios(loyalty=True) | loyal_scenarios())
 def test_segments_have_the_members_that_the_contacts_say(tmp_path: Path, scenario: Scenario):
     """The database follows after every move, or only at the end."""
     whole = Simulation(MemoryStore(), START)
@@ -96,7 +102,7 @@ def test_segments_have_the_members_that_the_contacts_say(tmp_path: Path, scenari
 
 
 @examples(25)
-@given(scenarios(), st.data())
+@given(scenarios() | scenarios(loyalty=True) | loyal_scenarios(), st.data())
 def test_any_slices_and_kills_come_to_the_same(tmp_path: Path, scenario: Scenario, data: st.DataObject):
     """A kill leaves the files as they are at some moment: between two transactions, or within one, which is as before."""
     tmp_path = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -294,10 +300,118 @@ def test_another_version_of_the_tables_is_made_again(tmp_path: Path):
     world = World()
     world.did("ann", "Go")
     analytics = fed(tmp_path / "a.duckdb", world.store)
-    analytics.db.execute("update progress set format = 0")
+    analytics.note_size("some", 5, 3)
+    for column in ("revision", "swept", "as_of"):  # as it was before there were members in it
+        analytics.db.execute(f"alter table progress drop column {column}")
+    analytics.db.execute("drop table members")
+    analytics.db.execute("update progress set format = 2")
     analytics.close()
     analytics = DuckdbAnalytics(tmp_path / "a.duckdb")
     assert analytics.position == 0
+    assert list(catch_up(analytics, world.store)) == [1]
+    assert ask(analytics, world, {"not": {"member": "club"}}) == 1
+    assert analytics.sizes("some", 0, 10, 1) == [(5, 3)]
+
+
+def club(**more: Any) -> dict[str, Any]:
+    levels = [{"name": "bronze", "at": 0}, {"name": "silver", "at": 10}]
+    tiers = {"period": {"type": "rolling", "days": 30}, "levels": levels}
+    return {"kind": "programme", "name": "club", "tiers": tiers, **more}
+
+
+RULE = {"kind": "rule", "name": "r", "programme": "club", "on": ["Bought"], "points": 10}
+
+
+def test_members_to_whom_nothing_happens_are_told_of_as_a_changed_programme_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rows, "SWEPT", 2)
+    world = World(club(), RULE)
+    for number in range(5):
+        world.asks(f"u{number}", "enrol")
+        world.did(f"u{number}", "Bought")
+    analytics = fed(tmp_path / "a.duckdb", world.store)
+    silver = parse_condition({"tier": "club", "at_least": "silver"})[0]
+    start = world.now
+
+    def counts() -> list[int]:
+        list(catch_up(analytics, world.store, 1))
+        ahead = (ms("40d"), ms("100d"))
+        return [questions.count(analytics, Group(silver, {}, at)) for at in (world.now, *(start + of for of in ahead))]
+
+    assert counts() == [5, 0, 0]
+    # The review after 30 days looks at 60 of them now. By today no contact is touched.
+    longer = {"period": {"type": "rolling", "days": 60}, "levels": club()["tiers"]["levels"]}
+    world.publish(club(tiers=longer))
+    assert counts() == [5, 5, 0]
+    world.publish(*(definition | {"archived": True} for definition in (club(tiers=longer), RULE)))
+    assert counts() == [5, 5, 5], "nothing comes due any more"
+    assert content(analytics) == content(fed(tmp_path / "b.duckdb", world.store))
+
+
+def test_what_is_past_or_too_far_ahead_is_not_told(tmp_path: Path):
+    world = World(club(expiry={"type": "rolling", "days": 3}), RULE)
+    world.asks("ann", "enrol")
+    for _ in range(MOST_CHANGES + 2):
+        world.did("ann", "Bought")
+        world.after("1h")
+    analytics = fed(tmp_path / "a.duckdb", world.store)
+    node = parse_condition({"points": "club", "at_least": 1})[0]
+
+    def count(ahead: int, condition: Any = node) -> int:
+        return questions.count(analytics, Group(condition, {"rich": node}, analytics.as_of + ahead))
+
+    assert (count(0), count(ms("2d"))) == (1, 1)
+    with pytest.raises(UnanswerableError, match="an instant that is past"):
+        count(-1)
+    with pytest.raises(UnanswerableError, match="an instant that is past"):
+        count(-1, parse_condition({"not": {"segment": "rich"}})[0])
+    with pytest.raises(AnalyticsError, match="'club' comes due by then"):
+        count(ms("90d"))
+    world.after("90d")
+    list(catch_up(analytics, world.store))
+    assert count(0) == 0
+    assert count(ms("9000d")) == 0
+
+
+def test_members_by_their_tier(tmp_path: Path):
+    world = World(club(), RULE)
+    for number, who in enumerate(("ann", "bob", "cyd", "dan")):
+        world.asks(who, "enrol")
+        if number:
+            world.did(who, "Bought")
+    world.did("eve", "Go")
+    world.asks("dan", "leave")
+    analytics = fed(tmp_path / "a.duckdb", world.store)
+    everybody = Group(parse_condition({"all": []})[0], {}, world.now)
+    found = questions.tiers(analytics, everybody, "club")
+    assert (found.size, found.missing, found.values) == (5, 2, [("silver", 2), ("bronze", 1)])
+    rich = Group(parse_condition({"points": "club", "at_least": 1})[0], {}, world.now)
+    found = questions.tiers(analytics, rich, "club")
+    assert (found.size, found.missing, found.values) == (3, 1, [("silver", 2)])
+    assert questions.tiers(analytics, everybody, "other").missing == 5
+
+
+def test_members_move_with_contacts_and_go_with_them(tmp_path: Path):
+    reward = {"kind": "reward", "name": "ten", "percent": 10}
+    world = World(club(), RULE, reward)
+    for who in ("ann", "bob"):
+        world.asks(who, "enrol")
+        world.did(who, "Bought")
+        world.asks(who, "issue", "", reward="ten")
+    analytics = fed(tmp_path / "a.duckdb", world.store)
+    rich, rewarded = {"points": "club", "exactly": 20}, {"reward": "ten", "is": "open"}
+    assert (ask(analytics, world, rich), ask(analytics, world, rewarded)) == (0, 2)
+    alias = world.arrival("ann", Learned({}, same=True))
+    alias.identities = (("user_id", "ann"), ("user_id", "bob"))
+    world.accept(alias)
+    list(catch_up(analytics, world.store))
+    assert (ask(analytics, world, rich), ask(analytics, world, rewarded)) == (1, 1)
+    assert analytics.db.execute("select count(*) from coupons").fetchone() == (2,)
+    world.run.engine.erase(world.id_of("ann"))
+    list(catch_up(analytics, world.store))
+    for name in ("members", "qualified", "coupons"):
+        assert analytics.db.execute(f"select count(*) from {name}").fetchone() == (0,)
 
 
 def test_sizes_are_the_last_of_each_stretch(tmp_path: Path):

@@ -36,6 +36,55 @@ class Mail(NamedTuple):
     reactions: Sequence[tuple[str, int]] = ()
 
 
+class Had(NamedTuple):
+    """What a member of a programme has from one instant to before another."""
+
+    start: int
+    finish: int
+    current: bool
+    """Whether they are a member, rather than were one."""
+    spendable: int
+    held: int
+    lifetime: int
+    period: int
+    """What occurred before does not count towards tiers."""
+    span: int
+    """Nor does what is as old as this; 0 for none."""
+    tiers: tuple[str, ...]
+    """Theirs is the last."""
+
+
+class Joined(NamedTuple):
+    """A member of a programme."""
+
+    has: Sequence[Had] = ()
+    qualified: Sequence[tuple[int, int]] = ()
+    """When something that counts towards tiers occurred, and how much."""
+
+    def at(self, now: int) -> Had:
+        """Return what the member has at an instant."""
+        (found,) = (had for had in self.has if had.start <= now < had.finish)
+        return found
+
+    def qualifying(self, now: int) -> int:
+        """Return what counts towards tiers at an instant."""
+        had = self.at(now)
+        counts = [(at, amount) for at, amount in self.qualified if had.period <= at <= now]
+        return sum(amount for at, amount in counts if not had.span or now - had.span < at)
+
+
+class Given(NamedTuple):
+    """A coupon."""
+
+    reward: str
+    state: str
+    issued_at: int
+    at: int
+    """When it came into the state."""
+    until: int
+    """0 for ever."""
+
+
 class Somebody(NamedTuple):
     """A contact with everything that is known of it."""
 
@@ -47,6 +96,8 @@ class Somebody(NamedTuple):
     messages: Sequence[Mail] = ()
     number: int = 0
     """The contact's id as a number."""
+    programmes: Mapping[str, Joined] = {}
+    coupons: Sequence[Given] = ()
 
 
 class Asked(NamedTuple):
@@ -85,8 +136,11 @@ def answer(node: ast.Node, asked: Asked) -> bool:  # noqa: PLR0911 (a case a kin
             percent = Fraction(int.from_bytes(digest[:4], "big"), 2**32) * 100
             start, length = (Fraction(round(part * 10**6), 10**6) for part in (node.start, node.percent))
             return start <= percent < start + length
-        case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
-            return False  # somebody here is a member of nothing; tests of loyalty ask members
+        case ast.Points() | ast.Tier() | ast.IsMember():
+            member = asked.of.programmes.get(node.programme)
+            return member is not None and _has(node, member, asked.now)
+        case ast.HasReward():
+            return any(_fits(node, coupon, asked.now) for coupon in asked.of.coupons)
         case ast.History():
             return history(node, asked)
         case ast.Sequence():
@@ -96,6 +150,32 @@ def answer(node: ast.Node, asked: Asked) -> bool:  # noqa: PLR0911 (a case a kin
 
 
 # --- what happened ----------------------------------------------------------------------------------------------------
+
+
+def _has(node: ast.Points | ast.Tier | ast.IsMember, member: Joined, now: int) -> bool:
+    had = member.at(now)
+    if isinstance(node, ast.Points):
+        figure = member.qualifying(now) if node.kind == "qualifying" else getattr(had, node.kind)
+        return {
+            "at_least": figure >= node.value,
+            "at_most": figure <= node.value,
+            "more_than": figure > node.value,
+            "less_than": figure < node.value,
+            "exactly": figure == node.value,
+        }[node.operator]
+    if isinstance(node, ast.IsMember) or not had.current:
+        return had.current
+    theirs = had.tiers if node.operator == "at_least" else had.tiers[-1:]
+    return any(tier in node.names for tier in theirs)
+
+
+def _fits(node: ast.HasReward, coupon: Given, now: int) -> bool:
+    since = coupon.at if node.state == "redeemed" else coupon.issued_at
+    if coupon.reward != node.reward or (node.within and since <= now - node.within):
+        return False
+    if node.state == "open":
+        return coupon.state in ("issued", "reserved") and (not coupon.until or coupon.until > now)
+    return node.state == "issued" or coupon.state == "redeemed"
 
 
 def inside(window: ast.Window, at: int, asked: Asked) -> bool:

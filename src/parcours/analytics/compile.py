@@ -150,10 +150,8 @@ class _Compiler:
             case ast.Sample():
                 return self.sample(node)
             case ast.Points() | ast.Tier() | ast.IsMember() | ast.HasReward():
-                raise UnanswerableError(
-                    "members of programmes are not in the columnar copy yet",
-                    hint="watch a segment with this condition ('live: true'): its members are known at any instant",
-                )
+                rows = self.coupons(node) if isinstance(node, ast.HasReward) else self.of_programme(node)
+                return self.member(rows, exact=exact)
 
     def segment(self, leaf: ast.InSegment, *, exact: bool) -> exp.Expr:
         if leaf.name in self.inside:
@@ -485,6 +483,69 @@ class _Compiler:
         )
         return self.not_member(rows) if unknown else self.member(rows, exact=exact)
 
+    def of_programme(self, leaf: ast.Points | ast.Tier | ast.IsMember) -> exp.Select:
+        """Return the contacts with a row of a programme, at the instant that is asked for, as a leaf wants it."""
+        limits: list[exp.Expr] = [
+            _equals("programme", leaf.programme, "m"),
+            exp.LTE(this=_column("start", "m"), expression=_whole(self.now)),
+            exp.GT(this=_column("finish", "m"), expression=_whole(self.now)),
+        ]
+        if isinstance(leaf, ast.Points) and leaf.kind == "qualifying":
+            return self.qualifying(leaf, limits)
+        rows = exp.select(_column("contact", "m")).from_(_table("members", "m")).where(*limits, copy=False)
+        if isinstance(leaf, ast.Points):
+            return rows.where(_compare_whole(leaf.operator, _column(leaf.kind, "m"), _whole(leaf.value)), copy=False)
+        rows = rows.where(_column("current", "m"), copy=False)
+        if isinstance(leaf, ast.Tier):
+            reached = leaf.operator == "at_least"
+            names = dict.fromkeys(leaf.names)
+            tiers = [self.has(lambda _kind: _column("tiers", "m"), (Kind.TEXTS,), name) for name in names]
+            same = _in(_column("tier", "m"), [exp.Literal.string(name) for name in names])
+            rows = rows.where(_some(tiers) if reached else same, copy=False)
+        return rows
+
+    def qualifying(self, leaf: ast.Points, limits: list[exp.Expr]) -> exp.Select:
+        """Return the contacts of whom what counts towards tiers compares; whoever has nothing that counts has nothing."""
+        at = _column("at", "q")
+        aged = exp.GT(this=at, expression=exp.Sub(this=_whole(self.now), expression=_column("span", "m")))
+        counts: list[exp.Expr] = [
+            exp.LTE(this=at.copy(), expression=_whole(self.now)),
+            exp.GTE(this=at.copy(), expression=_column("period", "m")),
+            _some([exp.EQ(this=_column("span", "m"), expression=_whole(0)), aged]),
+        ]
+        same = [exp.EQ(this=_column(name, "q"), expression=_column(name, "m")) for name in ("contact", "programme")]
+        counted = (
+            exp.select(_column("contact", "m"), exp.alias_(_column("amount", "q"), "v", quoted=True))
+            .from_(_table("members", "m"))
+            .join(_table("qualified", "q"), on=exp.and_(*same, copy=False), copy=False)
+            .where(*limits, *counts, copy=False)
+        )
+        nothing = exp.cast(_whole(0), "BIGINT", dialect=self.dialect)
+        everybody = (
+            exp.select(_column("contact", "m"), exp.alias_(nothing, "v", quoted=True))
+            .from_(_table("members", "m"))
+            .where(*(limit.copy() for limit in limits), copy=False)
+        )
+        total = _compare_whole(leaf.operator, exp.Sum(this=_column("v", "r")), _whole(leaf.value))
+        rows = _having(_union([counted, everybody]), total)
+        assert rows is not None  # noqa: S101 (there are rows, and a test)
+        return rows
+
+    def coupons(self, leaf: ast.HasReward) -> exp.Select:
+        """Return the contacts with a coupon such as a leaf asks for."""
+        limits: list[exp.Expr] = [_equals("reward", leaf.reward)]
+        if leaf.within:
+            since = _column("at" if leaf.state == "redeemed" else "issued_at")
+            limits.append(exp.GT(this=since, expression=_whole(self.now - leaf.within)))
+        if leaf.state == "redeemed":
+            limits.append(_equals("state", "redeemed"))
+        elif leaf.state == "open":
+            limits.append(_in(_column("state"), [exp.Literal.string(state) for state in ("issued", "reserved")]))
+            until = _column("valid_until")
+            over = exp.GT(this=until, expression=_whole(self.now))
+            limits.append(_some([exp.EQ(this=until.copy(), expression=_whole(0)), over]))
+        return _rows("coupons", *limits).distinct(copy=False)
+
     def sample(self, leaf: ast.Sample) -> exp.Expr:
         """Return whether the contact's place in a draw lies in a part of it. Places are compared as they are written."""
         number = exp.cast(_column("contact", "c"), "TEXT", dialect=self.dialect)
@@ -769,8 +830,8 @@ def _between(column: exp.Expr, after: int, upto: int) -> exp.Expr:
     )
 
 
-def _equals(column: str, text: str) -> exp.Expr:
-    return exp.EQ(this=_column(column), expression=exp.Literal.string(text))
+def _equals(column: str, text: str, table: str | None = None) -> exp.Expr:
+    return exp.EQ(this=_column(column, table), expression=exp.Literal.string(text))
 
 
 def _rows(table: str, *limits: exp.Expr) -> exp.Select:

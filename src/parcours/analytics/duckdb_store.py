@@ -19,12 +19,13 @@ import msgspec
 import pyarrow as pa
 import structlog
 
+from parcours.analytics.members import Programmes
 from parcours.analytics.model import CONTACTS, FIXED, Catalog, column_type, create_tables
 from parcours.analytics.rows import Place, Rows, Rules, Slice, read_slice
 from parcours.errors import StoreError
 from parcours.ports import Store
 
-FORMAT = 2
+FORMAT = 3
 """The version of the tables; a file of another version is made again from the log."""
 
 SLICE = 20_000
@@ -33,14 +34,14 @@ SLICE = 20_000
 _OWN = """
 create table if not exists progress (
     format integer not null, position bigint not null, key blob not null, dirty boolean not null,
-    sequence bigint not null, fired bigint not null);
+    sequence bigint not null, fired bigint not null, revision bigint not null, swept varchar, as_of bigint not null);
 create table if not exists catalog (body varchar not null);
 create table if not exists kept (name varchar not null, position bigint not null);
 create table if not exists segment_size (
     segment varchar not null, noted_at bigint not null, size bigint not null, position bigint not null)
 """
 
-_OF_A_CONTACT = ("contacts", "consents", "list_members")
+_OF_A_CONTACT = ("contacts", *(name for name in FIXED if name != "messages"))
 """Tables whose rows are replaced when a contact is touched."""
 
 _log = structlog.get_logger(__name__)
@@ -81,11 +82,14 @@ class DuckdbAnalytics:
         shutil.rmtree(path.with_suffix(".tmp"), ignore_errors=True)
         self.place = Place()
         """Up to where everything is in the tables."""
+        self.as_of = 0
+        """The instant from which on what the tables tell of members holds: they are as they were then."""
         self.dirty = False
         """Whether what was erased may still be in the file."""
         self._key = b""
         self._kept: dict[str, int] = {}
         self._rules: Rules | None = None
+        self._programmes = Programmes()
         with _failing():
             self._prepare()
 
@@ -152,15 +156,18 @@ class DuckdbAnalytics:
 
     def _load(self) -> None:
         """Take up what is in the file."""
-        row = self.db.execute("select position, sequence, fired, key, dirty from progress").fetchone()
+        row = self.db.execute(
+            "select position, sequence, fired, revision, swept, as_of, key, dirty from progress"
+        ).fetchone()
         body = self.db.execute("select body from catalog").fetchone()
         assert row is not None  # noqa: S101 (both are written with the tables)
         assert body is not None  # noqa: S101 (the same)
-        self.place = Place(*row[:3])
-        self._key, self.dirty = row[3:]
+        self.place = Place(*row[:5])
+        self.as_of, self._key, self.dirty = row[5:]
         self._kept = dict(self.db.execute("select name, position from kept").fetchall())
         self._rows = Rows(msgspec.json.decode(body[0], type=Catalog))
         self._rules = None
+        self._programmes = Programmes()
 
     def reset(self) -> None:
         """Begin again at the beginning of the log. The sizes of segments stay."""
@@ -176,7 +183,9 @@ class DuckdbAnalytics:
                 catalog = Catalog()
                 for statement in create_tables(catalog):
                     self.db.execute(statement)
-                self.db.execute("insert into progress values (?, 0, ''::blob, ?, 0, 0)", [FORMAT, bool(dropped)])
+                self.db.execute(
+                    "insert into progress values (?, 0, ''::blob, ?, 0, 0, 0, null, 0)", [FORMAT, bool(dropped)]
+                )
                 self.db.execute("insert into catalog values (?)", [msgspec.json.encode(catalog).decode()])
             self._load()
 
@@ -198,7 +207,8 @@ class DuckdbAnalytics:
 
     def read(self, store: Store, limit: int = SLICE) -> Slice | None:
         """Return what comes next, or None when everything is here. Whoever calls may use the store."""
-        found = read_slice(store, self.place, limit)
+        self._programmes.follow(store)
+        found = read_slice(store, self.place, limit, self._programmes.loyalty)
         return found if found.upto != found.after or found.kept != self._kept else None
 
     def feed(self, found: Slice) -> None:
@@ -216,7 +226,7 @@ class DuckdbAnalytics:
             self._load()
             raise
         self._kept = found.kept
-        self.place = found.upto
+        self.place, self.as_of = found.upto, max(found.as_of, self.as_of)
         if found.records:
             self._key = found.records[-1].key
 
@@ -300,7 +310,10 @@ class DuckdbAnalytics:
         if found.records:
             last = found.records[-1]
             self.db.execute("update progress set position = ?, key = ?", [last.position, last.key])
-        self.db.execute("update progress set sequence = ?, fired = ?", [found.upto.sequence, found.upto.fired])
+        self.db.execute(
+            "update progress set sequence = ?, fired = ?, revision = ?, swept = ?, as_of = greatest(as_of, ?)",
+            [*found.upto[1:], found.as_of],
+        )
         if dirty:
             self.db.execute("update progress set dirty = true")
             self.dirty = True

@@ -7,11 +7,17 @@
 | `messages`                     | a message and reaction | `contact`, `message`, `name`, `channel`, `reaction`, `at`, `position` |
 | `consents`                     | a channel and topic    | `contact`, `channel`, `topic`, `state`                          |
 | `list_members`                 | a membership           | `contact`, `list`                                               |
+| `members`                      | a stretch of time of a member | `contact`, `programme`, `start`, `finish`, `known_until`, what they have |
+| `qualified`                    | what counts towards tiers | `contact`, `programme`, `at`, `amount`                       |
+| `coupons`                      | a coupon               | `contact`, `reward`, `state`, `issued_at`, `at`, `valid_until`  |
 
 `contact` and `position` are whole numbers; a position is given once, and of a message that was sent it is its place in
-the outbox. `occurred_at`, `received_at` and `at` are
-milliseconds since the epoch. Every contact that is in any table is in `contacts`, once. `messages` may repeat a message
-and reaction: the first time counts. A message's `name` is that of its definition.
+the outbox. Instants are milliseconds since the epoch. Every contact that is in any table is in `contacts`, once. `messages`
+may repeat a message and reaction: the first time counts. A message's `name` is that of its definition.
+
+In a stretch of time, from `start` to before `finish`, a member of a programme has the same. Those of a contact in one
+programme follow each other without a gap, up to `known_until`. What counts towards tiers is what in `qualified` occurred at
+`period` or later and, where `span` is not 0, not as long ago as that. A coupon is in its `state` since `at`.
 
 An attribute may hold values of several kinds over time, and its name any character, so each kind that occurs has a
 column of its own with a short made-up name, which the catalog knows.
@@ -92,6 +98,30 @@ FIXED = {
     },
     "consents": {"contact": "BIGINT", "channel": "TEXT", "topic": "TEXT", "state": "TEXT"},
     "list_members": {"contact": "BIGINT", "list": "TEXT"},
+    "members": {
+        "contact": "BIGINT",
+        "programme": "TEXT",
+        "start": "BIGINT",
+        "finish": "BIGINT",
+        "known_until": "BIGINT",
+        "current": "BOOLEAN",
+        "spendable": "BIGINT",
+        "held": "BIGINT",
+        "lifetime": "BIGINT",
+        "period": "BIGINT",
+        "span": "BIGINT",
+        "tier": "TEXT",
+        "tiers": "ARRAY<TEXT>",
+    },
+    "qualified": {"contact": "BIGINT", "programme": "TEXT", "at": "BIGINT", "amount": "BIGINT"},
+    "coupons": {
+        "contact": "BIGINT",
+        "reward": "TEXT",
+        "state": "TEXT",
+        "issued_at": "BIGINT",
+        "at": "BIGINT",
+        "valid_until": "BIGINT",
+    },
 }
 """The tables that are the same everywhere, with the types of their columns. No cell of them is missing."""
 

@@ -35,10 +35,39 @@ class Group(NamedTuple):
 
         Raises:
             UnanswerableError: Nobody can tell who belongs to it.
+            AnalyticsError: It cannot be told yet.
         """
         for problem in problems(self.node, self.segments):
             raise UnanswerableError(problem.message, hint=problem.hint)
+        self._told(analytics)
         return compile_sql(self.node, analytics.catalog, self.now, segments=self.segments)
+
+    def since(self, instant: int) -> Group:
+        """Return the group as of an instant, if that is later."""
+        return self._replace(now=max(self.now, instant))
+
+    def _told(self, analytics: DuckdbAnalytics) -> None:
+        """See whether the tables tell what the condition asks of members, as of that instant."""
+        leaves = [leaf for leaf in _leaves(self.node, self.segments, set()) if isinstance(leaf, ast.OfMember)]
+        if leaves:
+            self.look(analytics, {leaf.programme for leaf in leaves if not isinstance(leaf, ast.HasReward)})
+
+    def look(self, analytics: DuckdbAnalytics, programmes: set[str]) -> None:
+        """See whether the tables tell what members of programmes have at the instant.
+
+        Raises:
+            UnanswerableError: It is past, and nobody can tell.
+            AnalyticsError: It cannot be told yet.
+        """
+        if self.now < analytics.as_of:
+            message = "what members of programmes had at an instant that is past is not kept"
+            raise UnanswerableError(message, hint="ask as of now, or look at the sizes that a segment had")
+        for name in sorted(programmes):
+            told = "select min(known_until) from members where programme = ?"
+            until = rows(analytics, told, [name])[0][0]
+            if until is not None and until <= self.now:
+                message = f"more of the programme {shown(name)} comes due by then than is told ahead"
+                raise AnalyticsError(message, hint="if that was asked as of now, timers are late: ask again soon")
 
 
 def problems(node: ast.Node, segments: Mapping[str, ast.Node], pointer: str = "") -> list[Problem]:
@@ -56,9 +85,6 @@ def problems(node: ast.Node, segments: Mapping[str, ast.Node], pointer: str = ""
             found.append(problem("no_interaction", "there is no interaction to look at", "ask 'did' instead"))
         elif isinstance(leaf, ast.History | ast.Sequence | ast.MessageHistory) and leaf.window.since:
             found.append(problem("no_run", "there is no run whose start could be meant", "ask 'within' instead"))
-        elif isinstance(leaf, ast.Points | ast.Tier | ast.IsMember | ast.HasReward):
-            hint = "watch a segment with this condition ('live: true'), or search contacts by it"
-            found.append(problem("no_members", "members of programmes are not in the columnar copy", hint))
     return found
 
 
@@ -181,6 +207,20 @@ def breakdown(analytics: DuckdbAnalytics, group: Group, attribute: str, most: in
     found.sort(key=lambda pair: (-pair[1], str(pair[0])))
     others = sum(_different(analytics, part) for part in asked) - len(found[:most])
     return Breakdown(size, missing, found[:most], others, bins)
+
+
+def tiers(analytics: DuckdbAnalytics, group: Group, programme: str) -> Breakdown:
+    """Return how many contacts of a group have which tier of a programme; those who are no members have none."""
+    group.look(analytics, {programme})
+    inside = f"from ({group.sql(analytics)})"
+    size = rows(analytics, f"select count(*) {inside}")[0][0]
+    found = rows(
+        analytics,
+        f"select tier, count(*) {inside} join members using (contact) where programme = ? and start <= ? and finish > ?"
+        " and current and tier <> '' group by tier order by 2 desc, 1",
+        [programme, group.now, group.now],
+    )
+    return Breakdown(size, size - sum(count for _, count in found), found, 0, [])
 
 
 def _different(analytics: DuckdbAnalytics, values: str) -> int:

@@ -7,7 +7,8 @@
 | contacts                | their states: those that a slice touches are read as they are now, and their rows replaced |
 
 A slice touches the contacts of its inputs, those to whom messages were sent, and those for whom timers fired. Of contacts
-no input is looked at, so there is one place that knows which fact counts, and it is not this one.
+no input is looked at, so there is one place that knows which fact counts, and it is not this one. After a programme was
+changed, slices also touch everybody who has something in one, one after the other.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from parcours.analytics.members import Held, held_by, rows_of
 from parcours.analytics.model import CONTACTS, FIXED, LISTS, Catalog, Kind, cells
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.to_python import Test, compile_condition
 from parcours.core.contact import Contact
 from parcours.core.ids import contact_number, contact_of_message
 from parcours.core.inputs import Interaction, Publish, Reaction
+from parcours.core.loyalty.compiled import Loyalty
 from parcours.definitions.load import load_data
 from parcours.definitions.message import WEBHOOK
 from parcours.definitions.workspace import Workspace
@@ -41,6 +44,9 @@ _ARROW = {
 _REMEMBERED = 50_000
 """Texts whose cells are remembered, for most come again and again."""
 
+SWEPT = 1_000
+"""Contacts that are gone through with one slice after programmes were changed."""
+
 _EVERYTHING = 10**9
 _KEPT = "kept:"
 """What the marks begin with that say how far interactions of a name are blanked, for their time to be kept is over."""
@@ -53,6 +59,8 @@ class Person(NamedTuple):
     attributes: dict[str, Any]
     consent: dict[str, dict[str, str]]
     lists: list[str]
+    held: Held | None
+    """What it has in programmes, and its coupons."""
 
 
 class Place(NamedTuple):
@@ -64,6 +72,10 @@ class Place(NamedTuple):
     """In the outbox."""
     fired: int = 0
     """Among what was traced apart from inputs."""
+    revision: int = 0
+    """The revision of the programmes by which the rows of members are."""
+    swept: str | None = None
+    """Behind which contact others have rows of another revision; None when nobody has."""
 
 
 class Slice(msgspec.Struct):
@@ -87,10 +99,17 @@ class Slice(msgspec.Struct):
     """The messages that were reacted to: the name of the definition, and the channel."""
     kept: dict[str, int]
     """Folded names to the position up to which their interactions are blanked."""
+    loyalty: Loyalty
+    """The programmes in force when the contacts were read."""
+    as_of: int
+    """The instant from which on what is told of members holds."""
 
 
-def read_slice(store: Store, after: Place, limit: int) -> Slice:
-    """Return the next slice of the log, and all that its rows need. Whoever calls may use the store."""
+def read_slice(store: Store, after: Place, limit: int, loyalty: Loyalty) -> Slice:
+    """Return the next slice of the log, and all that its rows need. Whoever calls may use the store.
+
+    `loyalty` is what is in force at the end of the log.
+    """
     records = store.log(after.position, limit)
     sent = store.outbox(after.sequence, limit)
     fired = store.fired(after.fired, limit)
@@ -98,12 +117,21 @@ def read_slice(store: Store, after: Place, limit: int) -> Slice:
         records[-1].position if records else after.position,
         sent[-1].sequence if sent else after.sequence,
         fired[-1][0] if fired else after.fired,
+        loyalty.revision,
     )
-    whole = max(len(records), len(sent), len(fired)) < limit
-    found = Slice(after, upto, whole, records, sent, [], {}, [], {}, _kept(store))
+    swept: list[Contact] = []
+    begin = after.swept if after.revision == loyalty.revision else "" if after.position else None
+    if begin is not None:
+        swept = store.scan(begin, min(limit, SWEPT))
+        if len(swept) == min(limit, SWEPT):
+            upto = upto._replace(swept=swept[-1].id)
+    whole = max(len(records), len(sent), len(fired)) < limit and upto.swept is None
+    as_of = store.last_received_at()
+    found = Slice(after, upto, whole, records, sent, [], {}, [], {}, _kept(store), loyalty, as_of)
     touched = {record.contact for record in records if record.contact}
     touched.update(item.message.contact for item in sent)
     touched.update(contact for _, contact in fired)
+    touched.update(contact.id for contact in swept if contact.loyalty)
     states = dict(store.contacts(touched))
     for id_ in list(states):
         state = states[id_]
@@ -121,7 +149,8 @@ def read_slice(store: Store, after: Place, limit: int) -> Slice:
             found.owners[id_] = number
             consent = {channel: dict(topics) for channel, topics in state.consent.items()}
             lists = [name for name, membership in state.lists.items() if membership.member]
-            found.people.append(Person(number, dict(state.attributes), consent, lists))
+            found.people.append(Person(number, dict(state.attributes), consent, lists, held_by(state)))
+            found.as_of = max(found.as_of, state.time)
     _add_messages(store, found)
     return found
 
@@ -212,10 +241,8 @@ class _Columns:
 
 
 _ROW = {name: pa.int64() for name in ("contact", "position", "occurred_at", "received_at")}
-_FIXED = {
-    name: {column: pa.int64() if kind == "BIGINT" else pa.string() for column, kind in columns.items()}
-    for name, columns in FIXED.items()
-}
+_TYPES = {"BIGINT": pa.int64(), "TEXT": pa.string(), "BOOLEAN": pa.bool_(), "ARRAY<TEXT>": pa.list_(pa.string())}
+_FIXED = {name: {column: _TYPES[kind] for column, kind in columns.items()} for name, columns in FIXED.items()}
 
 
 class Rows:
@@ -257,24 +284,23 @@ class Rows:
             yield self.catalog.learn_table(scope), self._table(scope, columns)
         if messages.count:
             yield "messages", self._table(CONTACTS, messages)
-        yield from self._people(found.people)
+        yield from self._people(found.people, found.loyalty)
 
-    def _people(self, found: list[Person]) -> Iterator[tuple[str, pa.Table]]:
+    def _people(self, found: list[Person], loyalty: Loyalty) -> Iterator[tuple[str, pa.Table]]:
         people = _Columns({"contact": pa.int64()})
-        consents, members = _Columns(_FIXED["consents"]), _Columns(_FIXED["list_members"])
+        tables = {name: _Columns(columns) for name, columns in _FIXED.items() if name != "messages"}
         for person in found:
             people.add(person.number)
             self._add(person.attributes, people)
             for channel, topics in person.consent.items():
                 for topic, state in topics.items():
-                    consents.add(person.number, channel, topic, state)
+                    tables["consents"].add(person.number, channel, topic, state)
             for name in person.lists:
-                members.add(person.number, name)
-        for name, columns in (
-            ("contacts", people),
-            ("consents", consents),
-            ("list_members", members),
-        ):
+                tables["list_members"].add(person.number, name)
+            if person.held is not None:
+                for name, row in rows_of(person.number, person.held, loyalty):
+                    tables[name].add(*row)
+        for name, columns in {"contacts": people, **tables}.items():
             if columns.count:
                 yield name, self._table(CONTACTS, columns)
 

@@ -188,6 +188,7 @@ class Analytics:
 
         def measure(database: DuckdbAnalytics) -> None:
             with contextlib.suppress(UnanswerableError):
-                database.note_size(name, now, count(database, Group(segments[name], segments, now)))
+                group = Group(segments[name], segments, now).since(database.as_of)
+                database.note_size(name, group.now, count(database, group))
 
         await self.ask(measure)

@@ -85,14 +85,15 @@ def sample(
 @app.command()
 def breakdown(
     name: Name,
-    by: Annotated[str, typer.Option(help="The attribute.")],
+    by: Annotated[str, typer.Option(help="The attribute.")] = "",
+    tier: Annotated[str, typer.Option(help="In place of an attribute a programme, for the tiers of its members.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many values to show.")] = 20,
     url: Url = "http://127.0.0.1:8700",
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
-    """Show how many contacts of a segment have which values of an attribute."""
-    pairs: list[tuple[str, object]] = [("by", by), ("limit", limit)]
+    """Show how many contacts of a segment have which values of an attribute, or which tier of a programme."""
+    pairs: list[tuple[str, object]] = [("by", by), ("tier", tier), ("limit", limit)]
     answer = ask("GET", url, ["segments", name, "breakdown"], secret_key, pairs=pairs)
     if as_json_:
         as_json(answer)
@@ -102,7 +103,7 @@ def breakdown(
     if answer["others"]:
         rows.append((f"({answer['others']} other {plural(answer['others'], 'value')})", ""))
     rows.append(("(none)", str(answer["missing"])))
-    as_table((by, "contacts"), rows)
+    as_table((by or f"tier of {tier}", "contacts"), rows)
 
 
 @app.command()

@@ -243,8 +243,8 @@ class MemoryStore:
     def tombstones(self) -> Mapping[bytes, Tombstone]:
         return dict(self._tombstones)
 
-    def publications(self) -> list[Publish]:
-        found = (record.input() for record in self._log if not record.contact)
+    def publications(self, after: int = 0) -> list[Publish]:
+        found = (record.input() for record in islice(self._log, after, None) if not record.contact)
         return [item for item in found if isinstance(item, Publish)]
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:

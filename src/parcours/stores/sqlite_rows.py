@@ -94,10 +94,11 @@ class CommittedRows:
         rows = self._reader.execute("select identity, erased_at, suppressed from tombstone")
         return {row[0]: Tombstone(row[1], bool(row[2])) for row in rows}
 
-    def publications(self) -> list[Publish]:
+    def publications(self, after: int = 0) -> list[Publish]:
         # Publications and stock are told apart by their first bytes, so that a large stock is not decoded at each start.
         rows = self._reader.execute(
-            "select body from log where contact is null and substr(body, 3, 7) = ? order by position", (b"publish",)
+            "select body from log where contact is null and position > ? and substr(body, 3, 7) = ? order by position",
+            (after, b"publish"),
         )
         found = (decode_input(row[0]) for row in rows)
         return [item for item in found if isinstance(item, Publish)]

@@ -229,6 +229,8 @@ class StoreConformance:
         records = [publication(1, "A"), interaction(2), publication(3, "B")]
         store.commit(Changes(records=records, contacts={ANN: person()}))
         assert store.publications() == [records[0].input(), records[2].input()]
+        assert store.publications(records[0].position) == [records[2].input()]
+        assert store.publications(records[2].position) == []
 
     def test_keys_are_seen_from_their_commit_on(self, store: Store) -> None:
         for position in range(1, 8):

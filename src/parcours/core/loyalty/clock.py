@@ -24,7 +24,9 @@ from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty
 from parcours.core.loyalty.tiers import keep_up, period_end, promote, review, turn
 from parcours.core.member import Member
 
-_NEVER = 2**62
+NEVER = 2**62
+"""An instant that is far beyond all time."""
+
 _due = attrgetter("due")
 
 
@@ -47,7 +49,7 @@ def settle(account: Account) -> None:
     account.tidy()
     if expired:
         announce(account, EXPIRED, points=expired, balance=member.balance)
-    set_timer(account.contact, programme.name, member, due if due < _NEVER else 0)
+    set_timer(account.contact, programme.name, member, due if due < NEVER else 0)
 
 
 def catch_up(loyalty: Loyalty, contact: Contact, effects: Effects) -> None:
@@ -64,9 +66,15 @@ def catch_up(loyalty: Loyalty, contact: Contact, effects: Effects) -> None:
 
 
 def next_due(account: Account) -> int:
-    """Return the instant of what comes next; one that is far beyond all time when nothing does."""
+    """Return the instant of what comes next, `NEVER` when nothing does."""
+    due, ends = next_change(account), period_end(account)
+    return min(due, ends) if ends else due
+
+
+def next_change(account: Account) -> int:
+    """Return the instant of what comes next to points and tiers, `NEVER` when nothing does."""
     member, programme = account.member, account.programme
-    due = _NEVER
+    due = NEVER
     spendable = False
     for lot in member.lots:
         if lot.left:
@@ -78,8 +86,7 @@ def next_due(account: Account) -> int:
         due = min(due, programme.inactive(member.active))
     if member.standing.review:
         due = min(due, member.standing.review)
-    ends = period_end(account)
-    return min(due, ends) if ends else due
+    return due
 
 
 def _happen(account: Account, due: int) -> int:

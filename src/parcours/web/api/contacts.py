@@ -269,7 +269,9 @@ class ContactsApi(Controller):
             except HTTPException:
                 raise error from None  # neither can answer it
             after, limit = number_in(data.after), _limited(data.limit)
-            numbers = await analytics_of(request).ask(lambda database: members(database, group, after, limit))
+            numbers = await analytics_of(request).ask(
+                lambda database: members(database, group.since(database.as_of), after, limit)
+            )
             rows = [_row(state) async for states in people_of(host, numbers) for state in states]
             following = cursor_of([contact_from_number(numbers[-1])]) if len(numbers) == limit else None
             return Found(rows, following, complete=True)

@@ -117,12 +117,15 @@ class Value(msgspec.Struct):
 
 
 class BrokenDown(AsOf):
-    """A segment by the values of an attribute."""
+    """A segment by the values of an attribute, or by the tiers of a programme."""
 
     attribute: str
+    """Empty where it is by tiers."""
+    programme: str
+    """Empty where it is by an attribute."""
     count: int
     missing: int
-    """Contacts without a value."""
+    """Contacts without a value, or a tier."""
     values: list[Value]
     """The most frequent. A contact with a list counts once for each text in it."""
     others: int
@@ -179,7 +182,7 @@ class SegmentsApi(Controller):
         """Return of how many contacts a condition is true now."""
         host = host_of(request)
         group = of_condition(host, data.condition, "/condition")
-        return await analytics_of(request).ask(lambda database: _counted(database, group))
+        return await analytics_of(request).ask(lambda database: _counted(database, group.since(database.as_of)))
 
     @post("/overlap", summary="What two segments share", status_code=200, opt={"scope": "segments:read"})
     async def overlap(self, request: Request[Any, Any, Any], data: JSONBody[Pair]) -> Shared:
@@ -194,19 +197,20 @@ class SegmentsApi(Controller):
         )
 
         def ask(database: DuckdbAnalytics) -> Shared:
-            found = questions.overlap(database, first, second)
-            return Shared(*_as_of(database, now), list(found.sizes), found.both, found.either, found.jaccard)
+            one, other = first.since(database.as_of), second.since(database.as_of)
+            found = questions.overlap(database, one, other)
+            return Shared(*_as_of(database, one.now), list(found.sizes), found.both, found.either, found.jaccard)
 
         return await analytics_of(request).ask(ask)
 
     @get("/{name:str}/count", summary="How many are in a segment")
     async def count(self, request: Request[Any, Any, Any], name: FromPath[str]) -> Counted:
         """Return how many contacts are in a segment now; the number is noted among its sizes over time."""
-        group = _of_segment(host_of(request), name)
+        asked = _of_segment(host_of(request), name)
 
         def ask(database: DuckdbAnalytics) -> Counted:
-            found = _counted(database, group)
-            database.note_size(name, group.now, found.count)
+            found = _counted(database, asked.since(database.as_of))
+            database.note_size(name, found.at, found.count)
             return found
 
         return await analytics_of(request).ask(ask)
@@ -217,10 +221,11 @@ class SegmentsApi(Controller):
     ) -> Sample:
         """Return contacts of a segment at random; with the same `seed` the same ones, while they are in it."""
         host = host_of(request)
-        group = _of_segment(host, name)
+        asked = _of_segment(host, name)
         size = max(1, min(size, MOST_FOUND))
 
         def ask(database: DuckdbAnalytics) -> tuple[tuple[int, str, int], int, list[int]]:
+            group = asked.since(database.as_of)
             numbers = questions.sample(database, group, size, seed)
             return _as_of(database, group.now), questions.count(database, group), numbers
 
@@ -237,30 +242,47 @@ class SegmentsApi(Controller):
     ) -> Members:
         """Return the contacts in a segment in the order of ids, page by page."""
         host = host_of(request)
-        group = _of_segment(host, name)
+        asked = _of_segment(host, name)
         behind = number_in(after)
         limit = max(1, min(limit, MOST_FOUND))
 
         def ask(database: DuckdbAnalytics) -> tuple[tuple[int, str, int], list[int]]:
+            group = asked.since(database.as_of)
             return _as_of(database, group.now), questions.members(database, group, behind, limit)
 
         as_of, numbers = await analytics_of(request).ask(ask)
         following = cursor_of([contact_from_number(numbers[-1])]) if len(numbers) == limit else None
         return Members(*as_of, await _rows(host, numbers), following)
 
-    @get("/{name:str}/breakdown", summary="A segment by an attribute")
+    @get("/{name:str}/breakdown", summary="A segment by an attribute or a tier")
     async def breakdown(
-        self, request: Request[Any, Any, Any], name: FromPath[str], by: FromQuery[str], limit: FromQuery[int] = 20
+        self,
+        request: Request[Any, Any, Any],
+        name: FromPath[str],
+        by: FromQuery[str] = "",
+        tier: FromQuery[str] = "",
+        limit: FromQuery[int] = 20,
     ) -> BrokenDown:
-        """Return the most frequent values of an attribute in a segment, and how many have none."""
-        group = _of_segment(host_of(request), name)
+        """Return the most frequent values of an attribute (`by`) in a segment, and how many have none.
+
+        With `tier`, which is a programme, how many members have which of its tiers.
+        """
+        host = host_of(request)
+        asked = _of_segment(host, name)
         most = max(1, min(limit, MOST_VALUES))
+        if bool(by) == bool(tier):
+            raise HTTPException(status_code=400, detail="give 'by', an attribute, or 'tier', a programme")
+        programmes = host.engine.plan.workspace.programmes
+        if tier and tier not in programmes:
+            detail, hint = f"tier: there is no programme {shown(tier)}", did_you_mean(tier, programmes)
+            raise HTTPException(status_code=400, detail=f"{detail} ({hint})" if hint else detail)
 
         def ask(database: DuckdbAnalytics) -> BrokenDown:
-            found = questions.breakdown(database, group, by, most)
+            group = asked.since(database.as_of)
+            found = questions.tiers(database, group, tier) if tier else questions.breakdown(database, group, by, most)
             values = [Value(value, count) for value, count in found.values]
             as_of = _as_of(database, group.now)
-            return BrokenDown(*as_of, by, found.size, found.missing, values, found.others, found.bins)
+            return BrokenDown(*as_of, by, tier, found.size, found.missing, values, found.others, found.bins)
 
         return await analytics_of(request).ask(ask)
 
@@ -345,7 +367,7 @@ class SegmentsApi(Controller):
         def ask(database: DuckdbAnalytics) -> tuple[list[int], list[str], Catalog]:
             known = list(database.catalog.tables[CONTACTS].attributes)
             catalog = msgspec.json.decode(msgspec.json.encode(database.catalog), type=Catalog)
-            return questions.members(database, group), known, catalog
+            return questions.members(database, group.since(database.as_of)), known, catalog
 
         numbers, known, catalog = await analytics_of(request).ask(ask)
         chosen = list(dict.fromkeys(attributes)) if attributes else sorted(known)
