@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parcours.analytics.compile import UnanswerableError, compile_sql
+from parcours.analytics.compile import compile_sql
+from parcours.analytics.sql import UnanswerableError
 from parcours.conditions import ast
 from parcours.conditions.needs import Need, merge_need, needs
 from parcours.conditions.operators import OPERATORS, Takes, end_of, to_instant

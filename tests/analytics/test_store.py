@@ -12,10 +12,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from parcours.analytics import questions, rows
-from parcours.analytics.compile import UnanswerableError
 from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics, catch_up
 from parcours.analytics.model import FIXED
 from parcours.analytics.questions import Group
+from parcours.analytics.sql import UnanswerableError
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.to_python import compile_condition
 from parcours.core.gate import Happened, Learned

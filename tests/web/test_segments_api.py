@@ -431,8 +431,9 @@ def test_samples_overlaps_and_files_of_members(club: Service):
     assert len(rows) == 3
     at = ("--url", club.url, "--secret-key", SECRET_KEY)
     condition = json.dumps({"tier": "club", "at_least": "silver"})
-    found = json.loads(run("segments", "count", "invited", "--condition", condition, "--json", *at).stdout)
-    assert sorted(one["count"] for one in found.values()) == [1, 3]
+    for asked, number in ((("invited",), 1), (("--condition", condition), 3)):
+        found = json.loads(run("segments", "count", *asked, "--json", *at).stdout)
+        assert [one["count"] for one in found.values()] == [number]
 
 
 def test_an_erased_member_is_gone(club: Service):

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import duckdb
 import msgspec
 
-from parcours.analytics.compile import UnanswerableError, compile_sql
+from parcours.analytics.compile import compile_sql
 from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics
 from parcours.analytics.model import CONTACTS, Kind
+from parcours.analytics.sql import UnanswerableError
 from parcours.conditions import ast
 from parcours.conditions.needs import walk
 from parcours.conditions.parse import shown

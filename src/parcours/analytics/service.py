@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import structlog
 
-from parcours.analytics.compile import UnanswerableError
 from parcours.analytics.duckdb_store import DuckdbAnalytics
 from parcours.analytics.questions import Group, count
 from parcours.analytics.rows import Slice
+from parcours.analytics.sql import UnanswerableError
 from parcours.conditions import ast
 from parcours.errors import ParcoursError
 from parcours.ports import Clock, Store
