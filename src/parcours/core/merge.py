@@ -22,6 +22,8 @@ The other is left empty, with nothing but where it went.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from parcours.core import admission, caps, memory, tally
 from parcours.core.contact import DELAYED, Contact, Membership, Timer, under_way
 from parcours.core.effects import Effects, Trace, What
@@ -147,3 +149,18 @@ def _absorb_timers(contact: Contact, other: Contact, moved: set[str]) -> None:
                 own.append(Timer(timer.due, contact.created, timer.journey, timer.run, timer.token))
         own.sort()
     contact.held += other.held
+
+
+def parts_of(contact: str, merged: Callable[[str], Iterable[str]]) -> list[str]:
+    """Return the ids of a contact and of everyone who became part of it, and of them.
+
+    `merged` returns who became part of somebody at once.
+    """
+    found: dict[str, None] = {}
+    waiting = [contact]
+    while waiting:
+        id_ = waiting.pop()
+        if id_ not in found:
+            found[id_] = None
+            waiting += merged(id_)
+    return list(found)

@@ -26,6 +26,7 @@ from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
 from parcours.core.inputs import Input, Publish
+from parcours.core.merge import parts_of
 from parcours.core.plan import OPEN, Plan
 from parcours.errors import ParcoursError
 from parcours.ports import Store
@@ -96,14 +97,7 @@ def past_of(store: Store, contact: str) -> Past:
     while state.merged_into:
         state = store.contacts([state.merged_into])[state.merged_into]
     records: list[tuple[str, Input]] = []
-    found: set[str] = set()
-    waiting = [state.id]
-    while waiting:
-        id_ = waiting.pop()
-        if id_ in found:
-            continue
-        found.add(id_)
-        waiting += store.contacts([id_])[id_].merged
+    for id_ in parts_of(state.id, lambda id_: store.contacts([id_])[id_].merged):
         records += ((id_, record.input()) for record in store.history(id_, MOST_RECORDS + 1 - len(records)))  # type: ignore[misc]  # they concern a contact
         if len(records) > MOST_RECORDS:
             raise TooMuchError(f"more than {MOST_RECORDS:,} inputs are recorded of this contact")

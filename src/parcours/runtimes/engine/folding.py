@@ -28,6 +28,7 @@ from parcours.core.loyalty.coupons import why_not
 from parcours.core.loyalty.earn import TO_REVIEW
 from parcours.core.loyalty.transfer import why_not_receive
 from parcours.core.membership import bring_up
+from parcours.core.merge import parts_of
 from parcours.core.plan import Plan
 from parcours.core.prepared import Kind, Prepared
 from parcours.definitions.load import load_data
@@ -284,14 +285,7 @@ class Folding:
 
     def _parts(self, contact: Contact) -> list[str]:
         """Return the ids of a contact and of everyone who became part of it, and of them."""
-        found: dict[str, None] = {}
-        waiting = [contact.id]
-        while waiting:
-            id_ = waiting.pop()
-            if id_ not in found:
-                found[id_] = None
-                waiting += self.store.contacts([id_])[id_].merged
-        return list(found)
+        return parts_of(contact.id, lambda id_: self.store.contacts([id_])[id_].merged)
 
     def _append(self, batch: Batch, contact: Contact, item: Input, key: bytes) -> None:
         """Put an input of our own into the log and fold it."""

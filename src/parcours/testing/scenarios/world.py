@@ -10,6 +10,7 @@ import msgspec
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
 from parcours.core.gate import Arrival, Asked, Called, Happened, Learned, Reacted
+from parcours.core.merge import parts_of
 from parcours.definitions.load import Located
 from parcours.definitions.message import CHANNELS
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
@@ -147,14 +148,8 @@ class World:
 
     def ids_of(self, who: str) -> list[str]:
         """Return the ids of a contact and of all that became part of it."""
-        found: dict[str, None] = {}
-        waiting = [self.id_of(who)]
-        while waiting:
-            id_ = waiting.pop()
-            if id_ and id_ not in found:
-                found[id_] = None
-                waiting += self.contact(id_).merged
-        return list(found)
+        known = self.id_of(who)
+        return parts_of(known, lambda id_: self.contact(id_).merged) if known else []
 
     def contact(self, id_: str) -> Contact:
         """Return the state of a contact; an empty one when there is none."""

@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException, NotFoundException
 
 from parcours.conditions.instants import brief
 from parcours.conditions.parse import shown
+from parcours.core import merge
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
 from parcours.core.gate import Arrival, Learned
@@ -151,15 +152,12 @@ def find(host: Embedded, reference: str) -> Contact:
 
 def parts_of(store: Store, contact: Contact) -> list[str]:
     """Return the ids of a contact and of everyone who became part of it, and of them."""
-    found: dict[str, None] = {}
-    waiting = [contact.id]
-    while waiting:
-        id_ = waiting.pop()
-        if id_ not in found:
-            found[id_] = None
-            part = store.contacts([id_]).get(id_)
-            waiting += part.merged if part is not None else []
-    return list(found)
+
+    def merged(id_: str) -> list[str]:
+        part = store.contacts([id_]).get(id_)
+        return part.merged if part is not None else []
+
+    return merge.parts_of(contact.id, merged)
 
 
 # --- what is said of them ---------------------------------------------------------------------------------------------
