@@ -155,6 +155,8 @@ def test_points_are_given_to_another_member_once(api: Service, who: str):
         assert ask(api, who, "transfer", 409, to=to, points=points)["reason"] == reason
     rows = got(api.api("GET", f"/v1/contacts/{friend}/timeline?kind=receive"))["entries"]
     assert [decision["reason"] for row in rows for decision in row["decisions"]] == ["transferred"]
+    shown = parcours("contacts", "timeline", who, PARCOURS_URL=api.url, PARCOURS_SECRET_KEY=SECRET_KEY).out
+    assert f"transferred -25 to {entry['other']}" in " ".join(shown.split())
     assert ask(api, who, "transfer", 400, to="user_id:nobody", points=5)["extra"]["pointer"] == "/to"
     assert ask(api, who, "transfer", 400, to=friend, points=0)["extra"]["pointer"] == "/points"
     # A repeat is answered as the first was, also when who received the points is not there any more.

@@ -130,10 +130,24 @@ def _rows(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
         where = "/".join(part for part in (decision["journey"], decision["step"]) if part)
         state = states.get((decision["detail"] or {}).get("message_id", ""), "")
         why = f"{decision['reason']} ({state})" if state else decision["reason"]
+        if decision["what"] == "booked":
+            why = _booked(decision["reason"], decision["detail"] or {})
         if decision["what"] == "moved":
             why = f"{why} (version {(decision['detail'] or {}).get('version', '')})"
         rows.append((decision["time"], f"  {decision['what']} {where}".rstrip(), why))
     return rows
+
+
+def _booked(kind: str, detail: dict[str, Any]) -> str:
+    """Return an entry of the ledger in words: its kind, what it adds, and whose the points were or are."""
+    parts = [kind]
+    if detail.get("points"):
+        parts.append(f"{detail['points']:+,}")
+    if detail.get("held"):
+        parts.append(f"held {detail['held']:+,}")
+    if detail.get("other"):
+        parts.append(f"{'to' if detail.get('points', 0) < 0 else 'from'} {detail['other']}")
+    return " ".join(parts)
 
 
 @app.command()
