@@ -201,6 +201,19 @@ def test_a_tier_and_an_interaction_wait_as_a_reward_does():
     assert "told" in names
 
 
+def test_all_that_waits_is_approved_at_once_and_each_gives_its_own():
+    world = club(
+        CUP | {"stock": 9}, rule(reward="cup", record={"interaction": "Told"}, hold_if={"all": []}), tiers=TIERS
+    )
+    for _ in range(3):
+        world.did("ann", "Bought")
+    assert world.asks("ann", "review", approved=True, author="eve") == ""
+    assert len(world.contact("ann").coupons) == 3
+    records = [record for record in world.store.log() if record.contact]
+    assert len({record.key for record in records}) == len(records)
+    assert [getattr(record.input(), "name", "") for record in records].count("told") == 3
+
+
 def test_what_waits_without_points_moves_with_its_contact():
     from parcours.core.gate import Arrival, Learned
 

@@ -270,9 +270,9 @@ def simulated(api: Service, **body: Any) -> Any:
     return answer
 
 
-def past(api: Service, since: str = "2020-01-01") -> Any:
-    """What the rule `past` would give; the path of the run."""
-    path = "/v1/loyalty/club/rules/past/retroactive"
+def past(api: Service, since: str = "2020-01-01", rule: str = "past") -> Any:
+    """What a rule would give; the path of the run."""
+    path = f"/v1/loyalty/club/rules/{rule}/retroactive"
     path += "/" + got(api.api("POST", path, {"since": since}), 202)["id"]
     deadline = time.monotonic() + 60
     while (answer := got(api.api("GET", path)))["state"] in {"waiting", "running"}:
@@ -319,6 +319,42 @@ def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: st
     assert "0 times" in said(api, "retroactive", "club", "past", "--since", "2020-01-01")
     told = said(api, "retroactive", "club", "past", "--since", "2020-01-01", "--apply", "--author", "eve")
     assert "repeated: 2" in told
+
+
+def test_all_that_a_rule_gives_is_given_for_the_past_and_what_is_left_over_is_counted_on(api: Service, who: str):
+    def comes(times: int) -> None:
+        for _ in range(times):
+            got(api.post("/v1/interactions", {"name": "Sat", "contact": {"user_id": who.removeprefix("user_id:")}}))
+
+    def coupons() -> list[str]:
+        rows = got(api.api("GET", f"/v1/loyalty/contacts/{who}/coupons"))["coupons"]
+        return [row["reward"] for row in rows]
+
+    comes(5)
+    rule = {"kind": "rule", "name": "sits", "programme": "club", "on": ["Sat"], "every": 3, "points": 4}
+    more = {"reward": "chair", "tier": "gold", "record": {"interaction": "Sat Long"}}
+    assert api.publish({"kind": "reward", "name": "chair", "gift": "A chair"}, rule | more).status == 200
+    path, preview = past(api, rule="sits")
+    assert preview["gives"] == {"points": True, "reward": "chair", "tier": "gold", "record": "Sat Long", "every": 3}
+    shown = {name: preview[name] for name in ("members", "awards", "points", "rewards", "tiers", "recorded", "carried")}
+    assert shown == {
+        "members": 1, "awards": 1, "points": 4, "rewards": {"chair": 1}, "tiers": {"gold": 1},
+        "recorded": {"Sat Long": 1}, "carried": 1,
+    }  # fmt: skip
+    (mine,) = preview["given"]
+    assert (mine["rewards"], mine["tiers"], mine["goes_on_from"]) == ({"chair": 1}, ["gold"], 2)
+    assert (look(api, who)["tier"], coupons()) == ("blue", [])
+    told = said(api, "retroactive", "club", "sits", "--since", "2020-01-01")
+    assert "1 chair" in told
+    assert "2 of 3" in told
+    assert "would be given" in told
+    given = got(api.api("POST", f"{path}/apply", {"author": "eve"}))
+    assert {name: given[name] for name in shown} == shown
+    assert (look(api, who)["balance"], look(api, who)["tier"], coupons()) == (4, "gold", ["chair"])
+    again = got(api.api("POST", f"{path}/apply", {"author": "eve"}))
+    assert (again["awards"], again["carried"], again["declined"]) == (0, 0, {"repeated": 1})
+    comes(1)
+    assert coupons() == ["chair", "chair"]
 
 
 def test_what_is_left_of_a_budget_is_told_and_all_at_once_cannot_exceed_it(api: Service):

@@ -366,13 +366,40 @@ def retroactive(
     if as_json_:
         as_json(answer)
         return
-    rows = ((one["contact"], f"{one['awards']:,}", f"{one['points']:,}") for one in answer["given"])
-    if answer["given"]:
-        as_table(("contact", "times", "points"), rows)
-    done = "given" if apply else "would be given; --apply gives it"
+    _show_past(answer, applied=apply)
+
+
+def _show_past(answer: dict[str, Any], *, applied: bool) -> None:
+    """Say what is given for the past, or would be, and to whom."""
+    gives, given = answer["gives"], answer["given"]
+    if given:
+        rows = (
+            (
+                one["contact"],
+                f"{one['awards']:,}",
+                f"{one['points']:,}",
+                _counts(one["rewards"] | one["recorded"]),
+                " ".join(one["tiers"]),
+                "" if one["goes_on_from"] is None else f"{one['goes_on_from']} of {gives['every']}",
+            )
+            for one in given
+        )
+        as_table(("contact", "times", "points", "and", "tier", "counts on from"), rows)
+    done = "given" if applied else "would be given; --apply gives it"
     OUT.print(f"{answer['points']:,} points to {answer['members']:,} members, {answer['awards']:,} times: {done}")
+    for kind, counts in (("coupons", "rewards"), ("recorded now", "recorded"), ("come to a tier", "tiers")):
+        if answer[counts]:
+            OUT.print(f"{kind}: {_counts(answer[counts])}", markup=False)
+    if answer["carried"]:
+        OUT.print(f"counted on from what is left over: {answer['carried']:,} members")
+    for reason, count in answer["refused"].items():
+        OUT.print(f"no coupon, {reason}: {count:,}")
     for reason, count in answer["declined"].items():
         OUT.print(f"not given, {reason}: {count:,}")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 _POLL_SECONDS = 0.2

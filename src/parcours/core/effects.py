@@ -72,6 +72,8 @@ class What:
     """A rule gave something; the reason names it."""
     WITHHELD = "withheld"
     """A rule gave nothing, though it was met; the reason says why."""
+    CARRIED = "carried"
+    """What a rule that gives every so-manieth time had counted in the past was added; the reason names it."""
     DECLINED = "declined"
     """Points were not spent, given, adjusted or reversed; the reason says why."""
     BOOKED = "booked"
@@ -96,7 +98,17 @@ OF_REWARDS = frozenset({What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED
 """What is decided about rewards and their coupons."""
 
 OF_LOYALTY = frozenset(
-    {What.ENROLLED, What.RESIGNED, What.AWARDED, What.WITHHELD, What.DECLINED, What.BOOKED, What.REVIEWED, What.TIER}
+    {
+        What.ENROLLED,
+        What.RESIGNED,
+        What.AWARDED,
+        What.WITHHELD,
+        What.CARRIED,
+        What.DECLINED,
+        What.BOOKED,
+        What.REVIEWED,
+        What.TIER,
+    }
 )
 """What is decided about members of programmes; none of it is of a journey."""
 

@@ -121,6 +121,8 @@ class Asked(msgspec.Struct, kw_only=True):
     """With `review`: whether they are approved, rather than refused."""
     lot: Lot | None = None
     """With `award`: what a rule would have given."""
+    counted: int = 0
+    """With `award`: how often a rule was met in the past, in place of an award."""
     rule: str = ""
     """With `adjust`: the rule that earned the points, after all."""
     reward: str = ""
@@ -314,7 +316,7 @@ def _of_member(what: Asked, common: dict[str, Any]) -> Input:
             common |= {"points": what.points, "qualifying": what.qualifying, "rule": what.rule}
             return Adjust(reason=what.reason, author=what.author, **common)
         case "award" if what.lot is not None:
-            return Award(lot=what.lot, author=what.author, **common)
+            return Award(lot=what.lot, author=what.author, counted=what.counted, **common)
         case "review":
             common |= {"lot": what.reference, "approved": what.approved}
             return Review(reason=what.reason, author=what.author, **common)

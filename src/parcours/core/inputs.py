@@ -243,7 +243,8 @@ class Review(msgspec.Struct, array_like=True, tag="review", kw_only=True):
 class Award(msgspec.Struct, array_like=True, tag="award", kw_only=True):
     """Somebody applies a rule to the past: a member has what it would have given for one interaction.
 
-    It occurred when that did. Its message id is derived from the rule and the interaction, so once is once.
+    It occurred when that did. Its message id is derived from the rule and the interaction, so once is once. With `counted` it
+    gives nothing, and says how often a rule that gives every so-manieth time was met in the past.
     """
 
     position: int
@@ -258,6 +259,8 @@ class Award(msgspec.Struct, array_like=True, tag="award", kw_only=True):
     message_id: str = ""
     budgets: dict[str, Left] | None = None
     """As of an interaction."""
+    counted: int = 0
+    """How often the rule was met before it was live, in all that was looked at; 0 for an award."""
 
 
 class Transfer(msgspec.Struct, array_like=True, tag="transfer", kw_only=True):

@@ -118,6 +118,8 @@ class Member(msgspec.Struct, array_like=True):
     """Orders that were taken back before they came: to rule and amount, or to `""` for the whole."""
     due: int = 0
     """The instant of the member's timer, 0 for none."""
+    past: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    """Rule that was applied to the past to how much of `counts` came by that, and how many awards are still due by it."""
 
     @property
     def tier(self) -> str:

@@ -72,7 +72,12 @@ class Backtest:
 
     def __init__(self, job: Job, publications: Iterable[Publish], shortages: Sequence[Shortage] = ()) -> None:
         self.job = job
-        workspace, before, since, drafts = _workspace(job, publications)
+        workspace, before, lives, drafts = _workspace(job, publications)
+        since = {name: found[-1][0] for name, found in lives.items() if found[-1][1] is None}
+        self.live = since.get(job.retroactive, job.end)
+        """Since when the rule has been live that is to be applied to the past."""
+        self.lived = [(at, until) for at, until in lives.get(job.retroactive, ()) if until is not None]
+        """From when until when it was live before."""
         self.drafts = [draft.name for draft in drafts if isinstance(draft, JourneyDefinition)]
         self.rules = [draft.name for draft in drafts if isinstance(draft, RuleDefinition)]
         self.programmes = sorted({draft.programme for draft in drafts if isinstance(draft, RuleDefinition)})
@@ -160,20 +165,22 @@ OfLoyalty = ProgrammeDefinition | RuleDefinition
 
 def _workspace(
     job: Job, publications: Iterable[Publish]
-) -> tuple[Workspace, Workspace, dict[str, int], list[JourneyDefinition | RuleDefinition]]:
-    """Return what is defined with the drafts and without them, since when rules are live, and the drafts."""
+) -> tuple[Workspace, Workspace, dict[str, list[tuple[int, int | None]]], list[JourneyDefinition | RuleDefinition]]:
+    """Return what is defined with the drafts and without them, from when until when rules were live, and the drafts."""
     if job.start >= job.end:
         raise BacktestError("there is no time between the start and the end")
     before = Workspace()
-    since: dict[str, int] = {}
+    lives: dict[str, list[tuple[int, int | None]]] = {}
     for publication in publications:
         before, _, _ = load_data(publication.definitions, before)
-        rules = before.rules.values()
-        since = {
-            rule.name: since.get(rule.name, publication.received_at)
-            for rule in rules
-            if rule.state == "live" and not rule.archived and not before.programmes[rule.programme].archived
-        }
+        for rule in before.rules.values():
+            live = rule.state == "live" and not rule.archived and not before.programmes[rule.programme].archived
+            known = lives.setdefault(rule.name, [])
+            if live and (not known or known[-1][1] is not None):
+                known.append((publication.received_at, None))
+            elif not live and known and known[-1][1] is None:
+                known[-1] = (known[-1][0], publication.received_at)
+    lives = {name: known for name, known in lives.items() if known}
     workspace, errors, _ = load_data([_live(item, job) for item in job.definitions], before)
     if errors:
         raise InvalidDefinitionError(errors)
@@ -183,10 +190,10 @@ def _workspace(
         *(workspace.rules[name] for name in sorted({name for kind, name in names if kind == "rule"})),
     ]
     if not drafts and not job.baseline:
-        known = sorted([*before.journeys, *before.rules])
-        hint = f"name one of those published: {', '.join(known)}" if known else ""
+        names_known = sorted([*before.journeys, *before.rules])
+        hint = f"name one of those published: {', '.join(names_known)}" if names_known else ""
         raise BacktestError("there is no journey or rule among the definitions", hint=hint)
-    return workspace, before, since, drafts
+    return workspace, before, lives, drafts
 
 
 def _live(item: dict[str, Any], job: Job) -> dict[str, Any]:

@@ -146,6 +146,8 @@ class PastAward(msgspec.Struct):
     """Stands for the rule and the interaction."""
     lot: Lot
     """What is left of it at the end, but for what expired or was spent: as if it were given now."""
+    counted: int = 0
+    """In place of an award: how often the rule was met, of one that gives every so-manieth time."""
 
 
 class Asking(msgspec.Struct, frozen=True, array_like=True, order=True):

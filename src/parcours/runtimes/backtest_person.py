@@ -6,17 +6,15 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec.structs import replace
-
 from parcours.core.acting import maker_of
 from parcours.core.calls import ANSWERS
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import OF_COUPONS, OF_PROGRAMME, Contact
 from parcours.core.effects import Effects, Entry, Message, Trace, What
 from parcours.core.fold import fold, wake
-from parcours.core.ids import derive
 from parcours.core.inputs import (
     Absorb,
+    Award,
     Dissolve,
     Enrol,
     Enter,
@@ -28,17 +26,16 @@ from parcours.core.inputs import (
     Reaction,
     Receive,
     Update,
-    cause_of,
 )
 from parcours.core.loyalty.announce import SOURCE as OF_PROGRAMMES
 from parcours.core.loyalty.coupons import why_not
-from parcours.core.member import IN_REVIEW
 from parcours.core.membership import bring_up
 from parcours.definitions.message import WEBHOOK
 from parcours.runtimes.backtest import Backtest, Round
-from parcours.runtimes.backtest_job import QUARTER, Asking, Counts, PastAward
+from parcours.runtimes.backtest_job import QUARTER, Asking, Counts
 from parcours.runtimes.budgets import bring
 from parcours.runtimes.in_order import Place, in_order
+from parcours.runtimes.past_awards import PastAwards
 from parcours.runtimes.readings import message_id_of
 
 MOST_FOLLOWING = 100
@@ -82,12 +79,16 @@ class _Person:
         self.past: list[Input] | None = []
         """What happened before the drafts go live; None from then on."""
         self.touched: set[tuple[str, str]] = set()
-        self.given: list[PastAward] = []
+        self.given: PastAwards | None = None
+        """What the rule gives that is to be applied to the past."""
 
     def live(self, inputs: Sequence[Input]) -> Iterator[Place]:
         """Walk the person; yield before each thing that happens when it does."""
         backtest, job = self.backtest, self.backtest.job
         running = backtest.running
+        if job.retroactive:
+            rule = backtest.plan.loyalty.rules[job.retroactive]
+            self.given = PastAwards(rule, job.before, backtest.live, backtest.lived, inputs)
         timeline = [
             (at, item)
             for item in inputs
@@ -198,7 +199,8 @@ class _Person:
         if isinstance(item, Erase):
             self.contact = Contact(self.contact.id)
             self.ahead.clear()
-            self.given.clear()
+            if self.given is not None:
+                self.given.forget()
             self.read.clear()
             if self.past is not None:
                 self.past.clear()
@@ -211,14 +213,16 @@ class _Person:
         purse = self.backtest.purse
         if purse is not None:
             bring(self.plan.loyalty, item, purse.read)
+        if self.given is not None:
+            self.given.begin(self.contact)
         effects = fold(self.plan, self.contact, item)
         if purse is not None and effects.draws:
             purse.count(effects.draws)
         if self.past is not None:
             self.past.append(item)
         elif type(item) is Interaction:
-            if self.backtest.job.retroactive:
-                self._remember(item, effects)
+            if self.given is not None:
+                self.given.note(self.contact, item, effects)
             if item.name in self.backtest.assumed.entries:
                 for due, entry in self.backtest.assumed.entries_after(item):
                     self._assume(due, entry, "entry", entry.journey)
@@ -249,19 +253,6 @@ class _Person:
             self.counts.declined[item.reward, item.refused] += 1
         else:
             self.counts.issued[item.reward] += 1
-
-    def _remember(self, item: Interaction, effects: Effects) -> None:
-        """Remember what the rule gave that is to be applied to the past; lots go on changing."""
-        job = self.backtest.job
-        for entry in effects.ledger:
-            if entry.rule == job.retroactive and not entry.lot and item.occurred_at < job.before:
-                member = self.contact.loyalty[entry.programme]
-                key = derive("retroactive", entry.programme, entry.rule, cause_of(item))
-                self.given += [
-                    PastAward(self.contact.id, item.occurred_at, item.position, key, lot)
-                    for lot in member.lots
-                    if lot.id == entry.id
-                ]
 
     def _enrol(self, at: int) -> None:
         """Let a person be a member of every programme that is looked at."""
@@ -356,14 +347,8 @@ class _Person:
                 for token in run.tokens:
                     self.counts.waiting[name, token.step] += 1
         self.counts.touched.update(self.touched)
-        for award in self.given:
-            lot = award.lot
-            points = lot.points - lot.reversed
-            if points > 0:
-                due = lot.due if lot.due == IN_REVIEW else 0
-                award.lot = replace(lot, id="", points=points, left=points, due=due, expires=0, expired=0, reversed=0)
-                award.lot = replace(award.lot, basis=lot.basis - lot.returned, returned=0, free=0)
-                self.counts.past.append(award)
+        if self.given is not None:
+            self.counts.past += self.given.left(self.contact.id)
         for name in self.backtest.programmes:
             member = self.contact.loyalty.get(name)
             if member is not None:
@@ -381,6 +366,8 @@ def _instant(item: Input, backtest: Backtest) -> int | None:
             return _instant_of_entry(item, backtest)
         case Interaction() | Grant() if item.source == OF_PROGRAMMES:
             return None  # it is told anew
+        case Award() if item.lot.rule == backtest.job.retroactive:
+            return None  # what it was made to give for the past, it gives as if it had been live then
         case Interaction() | Update() if item.backfill:
             item.backfill = False
             return item.occurred_at

@@ -933,6 +933,9 @@ _asked = st.one_of(
     st.sampled_from(["r0", "r1"]).map(
         lambda rule: Asked(action="award", programme="club", lot=Lot("", rule, 0, 2, 2, reference="o1"), author="eve")
     ),
+    st.sampled_from(["r0", "r1"]).map(
+        lambda rule: Asked(action="award", programme="club", lot=Lot("", rule, 0, 0, 0), author="eve", counted=3)
+    ),
     _decided,
 )
 _asks: st.SearchStrategy[Move] = st.builds(Comes, _asked, _identities, st.just(0))

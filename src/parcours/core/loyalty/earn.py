@@ -21,7 +21,7 @@ from typing import Any
 from parcours.core import dates, ids
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
-from parcours.core.inputs import Award, Grant, Interaction, Left, cause_of
+from parcours.core.inputs import Grant, Interaction, Left, cause_of
 from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import SOURCE, announce
 from parcours.core.loyalty.budget import KEPT_PERIODS, fitting
@@ -30,9 +30,6 @@ from parcours.core.loyalty.compiled import CompiledLimit, CompiledRule
 from parcours.core.loyalty.refund import take_back_early
 from parcours.core.loyalty.tiers import promote, qualify
 from parcours.core.member import IN_REVIEW, Lot
-
-RETROACTIVE = "retroactive"
-"""The reason of an entry that a rule made for the past, when it was asked to."""
 
 TO_REVIEW = "review"
 """The reason of an entry of points that somebody must approve first."""
@@ -104,7 +101,7 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
             if tell:
                 account.note(What.WITHHELD, "no_points", rule=rule.name)
             return
-    allowed, why = _allowed(account, rule, points, at, item.budgets)
+    allowed, why = allow(account, rule, points, at, item.budgets)
     if why:
         account.note(What.WITHHELD, why, rule=rule.name, points=points, **_left(rule, why, item.budgets))
         return
@@ -133,44 +130,16 @@ def _give(account: Account, rule: CompiledRule, item: Interaction, factor: Fract
         give_the_rest(account, rule)
 
 
-def give_late(account: Account, rule: CompiledRule, item: Award) -> str:
-    """Let a member have what a rule would have given for the past. Return why not, empty when they have it.
+def give_the_rest(account: Account, rule: CompiledRule, lot: str = "", *, late: bool = False) -> None:
+    """Let a member have what a rule gives beside points.
 
-    Limits are those of the period in which it occurred; holding and expiry run from then.
+    Args:
+        account: Whose it is.
+        rule: The rule.
+        lot: Of an award that is approved, its lot: one input may approve several.
+        late: Whether it is given for the past; what is recorded says so.
     """
-    told, at = item.lot, item.occurred_at
-    allowed, why = _allowed(account, rule, told.points, at, item.budgets)
-    if why:
-        return why
-    review = told.due == IN_REVIEW
-    says = Says(
-        kind="earned",
-        rule=rule.name,
-        occurred_at=at,
-        reference=told.reference,
-        reason=TO_REVIEW if review else RETROACTIVE,
-        author=item.author,
-    )
-    lot = account.earn(allowed, says, rule.holding, rule.expires, review=review)
-    lot.drew = rule.draws
-    lot.basis, lot.numerator, lot.denominator, lot.rounding = (
-        told.basis,
-        told.numerator,
-        told.denominator,
-        told.rounding,
-    )
-    tiers = account.programme.tiers
-    if tiers is not None:
-        lot.qualifying = told.qualifying if tiers.by_spend else min(told.qualifying, allowed)
-        if not review:
-            qualify(account, at, lot.qualifying)
-    account.note(What.AWARDED, rule.name, points=allowed, why=RETROACTIVE)
-    promote(account)
-    return ""
-
-
-def give_the_rest(account: Account, rule: CompiledRule) -> None:
-    """Let a member have what a rule gives beside points."""
+    tells = [account.cause, lot] if lot else [account.cause]
     if rule.tier:
         promote(account, rule.tier, "given")
     if rule.reward:
@@ -182,12 +151,17 @@ def give_the_rest(account: Account, rule: CompiledRule) -> None:
                 reward=rule.reward,
                 by=f"rule:{rule.name}",
                 source=SOURCE,
-                message_id=ids.derive(account.contact.id, rule.name, rule.reward, account.cause),
+                message_id=ids.derive(account.contact.id, rule.name, rule.reward, *tells),
             )
         )
     if rule.record is not None:
         name, attributes = rule.record
-        announce(account, name, rule.name, **{"rule": rule.name, **attributes})
+        announce(
+            account,
+            name,
+            rule.name + lot,
+            **{"rule": rule.name, **attributes, **({"retroactive": True} if late else {})},
+        )
 
 
 def _count_towards_tiers(account: Account, rule: CompiledRule, lot: Lot | None, at: int, amounts: list[int]) -> None:
@@ -229,7 +203,7 @@ def _left(rule: CompiledRule, why: str, budgets: dict[str, Left] | None) -> dict
     return {"left": {budget.unit: list(budgets[budget.key]) for budget in rule.budget}}
 
 
-def _allowed(
+def allow(
     account: Account, rule: CompiledRule, points: int, at: int, budgets: dict[str, Left] | None
 ) -> tuple[int, str]:
     """Return how many of the points the limits and budgets leave, and count them; or why it is nothing at all."""

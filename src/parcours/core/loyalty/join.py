@@ -76,6 +76,9 @@ def _add(member: Member, theirs: Member) -> None:
     member.qualified = _added(member.qualified, theirs.qualified)
     for rule, count in theirs.counts.items():
         member.counts[rule] = member.counts.get(rule, 0) + count
+    for rule, (counted, due) in theirs.past.items():
+        own = member.past.get(rule, (0, 0))
+        member.past[rule] = (own[0] + counted, own[1] + due)
     for key, periods in theirs.limits.items():
         known = member.limits.setdefault(key, {})
         for start, (times, points) in periods.items():

@@ -8,7 +8,7 @@
 | adjust  | given, or taken of what is there                            | the same                                               |
 | refund  | what the order earned, as a whole or in part                | the same, `unknown_order`                              |
 | transfer| taken, and given to another member                          | the same, and as `loyalty.transfer` says               |
-| award   | what a rule would have given for the past                   | `no_programme`, `no_member`, `no_rule`, `limit`, `budget` |
+| award   | what a rule would have given for the past                   | `no_programme`, `no_member`, `no_rule`, `limit`, `budget`, `every` |
 | review  | an award that was put aside is approved or refused, or all  | `no_programme`, `no_member`, `no_review`               |
 """
 
@@ -21,7 +21,8 @@ from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import JOINED, LEFT, announce
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty, LoyaltyRoute
-from parcours.core.loyalty.earn import earn, give_late, reference_of
+from parcours.core.loyalty.earn import earn, reference_of
+from parcours.core.loyalty.late import give_late
 from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
 from parcours.core.loyalty.review import decide
 from parcours.core.loyalty.tiers import keep_up, promote, qualify

@@ -49,4 +49,4 @@ def _approve(account: Account, rule: CompiledRule | None, lot: Lot, item: Review
     qualify(account, lot.at, lot.qualifying)
     promote(account)
     if rule is not None and not account.member.left:
-        give_the_rest(account, rule)
+        give_the_rest(account, rule, lot.id)

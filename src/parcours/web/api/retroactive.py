@@ -3,14 +3,13 @@
 | step    | what                                                                                                 |
 |---------|------------------------------------------------------------------------------------------------------|
 | ask     | a backtest finds what the rule would have given for each interaction before it was live               |
-| preview | each of these is folded into a copy of its member as they are now: limits, holding and expiry are real |
+| preview | each of these is folded into a copy of its member as they are now, with all that follows from it          |
 | apply   | each becomes an input in the log; its message id is derived from rule and interaction, so once is once |
 """
 
 from __future__ import annotations
 
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -19,29 +18,21 @@ from litestar.exceptions import ClientException, HTTPException, NotFoundExceptio
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from parcours.conditions.parse import shown
-from parcours.core.codec import decode_contact, encode
-from parcours.core.contact import Contact
-from parcours.core.effects import Entry, What
-from parcours.core.fold import fold
 from parcours.core.gate import Arrival, Asked
-from parcours.core.ids import message_key
-from parcours.core.inputs import Award
+from parcours.core.loyalty.compiled import CompiledRule
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
 from parcours.runtimes.backtest import Backtest
 from parcours.runtimes.backtest_job import BacktestError, Job, PastAward
 from parcours.runtimes.backtests import Request as Asking
 from parcours.runtimes.backtests import TooManyBacktestsError
-from parcours.runtimes.budgets import Overlay, bring
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
+from parcours.runtimes.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
 from parcours.web.api.backtests import backtests_of
 from parcours.web.api.common import guard, host_of
-from parcours.web.api.loyalty import EntryRow, became, entry_row, instant_of, programme_of
+from parcours.web.api.loyalty import EntryRow, entry_row, instant_of, programme_of
 from parcours.web.api.people import look_up, submit
-
-SOURCE = "retroactive"
-"""The source of what is given for the past; message ids are told apart by it."""
 
 SLICE = 100
 """Awards that are looked at in one turn."""
@@ -71,16 +62,61 @@ class Apply(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     author: str
 
 
+class Gives(msgspec.Struct):
+    """What the rule gives, in its own words; for each award of the past all of it."""
+
+    points: bool
+    reward: str
+    """The coupon is issued now, and valid from now on."""
+    tier: str
+    """Members are lifted to it now, if they are not higher."""
+    record: str
+    """The interaction that is recorded now, with the attribute `retroactive`: journeys may start with it."""
+    every: int
+    """Only every so-manieth time; what is left over is counted on from."""
+
+
 class MemberGiven(msgspec.Struct):
     """What one member gets."""
 
     contact: str
-    awards: int
-    points: int
-    declined: dict[str, int]
+    awards: int = 0
+    points: int = 0
+    declined: dict[str, int] = {}
     """Reason to how many awards come to nothing."""
-    entries: list[EntryRow]
+    entries: list[EntryRow] = []
     """What the ledger gets by it, in this order."""
+    rewards: dict[str, int] = {}
+    """Reward to how many coupons are issued."""
+    refused: dict[str, int] = {}
+    """Reason to how many are not, though the rule gives them."""
+    tiers: list[str] = []
+    """The tiers that the member comes to, one after the other."""
+    recorded: dict[str, int] = {}
+    """Interaction to how often it is recorded."""
+    goes_on_from: int | None = None
+    """Of a rule that gives every so-manieth time: so many count towards the next time."""
+
+    def note(self, came: Came) -> None:
+        """Add what came of an award."""
+        if came.carried is not None:
+            self.goes_on_from = came.carried
+            return
+        if came.declined:
+            if came.declined != "every":  # an award that is not due, for others were given
+                self.declined = _added(self.declined, {came.declined: 1})
+            return
+        self.awards += 1
+        self.points += came.points
+        self.entries = [*self.entries, *map(entry_row, came.entries)]
+        self.rewards = _added(self.rewards, came.rewards)
+        self.refused = _added(self.refused, came.refused)
+        self.tiers = [*self.tiers, *came.tiers]
+        self.recorded = _added(self.recorded, came.recorded)
+
+    def says_something(self) -> bool:
+        """Return whether there is anything to show."""
+        return bool(self.awards or self.declined or self.goes_on_from is not None)
 
 
 class PastReport(msgspec.Struct):
@@ -91,8 +127,19 @@ class PastReport(msgspec.Struct):
     members: int = 0
     awards: int = 0
     points: int = 0
+    rewards: dict[str, int] = {}
+    """Reward to how many coupons are issued."""
+    refused: dict[str, int] = {}
+    """Reason to how many are not."""
+    tiers: dict[str, int] = {}
+    """Tier to how many members come to it."""
+    recorded: dict[str, int] = {}
+    """Interaction to how often it is recorded."""
+    carried: int = 0
+    """Members for whom a rule that gives every so-manieth time goes on from what it would have counted."""
     declined: dict[str, int] = {}
     """Reason to how many awards come to nothing; `repeated` were given before."""
+    gives: Gives | None = None
     given: list[MemberGiven] = []
     next: str | None = None
     """Goes on behind these members; null at the end."""
@@ -104,8 +151,16 @@ class PastReport(msgspec.Struct):
         self.members += bool(one.awards)
         self.awards += one.awards
         self.points += one.points
-        for reason, count in one.declined.items():
-            self.declined = {**self.declined, reason: self.declined.get(reason, 0) + count}
+        self.carried += one.goes_on_from is not None
+        self.rewards = _added(self.rewards, one.rewards)
+        self.refused = _added(self.refused, one.refused)
+        self.tiers = _added(self.tiers, dict.fromkeys(one.tiers[-1:], 1))
+        self.recorded = _added(self.recorded, one.recorded)
+        self.declined = _added(self.declined, one.declined)
+
+
+def _added(ours: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
+    return ours | {name: ours.get(name, 0) + count for name, count in theirs.items()} if theirs else ours
 
 
 class RetroactiveApi(Controller):
@@ -124,8 +179,9 @@ class RetroactiveApi(Controller):
         compiled = host.engine.plan.loyalty.rules.get(rule)
         if compiled is None or compiled.programme.name != programme:
             raise NotFoundException(detail=f"there is no live rule {shown(rule)} in {shown(programme)}")
-        if not compiled.fixed and compiled.formula is None:
-            raise ClientException(f"the rule {shown(rule)} gives no points, and others are not given for the past")
+        if compiled.multiply is not None:
+            message = f"the rule {shown(rule)} multiplies what others give, and that is not done for the past"
+            raise ClientException(message)
         live = host.engine.plan.loyalty.live[rule]
         until = live if data.until is None else min(live, instant_of(data.until, "until"))
         job = Job(
@@ -158,12 +214,10 @@ class RetroactiveApi(Controller):
         host = host_of(request)
         found, awards = _found(request, programme, rule, id_)
         limit = max(1, min(limit, MOST_SHOWN))
-        purse = Overlay(host.store)
-        for contact, of_one in groupby(awards, key=attrgetter("contact")):
-            async with host.turn:
-                one = _tried(host, programme, contact, list(of_one), purse)
+        members = await _tried(host, rule, awards)
+        for contact, one in sorted(members.items()):
             found.add(one)
-            if contact > after and (one.awards or one.declined):
+            if contact > after and one.says_something():
                 if len(found.given) < limit:
                     found.given.append(one)
                 else:
@@ -184,12 +238,28 @@ class RetroactiveApi(Controller):
             raise ClientException("/author: somebody says so")
         host = host_of(request)
         found, awards = _found(request, programme, rule, id_)
-        for start in range(0, len(awards), SLICE):
-            await _give(host, programme, awards[start : start + SLICE], data.author, found)
+        members: dict[str, MemberGiven] = {}
+        for slice_ in _slices(host, rule, awards):
+            await _give(host, programme, rule, slice_, data.author, members)
+        for one in members.values():
+            found.add(one)
         return found
 
 
-async def _give(host: Embedded, programme: str, awards: list[PastAward], author: str, found: PastReport) -> None:
+def _slices(host: Embedded, rule: str, awards: list[PastAward]) -> Iterator[list[PastAward]]:
+    plan = host.engine.plan
+    turns = in_turn(awards, plan, _rule(host, rule))
+    return (turns[start : start + SLICE] for start in range(0, len(turns), SLICE))
+
+
+async def _give(
+    host: Embedded,
+    programme: str,
+    rule: str,
+    awards: list[PastAward],
+    author: str,
+    members: dict[str, MemberGiven],
+) -> None:
     arrivals: list[Arrival] = []
     whose: list[str] = []
     async with host.turn:
@@ -197,82 +267,60 @@ async def _give(host: Embedded, programme: str, awards: list[PastAward], author:
             contact = look_up(host, award.contact)
             if contact is None or contact.erased_at or not contact.identities:
                 continue
-            if _has(host, contact, award):
-                found.declined = {**found.declined, "repeated": found.declined.get("repeated", 0) + 1}
+            one = members.setdefault(contact.id, MemberGiven(contact.id))
+            if was_given(host.store, award):
+                if not award.counted:
+                    one.note(_REPEATED)
                 continue
-            asked = Asked(action="award", programme=programme, lot=award.lot, author=author)
+            asked = Asked(action="award", programme=programme, lot=award.lot, author=author, counted=award.counted)
             arrivals.append(Arrival(SOURCE, award.key, tuple(contact.identities[:1]), asked, award.at))
             whose.append(contact.id)
     outcomes = await submit(host, arrivals)
     async with host.turn:
-        given: dict[str, MemberGiven] = {}
-        for id_, outcome in zip(whose, outcomes, strict=True):
-            one = given.setdefault(id_, MemberGiven(id_, 0, 0, {}, []))
-            reason, entries = (
-                became(host.store, outcome.position) if isinstance(outcome, Accepted) else ("repeated", [])
-            )
-            _note(one, reason, entries)
-        for one in given.values():
-            found.add(one)
+        compiled = _rule(host, rule)
+        for arrival, id_, outcome in zip(arrivals, whose, outcomes, strict=True):
+            if isinstance(outcome, Accepted):
+                members[id_].note(told(host.store, outcome.contact, outcome.position, compiled))
+            elif not _counted(arrival):
+                members[id_].note(_REPEATED)
 
 
-def _tried(host: Embedded, programme: str, id_: str, awards: list[PastAward], purse: Overlay) -> MemberGiven:
-    """Return what a member would get now, by folding it into a copy of them. Whoever calls holds the host's turn.
-
-    What it would take from budgets is counted in `purse`.
-    """
-    one = MemberGiven(id_, 0, 0, {}, [])
-    host.engine.catch_up()
-    contact = look_up(host, id_)
-    if contact is None or contact.erased_at or not contact.identities:
-        return one
-    known = host.store.seen([message_key(SOURCE, award.key) for award in awards])
-    copy = decode_contact(encode(contact))
-    now = max(host.engine.clock.now(), copy.time)
-    for award in awards:
-        if message_key(SOURCE, award.key) in known or _has(host, contact, award):
-            _note(one, "repeated", [])
-            continue
-        item = Award(
-            position=0,
-            received_at=now,
-            occurred_at=award.at,
-            programme=programme,
-            lot=award.lot,
-            author="",
-            source=SOURCE,
-            message_id=award.key,
-        )
-        bring(host.engine.plan.loyalty, item, purse.read)
-        effects = fold(host.engine.plan, copy, item)
-        purse.count(effects.draws)
-        declined = [entry.reason for entry in effects.trace if entry.what == What.DECLINED]
-        _note(one, declined[0] if declined else "", effects.ledger)
-    return one
+async def _tried(host: Embedded, rule: str, awards: list[PastAward]) -> dict[str, MemberGiven]:
+    """Return what each member would get now, by folding it into copies of them."""
+    members: dict[str, MemberGiven] = {}
+    last = {award.contact: award for slice_ in _slices(host, rule, awards) for award in slice_}
+    trial = Trial(host.store, host.engine.plan, host.engine.clock.now())
+    for slice_ in _slices(host, rule, awards):
+        async with host.turn:
+            host.engine.catch_up()
+            compiled = _rule(host, rule)
+            for award in slice_:
+                contact = look_up(host, award.contact)
+                if contact is None or contact.erased_at or not contact.identities:
+                    continue
+                one = members.setdefault(contact.id, MemberGiven(contact.id))
+                if was_given(host.store, award):
+                    if not award.counted:
+                        one.note(_REPEATED)
+                    continue
+                one.note(trial.give(contact, award, compiled))
+                if last[award.contact] is award:
+                    trial.forget(contact.id)
+    return members
 
 
-def _has(host: Embedded, contact: Contact, award: PastAward) -> bool:
-    """Return whether the rule gave for the interaction as it came: it was live before, and then not for a while."""
-    before = 0
-    while award.position and (found := host.store.ledger(contact.id, SLICE, before)):
-        for posting in found:
-            entry = posting.entry
-            if entry.position == award.position and entry.rule == award.lot.rule and not entry.lot:
-                return True
-        if any(0 < posting.entry.position < award.position for posting in found):
-            return False
-        before = found[-1].place
-    return False
+_REPEATED = Came(declined="repeated")
 
 
-def _note(one: MemberGiven, reason: str, entries: list[Entry]) -> None:
-    if reason:
-        one.declined[reason] = one.declined.get(reason, 0) + 1
-        return
-    one.awards += 1
-    # What a member earns by it; what expires at once is told by the entries.
-    one.points += sum(entry.amount + entry.held for entry in entries if not entry.lot)
-    one.entries += [entry_row(entry) for entry in entries]
+def _counted(arrival: Arrival) -> bool:
+    return isinstance(arrival.what, Asked) and bool(arrival.what.counted)
+
+
+def _rule(host: Embedded, name: str) -> CompiledRule:
+    rule = host.engine.plan.loyalty.rules.get(name)
+    if rule is None:
+        raise ClientException(f"the rule {shown(name)} is not live any more")
+    return rule
 
 
 def _found(request: Request[Any, Any, Any], programme: str, rule: str, id_: str) -> tuple[PastReport, list[PastAward]]:
@@ -281,4 +329,13 @@ def _found(request: Request[Any, Any, Any], programme: str, rule: str, id_: str)
     if asked is None or asked.request.job.retroactive != rule:
         raise NotFoundException(f"there is no such run of the rule {shown(rule)}")
     problem = asked.problem.message if asked.problem is not None else ""
-    return PastReport(id_, asked.state, problem=problem), asked.report.past if asked.report is not None else []
+    compiled = _rule(host_of(request), rule)
+    gives = Gives(
+        points=bool(compiled.fixed or compiled.formula),
+        reward=compiled.reward,
+        tier=compiled.tier,
+        record=compiled.record[0] if compiled.record is not None else "",
+        every=compiled.every,
+    )
+    past = asked.report.past if asked.report is not None else []
+    return PastReport(id_, asked.state, problem=problem, gives=gives), past
