@@ -406,6 +406,8 @@ class KnownSecret(msgspec.Struct, frozen=True):
     source: Literal["file", "variable"]
     problem: str = ""
     """Why it cannot be used."""
+    hosts: tuple[str, ...] = ()
+    """The only ones that it may be sent to, with or without a port; any, if there are none."""
 
 
 class Secrets(Protocol):
@@ -417,6 +419,10 @@ class Secrets(Protocol):
 
     def known(self) -> Sequence[KnownSecret]:
         """Return what is set, by name."""
+        ...
+
+    def hosts(self, name: str) -> Collection[str]:
+        """Return the only hosts that a secret may be sent to, with or without a port; none if it may be to any."""
         ...
 
     def value(self, name: str) -> str:

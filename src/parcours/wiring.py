@@ -108,6 +108,8 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     """Secrets that calls of webhooks carry, by their names; each is a variable, `PARCOURS_SECRET_<NAME>`."""
     secrets_folder: str = ""
     """A folder whose files are such secrets, by their names; they are read when a call is made."""
+    secrets_hosts: str = ""
+    """The only hosts that secrets may be sent to: `NAME=HOST` or `NAME=HOST:PORT`, with commas; others, to any host."""
 
 
 def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -153,7 +155,7 @@ def secrets_of(settings: Settings) -> OperatorSecrets:
     """Return the secrets that calls of webhooks may carry.
 
     Raises:
-        SettingsError: The folder of secrets cannot be listed.
+        SettingsError: The folder of secrets cannot be listed, or hosts are not written as they must be.
     """
     folder = Path(settings.secrets_folder) if settings.secrets_folder else None
     if folder is not None:
@@ -161,7 +163,20 @@ def secrets_of(settings: Settings) -> OperatorSecrets:
             next(folder.iterdir(), None)
         except OSError as error:
             raise SettingsError(f"the folder of secrets {folder} cannot be listed: {error.strerror}") from None
-    return OperatorSecrets(settings.secrets, folder)
+    try:
+        return OperatorSecrets(settings.secrets, folder, _hosts_of_secrets(settings.secrets_hosts))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _hosts_of_secrets(text: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, host = (piece.strip() for piece in part.partition("="))
+        if not re.fullmatch(SECRET_NAME, name) or not host:
+            raise ValueError(f"secrets_hosts: {part!r} is not NAME=HOST or NAME=HOST:PORT")
+        found.setdefault(name, set()).update(allowed_hosts(host, "secrets_hosts"))
+    return found
 
 
 def _path(kind: type, value: object) -> object:
@@ -450,7 +465,7 @@ class _Webhooks:
             await self._channel.close()
 
 
-def allowed_hosts(text: str) -> frozenset[str]:
+def allowed_hosts(text: str, setting: str = "webhook_allow") -> frozenset[str]:
     """Return the hosts of a setting: names or addresses, each with or without a port, with commas between them.
 
     Raises:
@@ -460,7 +475,7 @@ def allowed_hosts(text: str) -> frozenset[str]:
     for part in filter(None, (part.strip().lower() for part in text.split(","))):
         url = urlsplit(f"//{part}")
         if not url.hostname or url.path or url.query or url.username is not None:
-            raise ValueError(f"webhook_allow: {part!r} is not HOST or HOST:PORT")
+            raise ValueError(f"{setting}: {part!r} is not HOST or HOST:PORT")
         found.add(url.hostname if url.port is None else f"{url.hostname}:{url.port}")
     return frozenset(found)
 
@@ -590,7 +605,7 @@ def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[
     renderer = Renderer()
     folder = os.environ.get(f"{ENVIRONMENT_PREFIX}SECRETS_FOLDER")
     here = OperatorSecrets(_secrets_in(os.environ), Path(folder) if folder else None)
-    known = KnownNames(secrets=here.names(), sure=False)
+    known = KnownNames(secrets=dict.fromkeys(here.names(), ()), sure=False)
     errors: list[Problem] = []
     warnings: list[Problem] = []
     for source in sources:

@@ -20,6 +20,7 @@ from parcours.channels.render import Renderer
 from parcours.channels.signing import keys_of, signed
 from parcours.channels.webhook import WebhookChannel
 from parcours.definitions.message import WEBHOOK
+from parcours.definitions.templates import may_go_to
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Delivery, KnownSecret
 from parcours.runtimes import outbox as outbox_module
@@ -292,6 +293,46 @@ async def test_a_journey_that_calls_nobody_may_lack_a_secret(service: Service, s
     assert errors == []
     assert [warning.code for warning in warnings if warning.code == "unknown_secret"] == ["unknown_secret"] * 5
     await host.close()
+
+
+async def test_a_secret_goes_to_the_hosts_it_is_for(service: Service):
+    port = service.server.port
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts={"TOKEN": {f"127.0.0.1:{port}"}}))
+    contact = await goes(host, with_secrets(service))
+    await until(lambda: standing(host, contact) == "cheap")
+    host.secrets._hosts = {"LOGIN": ("crm.example",), "SIGNING": ("crm.example",)}  # type: ignore[attr-defined]
+    errors, _ = await host.publish([with_secrets(service, timeout="2s")])
+    assert [(error.pointer.rpartition("/call/")[2], error.code) for error in errors] == [
+        ("headers/Authorization", "secret_elsewhere"), ("sign", "secret_elsewhere"),
+    ]  # fmt: skip
+    contact = await goes_again(host)
+    await until(lambda: standing(host, contact) == "lost")
+    assert "the secret 'LOGIN' may not be sent to this host" in saved(host, contact)["error"]
+    assert len(service.asked) == 1
+    await host.close()
+
+
+@pytest.mark.parametrize(
+    "url, hosts, may",
+    [
+        ("https://a.example/x", [], True),
+        ("https://a.example/x", ["a.example"], True),
+        ("https://A.example?x", ["a.example"], True),
+        ("https://a.example:8443/x", ["a.example"], True),
+        ("https://a.example:8443/x", ["a.example:8443"], True),
+        ("https://a.example:8443/x", ["a.example:443"], False),
+        ("https://a.example/x", ["a.example:443"], True),
+        ("http://a.example", ["a.example:443"], False),
+        ("https://a.example.evil/", ["a.example"], False),
+        ("https://evil/a.example", ["a.example"], False),
+        ("https://evil?a.example", ["a.example"], False),
+        ("https://evil:443/@a.example", ["a.example", "evil:80"], False),
+        ("http://[::1]:80/", ["[::1]"], True),
+        ("", ["a.example"], False),
+    ],
+)
+def test_which_host_is_meant(url: str, hosts: list[str], may: bool):
+    assert may_go_to(url, hosts) is may
 
 
 async def test_messages_see_no_secrets(service: Service):

@@ -95,6 +95,7 @@ def test_a_whole_service_keeps_its_secrets(tmp_path: Path, echo: Echo):
     variables = {
         "PARCOURS_SECRET_CRM_LOGIN": LOGIN, "PARCOURS_SECRET_SIGNING": SIGNING,
         "PARCOURS_SECRETS_FOLDER": str(folder), "PARCOURS_WEBHOOK_ALLOW": "127.0.0.1",
+        "PARCOURS_SECRETS_HOSTS": "SIGNING=127.0.0.1",
     }  # fmt: skip
     data = tmp_path / "data"
     told = {TOKEN, LOGIN, BASIC, SIGNING, SIGNING.removeprefix("whsec_")}
@@ -123,12 +124,13 @@ def test_a_whole_service_keeps_its_secrets(tmp_path: Path, echo: Echo):
         assert not any(text in answer for text in told for answer in answers)
         assert service.api("GET", "/v1/secrets").json == {
             "secrets": [
-                {"name": name, "source": source, "problem": "", "used_by": [{"journey": "crm", "pointer": f"/steps/ask/{at}"} for at in uses]}
-                for name, source, uses in [
-                    ("CRM_LOGIN", "variable", ["headers/Authorization"]),
-                    ("SIGNING", "variable", ["sign"]),
-                    ("crm-token", "file", ["body/token", "url"]),
-                    ("unused", "file", []),
+                {"name": name, "source": source, "problem": "", "hosts": hosts,
+                 "used_by": [{"journey": "crm", "pointer": f"/steps/ask/{at}"} for at in uses]}
+                for name, source, hosts, uses in [
+                    ("CRM_LOGIN", "variable", [], ["headers/Authorization"]),
+                    ("SIGNING", "variable", ["127.0.0.1"], ["sign"]),
+                    ("crm-token", "file", [], ["body/token", "url"]),
+                    ("unused", "file", [], []),
                 ]
             ]
         }  # fmt: skip
@@ -162,6 +164,11 @@ def test_settings(tmp_path: Path):
     assert (settings.secret_key, settings.secrets_folder) == ("of the API", str(tmp_path))
     (tmp_path / "CRM").write_text("of the file")
     assert secrets_of(settings).value("CRM") == "of the file"
+    hosts = secrets_of(Settings(secrets_hosts="A=a.example, A=B.example:8443,c-d=x")).hosts
+    assert (hosts("A"), hosts("c-d"), hosts("other")) == (("a.example", "b.example:8443"), ("x",), ())
+    for wrong in ("a.example", "A=", "1=a", "A=http://x", "A=x/y"):
+        with pytest.raises(SettingsError, match="secrets_hosts"):
+            secrets_of(Settings(secrets_hosts=wrong))
     with pytest.raises(SettingsError, match="folder of secrets"):
         secrets_of(Settings(secrets_folder=str(tmp_path / "nowhere")))
 

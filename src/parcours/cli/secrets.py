@@ -31,11 +31,11 @@ def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> Non
     except msgspec.ValidationError:
         raise stranger(url) from None
     table = Table()
-    for column in ("name", "set as", "problem", "used by"):
+    for column in ("name", "set as", "problem", "only to", "used by"):
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for one in found:
         uses = "\n".join(f"{use.journey} {use.pointer}" for use in one.used_by)
-        table.add_row(*map(Text, (one.name, one.source or "", one.problem, uses)))
+        table.add_row(*map(Text, (one.name, one.source or "", one.problem, "\n".join(one.hosts), uses)))
     OUT.print(table)
 
 

@@ -7,6 +7,7 @@ is a service to ask. A catalogue that is not defined is an error; any other name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -67,8 +68,8 @@ class KnownNames(msgspec.Struct, frozen=True):
     """What is known of names beside what is defined."""
 
     learned: Learned = nothing_learned
-    secrets: Collection[str] = ()
-    """The names of secrets that are set."""
+    secrets: Mapping[str, Collection[str]] = {}
+    """The names of secrets that are set, each with the only hosts it may be sent to; any, if there are none."""
     sure: bool = True
     """Whether these are all there are: without a service to ask, there may be others."""
 
@@ -102,6 +103,17 @@ def signing_secrets(definition: object) -> list[Name]:
         for name, step in (steps.items() if isinstance(steps, Mapping) else ())
         if isinstance(step, Mapping) and isinstance(secret := step.get("sign"), str) and secret
     ]
+
+
+def may_go_to(url: str, hosts: Collection[str]) -> bool:
+    """Return whether a URL, which may be a template behind its host, leads to one of some hosts; any, if there are none."""
+    scheme, _, rest = url.partition("://")
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
+    host, _, port = place.rpartition(":") if re.search(r":[0-9]*$", place) else (place, "", "")
+    return not hosts or host in hosts or f"{host}:{port or _PORTS.get(scheme, '')}" in hosts
+
+
+_PORTS = {"http": "80", "https": "443"}
 
 
 def of_content(content: object) -> dict[str, str]:
@@ -144,6 +156,7 @@ def template_findings(
         triggers, saved = (_triggers_of(journey), _saved_by(journey)) if journey is not None else (set(), None)
         checker = _Checker(workspace, known, triggers, saved)
         checker.calls = True
+        checker.urls = _urls(journey) if journey is not None else {}
         checker.running = journey is not None and not journey.archived and journey.state == "live"
     else:
         checker = _Checker(workspace, known, _triggers(workspace, name))
@@ -165,6 +178,8 @@ class _Checker:
         self.known = known
         self.calls = False
         """Whether these are the templates of webhooks, which see secrets."""
+        self.urls: Mapping[str, str] = {}
+        """What these call, by the pointers of their steps."""
         self.running = False
         """Whether the journey makes calls from now on."""
         self.triggers = triggers
@@ -213,6 +228,11 @@ class _Checker:
             said = f"there is no secret {shown(rest[0])}" + ("" if self.known.sure else " here; the service needs it")
             where = self.errors if self.known.sure and self.running else self.warnings
             self._say(where, name, "unknown_secret", said, hint)
+        elif not may_go_to(self.urls.get("/".join(name.pointer.split("/")[:3]), ""), self.known.secrets[rest[0]]):
+            hint = f"the operator lets it go to {', '.join(self.known.secrets[rest[0]])}"
+            said = f"the secret {shown(rest[0])} may not be sent to this host"
+            where = self.errors if self.running else self.warnings
+            self._say(where, name, "secret_elsewhere", said, hint)
 
     def _history(self, name: Name, interaction: str, rest: Sequence[object]) -> None:
         folded = match_name(interaction)
@@ -273,6 +293,10 @@ def _triggers(workspace: Workspace, message: str) -> set[str]:
 def _triggers_of(journey: JourneyDefinition) -> set[str]:
     """Return the interactions that start the runs of a journey; none when something else does."""
     return set(names_of(journey.entry.interaction)) if isinstance(journey.entry, InteractionEntry) else set()
+
+
+def _urls(journey: JourneyDefinition) -> dict[str, str]:
+    return {f"/steps/{escape(name)}": step.url for name, step in journey.steps.items() if isinstance(step, Webhook)}
 
 
 def _saved_by(journey: JourneyDefinition) -> list[str]:

@@ -262,7 +262,8 @@ class Embedded:
             return errors, warnings
         for index, found in names.items():
             key = definitions[index]["kind"], definitions[index]["name"]
-            known = KnownNames(self.engine.learned_attributes, self.secrets.names())
+            secrets = {name: self.secrets.hosts(name) for name in self.secrets.names()}
+            known = KnownNames(self.engine.learned_attributes, secrets)
             said = template_findings(key, found, workspace, known)
             for told, problems in zip((errors, warnings), said, strict=True):
                 told += [

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from html import escape as escape_html
 from pathlib import Path
 from typing import Any, Final
@@ -50,11 +50,18 @@ class OperatorSecrets:
         given: Texts of variables by name.
         folder: Its files are secrets by their names, and go before variables. What is hidden, or is called as no
             secret can be, is passed over.
+        hosts: The only hosts that a secret may be sent to, by its name.
     """
 
-    def __init__(self, given: Mapping[str, str] | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        hosts: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self._given = dict(given or {})
         self._folder = folder
+        self._hosts = {name: tuple(sorted(of)) for name, of in (hosts or {}).items()}
 
     def names(self) -> set[str]:
         """Return the names of those that can be used."""
@@ -62,14 +69,18 @@ class OperatorSecrets:
 
     def known(self) -> list[KnownSecret]:
         """Return what is set, by name."""
-        found = {name: KnownSecret(name, "variable") for name in self._given}
+        found = {name: KnownSecret(name, "variable", hosts=self.hosts(name)) for name in self._given}
         for name in self._files():
             try:
                 problem = "" if self._in_folder(name) else "it is empty"
             except (PermanentFailureError, TemporaryFailureError) as error:
                 problem = error.message
-            found[name] = KnownSecret(name, "file", problem)
+            found[name] = KnownSecret(name, "file", problem, self.hosts(name))
         return [found[name] for name in sorted(found)]
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Return the only hosts that a secret may be sent to; none if it may be to any."""
+        return self._hosts.get(name, ())
 
     def value(self, name: str) -> str:
         """Return the text of a secret. See `ports.Secrets`."""

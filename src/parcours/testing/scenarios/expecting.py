@@ -93,6 +93,9 @@ class _ShownSecrets:
     def known(self) -> Sequence[KnownSecret]:
         return ()
 
+    def hosts(self, name: str) -> Collection[str]:  # noqa: ARG002 (as `ports.Secrets` has it)
+        return ()
+
     def value(self, name: str) -> str:
         return f"(the secret {name})"
 

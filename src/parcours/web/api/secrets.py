@@ -29,6 +29,8 @@ class SecretView(msgspec.Struct):
     """Null where it is not set, and a journey asks for it."""
     problem: str
     """Why it cannot be used; empty when it can."""
+    hosts: list[str]
+    """The only hosts it may be sent to; empty for any."""
     used_by: list[SecretUse]
 
 
@@ -55,6 +57,7 @@ class SecretsApi(Controller):
                 name,
                 known[name].source if name in known else None,
                 known[name].problem if name in known else "it is not set",
+                list(host.secrets.hosts(name)),
                 sorted(uses.get(name, set())),
             )
             for name in sorted({*known, *uses})
