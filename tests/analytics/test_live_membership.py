@@ -120,6 +120,7 @@ _clubs = st.fixed_dictionaries(
     {
         "kind": st.just("programme"),
         "name": st.just("club"),
+        "transfer": st.just({}),
         "on_leaving": st.sampled_from(["keep", "forfeit"]),
         "tiers": st.fixed_dictionaries(
             {"levels": st.just(_levels), "period": st.sampled_from(_periods)},
@@ -159,6 +160,9 @@ _asked = st.one_of(
         ]
     ),
     st.integers(1, 6).map(lambda points: Asked(action="spend", programme="club", points=points)),
+    st.tuples(st.sampled_from(PEOPLE), st.integers(1, 6)).map(
+        lambda drawn: Asked(action="transfer", programme="club", to=("user_id", drawn[0]), points=drawn[1])
+    ),
 )
 _ago = st.sampled_from(["", "", "", "1ms", "1h", "1d", "3d"])
 _happening = st.tuples(st.sampled_from(PEOPLE), _names, _ago, st.sampled_from([None, 0, 1, 2, -1]))
