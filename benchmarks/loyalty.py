@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from parcours.core.gate import Arrival, Asked, Happened
+from parcours.core.ids import message_key
 from parcours.ports import Identity
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Accepted, Engine
 from parcours.runtimes.reconcile import reconcile
 from parcours.runtimes.statement import statement_of
 from parcours.stores.sqlite import SqliteStore
-from parcours.web.api.loyalty import became, earlier
+from parcours.web.api.loyalty import became
 
 START = 1_772_442_000_000
 DAY = 86_400_000
@@ -134,8 +135,7 @@ def repeat(engine: Engine, who: tuple[Identity, ...]) -> None:
     took: list[float] = []
     for _ in range(100):
         before = time.perf_counter()
-        contact = engine.store.contacts([first.contact])[first.contact]
-        position = earlier(engine.store, "bench", "again", contact)
+        position = engine.store.position_of(message_key("bench", "again"))
         found = became(engine.store, position)
         took.append((time.perf_counter() - before) * 1_000)
         assert position == first.position

@@ -31,7 +31,8 @@ from parcours.runtimes.engine import Accepted
 from parcours.runtimes.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
 from parcours.web.api.backtests import backtests_of
 from parcours.web.api.common import guard, host_of
-from parcours.web.api.loyalty import EntryRow, entry_row, instant_of, programme_of
+from parcours.web.api.loyalty import instant_of, programme_of
+from parcours.web.api.loyalty_shapes import EntryRow, entry_row
 from parcours.web.api.people import look_up, submit
 
 SLICE = 100

@@ -16,7 +16,8 @@ from parcours.core.loyalty.review import in_review
 from parcours.core.member import Lot
 from parcours.runtimes.embedded import Embedded
 from parcours.web.api.common import guard, host_of
-from parcours.web.api.loyalty import Answer, Asks, ask_member, programme_of
+from parcours.web.api.loyalty import ask_member, programme_of
+from parcours.web.api.loyalty_shapes import Answer, Asks
 from parcours.web.api.people import iso, look_up
 from parcours.web.api.search import contacts
 
