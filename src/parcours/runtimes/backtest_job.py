@@ -116,7 +116,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Kind of reaction to the share of messages that are assumed to be reacted to so, of those sent."""
     delays: dict[str, int] = {}
     """Kind of reaction to milliseconds after the decision; `USUAL_DELAYS` otherwise."""
-    assume: Assumptions = Assumptions()
+    assume: Assumptions = msgspec.field(default_factory=Assumptions)
     """What else is assumed; `rates` and `delays` go before its reactions."""
     with_live: bool = False
     """Let the journeys that are live take part, so that caps are shared; only drafts are reported."""

@@ -43,7 +43,7 @@ class BacktestAsked(Drafts, kw_only=True, forbid_unknown_fields=True):
     """Kind of reaction to the share of messages that are assumed to be reacted to so."""
     delays: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
     """Kind of reaction to milliseconds after which that happens."""
-    assume: Assumptions = Assumptions()
+    assume: Assumptions = msgspec.field(default_factory=Assumptions)
     """What else is assumed: answers of webhooks, entries over the API, stock of rewards."""
     zone: str = "UTC"
     """Whose days messages are counted by."""
