@@ -62,6 +62,10 @@ def only_answers_are_awaited_and_by_tokens_that_stand_there(contact: Contact, pl
         assert isinstance(plan.journeys[journey][run.version].steps[token.step].definition, Webhook)
 
 
+def what_follows_has_happened(contact: Contact, _plan: Plan) -> None:
+    assert contact.chain is None
+
+
 def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
     others = {DELAYED, OF_PROGRAMME}
     timers = sorted(
@@ -220,6 +224,7 @@ OF_A_CONTACT = (
     a_token_stands_where_one_can_wait,
     a_join_waits_for_somebody_who_may_still_come,
     only_answers_are_awaited_and_by_tokens_that_stand_there,
+    what_follows_has_happened,
     a_watched_segment_has_the_timer_it_says,
     a_member_has_the_timer_it_says,
     lots_hold_what_the_balance_says,

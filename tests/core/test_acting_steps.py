@@ -185,12 +185,3 @@ def test_steps_of_a_timer_that_fires_late_have_happened_when_it_was_due():
     assert (woke.name, woke.received_at) == ("woke", START + 3_600_000)
     assert paid.received_at == START + 7_200_000
     assert [entry.at for entry in world.trace("ann", What.ENTERED)] == [START, START + 3_600_000]
-
-
-def test_journeys_that_set_each_other_off_for_ever_are_cut_off():
-    steps = {"note": {"type": "record", "interaction": "Go", "next": "end"}, "end": END}
-    world = World(journey(steps), journey(steps, name="k"))
-    world.did("ann", "Go")
-    assert len(records(world, "ann")) == 101
-    world.did("ann", "Paid")
-    assert len(records(world, "ann")) == 102

@@ -93,7 +93,7 @@ def with_more(script: list[Step], data: st.DataObject) -> list[Step]:
     more: list[Step] = []
     for number, step in enumerate(script):
         arrivals = [copy_of(arrival) for arrival in step.arrivals]
-        plain = everybody and not step.definitions and not step.erased
+        plain = everybody and not step.definitions and not step.erased and step.move is None
         for index in range(data.draw(st.integers(0, 3)) if plain else 0):
             who = data.draw(st.sampled_from(everybody))
             attributes = data.draw(st.sampled_from([{"a": 1}, {"a": "x", "b": 2.5}, {}, {"a": None}]))

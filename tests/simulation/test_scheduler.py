@@ -60,6 +60,7 @@ def test_everything_that_may_go_wrong_does(tmp_path: Path):
     assert happened.keys() >= {
         "batched",
         "checked",
+        "cut off",
         "disk full",
         "killed before",
         "killed before the answer",

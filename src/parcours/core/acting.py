@@ -2,6 +2,7 @@
 
 What they do is an input of its own that follows at once (`Effects.follows`), so that conditions, segments and other
 journeys see it like anything else that happens. The token waits until it has happened, and goes on at the same instant.
+A step that makes the same happen again and again in one chain (`core.chains`) fails, and its run ends.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from parcours.conditions.names import match_name
+from parcours.core import chains
 from parcours.core.compiled import CompiledStep
 from parcours.core.contact import Token
 from parcours.core.effects import What
 from parcours.core.inputs import Adjust, Enter, Grant, Input, Interaction
 from parcours.core.inputs import Enrol as Enrolled
 from parcours.core.inputs import Update as Updated
-from parcours.core.values import attributes_of, worked_out
-from parcours.core.walk import PARK, Outcome, Walk
+from parcours.core.sums import Sum
+from parcours.core.values import attributes_of, sums_in, worked_out
+from parcours.core.walk import PARK, Fail, Outcome, Walk
 from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import Award, Enlist, Enrol, Give, Record, Start, Update
 from parcours.errors import Problem
@@ -48,7 +51,8 @@ def update(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         identities=[],
         message_id=_cause(walk, token, "update"),
     )
-    return _happen(walk, token, item)
+    sums = {name: of for name, of in sums_in(walk, step.set).items() if name in changes}
+    return _happen(walk, token, item, sums)
 
 
 def enlist(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
@@ -175,9 +179,12 @@ def maker_of(item: Input) -> str:
     return rest.partition(":")[0] if kind in KINDS and not item.source else ""
 
 
-def _happen(walk: Walk, token: Token, item: Input) -> Outcome:
-    walk.contact.awaits[item.message_id] = (walk.run.journey, walk.run.id, token.id)
-    walk.effects.follows.append(item)
+def _happen(walk: Walk, token: Token, item: Input, sums: dict[str, Sum] | None = None) -> Outcome:
+    run = walk.run
+    if not chains.follow(walk.contact, walk.effects, item, f"{run.journey}/{token.step}", sums):
+        walk.note(What.FAILED, token.step, chains.ENDLESS, {"times": chains.MOST_MADE})
+        return Fail(chains.ENDLESS)
+    walk.contact.awaits[item.message_id] = (run.journey, run.id, token.id)
     return PARK
 
 

@@ -137,6 +137,16 @@ DELAYED = -3
 """What the timer of a delayed message has in place of a token; it has the id of the message in place of the run."""
 
 
+class Chain(msgspec.Struct, array_like=True):
+    """What follows from one input, or from one timer, while it does (`core.chains`)."""
+
+    ahead: dict[str, dict[str, tuple[int, Any]]] = msgspec.field(default_factory=dict)
+    """What tells an input that follows and has not happened yet from every other, to its sums: attribute to 1 or -1, and
+    what is added or subtracted."""
+    made: dict[str, int] = msgspec.field(default_factory=dict)
+    """What makes inputs follow, a step for one, to how many it has made."""
+
+
 class Contact(msgspec.Struct, array_like=True):
     """A contact. The fold changes it in place: whoever calls the fold has given it away."""
 
@@ -204,6 +214,8 @@ class Contact(msgspec.Struct, array_like=True):
     """Code to the coupon, the oldest first."""
     claimed: dict[str, int] = msgspec.field(default_factory=dict)
     """Reward to how many of it were ever issued to the contact."""
+    chain: Chain | None = None
+    """What follows from what happened last; None when all of it has happened."""
 
     @property
     def next_due(self) -> int | None:

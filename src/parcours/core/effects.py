@@ -46,6 +46,8 @@ class What:
     """A webhook is to be called."""
     SKIPPED = "skipped"
     """Something a step was to do was not done; the reason says why."""
+    FAILED = "failed"
+    """A step could not do what it was to do, and its run ends; the reason says why."""
     ENDED = "ended"
     GOAL = "goal"
     """A goal was reached; the reason names it."""
@@ -244,10 +246,12 @@ class Effects(msgspec.Struct):
     names the contact whose it is, which is another.
 
     They have an instant and a message id of their own, and no place in the log yet: whoever calls the fold gives them
-    one, writes them down and folds them, in this order, before anything else happens to the contact. A log that is
-    folded anew has them already."""
+    one, writes them down and folds them, in this order, before anything else happens to the contact, and what follows
+    from each before the next (`core.chains`). A log that is folded anew has them already."""
     ledger: list[Entry] = msgspec.field(default_factory=list)
     draws: list[Draw] = msgspec.field(default_factory=list)
     """What was taken from budgets of rules. Whoever calls the fold counts it, together with keeping the rest."""
     position: int = 0
     """The log position of the input from which this follows, 0 for a timer."""
+    cut: int = 0
+    """How often something was left out that would follow, since it may be for ever."""

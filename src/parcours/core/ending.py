@@ -20,14 +20,16 @@ def end_run(walk: Walk, reason: str, detail: dict[str, Any] | None = None) -> No
     """End a run: nothing of it is left in the contact but that it was, and what its goals ask for."""
     run, contact = walk.run, walk.contact
     runs = contact.runs.get(run.journey)
-    if runs is not None and runs.pop(run.id, None) is not None:
+    known = runs is not None and runs.pop(run.id, None) is not None
+    if known or run.tokens:  # one that fails while it begins is not known yet, and may wait somewhere
         drop_timers(contact, run.id, None)
         if contact.awaits:
             contact.awaits = {id_: awaited for id_, awaited in contact.awaits.items() if awaited[1] != run.id}
-        if not runs:
-            del contact.runs[run.journey]
+    if known and not runs:
+        del contact.runs[run.journey]
     for token in run.tokens:
-        walk.note(What.DROPPED, token.step, reason)
+        if token.step:  # else it has come nowhere yet
+            walk.note(What.DROPPED, token.step, reason)
     run.tokens.clear()
     walk.note(What.ENDED, "", reason, detail)
     if not run.test:

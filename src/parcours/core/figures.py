@@ -105,7 +105,7 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
                 dict(by_reason(step, What.SENT)),
                 dict(by_reason(step, What.SUPPRESSED)),
                 by_reason(step, What.HELD).total(),
-                dict(by_reason(step, What.SKIPPED) + by_reason(step, What.CANCELLED)),
+                dict(by_reason(step, What.SKIPPED) + by_reason(step, What.FAILED) + by_reason(step, What.CANCELLED)),
                 dict(dropped),
             )
         )

@@ -16,6 +16,8 @@ The rules this file keeps, in the order they are applied to an input received at
 | 7     | a token whose step made the input happen goes on                                                             |
 | 8     | watched segments that the input can touch are looked at: who enters or leaves starts journeys                |
 
+What follows from an input or a timer (`core.chains`) happens before any timer fires.
+
 An interaction that its definition does not count goes no further than the trace. One that is late (older than the
 journey's `max_age`) is counted and neither moves nor starts a run. An input that concerns nothing leaves no trace but
 its record in the log.
@@ -29,6 +31,8 @@ from typing import get_args
 from parcours.core.aims import come_due as come_due_for_aims
 from parcours.core.aims import look_at_aims
 from parcours.core.calls import ANSWERS
+from parcours.core.chains import go_on as chain_on
+from parcours.core.chains import is_ahead
 from parcours.core.compiled import CompiledBranch, CompiledJourney, Route
 from parcours.core.contact import DATE, DELAYED, OF_COUPONS, OF_PROGRAMME, Contact, Run, Token
 from parcours.core.dated import come_due as date_came
@@ -83,9 +87,10 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     """Fold one input into its contact and return what follows. The contact is changed."""
     effects = Effects()
     now = item.received_at
-    timers = contact.timers
-    while timers and timers[0].due <= now:
+    while due_before(contact, item):
         wake(plan, contact, now, effects)
+    if contact.chain is not None and not is_ahead(contact, item):
+        contact.chain = None  # whoever folds has left out what was ahead
     effects.position = item.position
     fresh = not contact.time
     contact.time = now
@@ -101,7 +106,15 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         look_at_aims(plan, contact, plan.aims.by_message, now, effects)
     if plan.watch.segments and not isinstance(item, Erased):
         _watch(plan, contact, item, effects, taken, fresh=fresh)
+    if contact.chain is not None:
+        chain_on(contact, item)
     return effects
+
+
+def due_before(contact: Contact, item: Input) -> bool:
+    """Return whether a timer fires before an input is folded; none does before one that follows from another."""
+    timers = contact.timers
+    return bool(timers) and timers[0].due <= item.received_at and not is_ahead(contact, item)
 
 
 def _take(plan: Plan, contact: Contact, item: Input, effects: Effects) -> list[Taken]:
@@ -217,8 +230,10 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
     """Fire every timer of the contact that is due at or before `now`, each at its own instant. The contact is changed.
 
     The result is the same whether timers are fired one by one as they come due or all at once later. Inputs that follow
-    from a timer come before the next one: this returns early then, and is called again.
+    from a timer come before the next one, even if that is due at the same instant: this returns early then, and is
+    called again when they have been folded.
     """
+    contact.chain = None
     timers = contact.timers
     before = len(effects.follows)
     while timers and timers[0].due <= now and len(effects.follows) == before:
@@ -391,6 +406,8 @@ def _waiting(run: Run, journey: CompiledJourney, interaction: str) -> Waiting:
 def _offer(walk: Walk, waiting: Waiting, fits: Callable[[CompiledBranch, Run], bool]) -> None:
     """Offer an event to the tokens that wait for it; each takes the first of its branches that fits."""
     for token, branches in waiting:
+        if not walk.run.tokens:
+            return  # it has failed
         for branch in branches:
             if fits(branch, walk.run):
                 resume(walk, token, branch.label, branch.next)

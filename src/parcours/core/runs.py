@@ -19,7 +19,7 @@ from parcours.core.inputs import Reaction
 from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
-from parcours.core.walk import Park, Spread, Walk, drop_timers
+from parcours.core.walk import Fail, Park, Spread, Walk, drop_timers
 from parcours.definitions.journey import MOST_RUNS
 from parcours.definitions.steps import Award, Enlist, Enrol, Give, Record, Start, Update, Wait, Webhook
 
@@ -127,7 +127,7 @@ def _hold(
 def go(walk: Walk, token: Token, step: str | None) -> None:
     """Walk a token from one step on until it parks or ends, and with it those that it sets off."""
     ahead = _walk(walk, token, step)
-    while ahead:
+    while ahead and walk.run.tokens:
         (token, step), *rest = ahead
         ahead = (*_walk(walk, token, step), *rest)
 
@@ -147,6 +147,9 @@ def _walk(walk: Walk, token: Token, step: str | None) -> tuple[tuple[Token, str 
             return ()
         if isinstance(outcome, Spread):
             return outcome.ways
+        if isinstance(outcome, Fail):
+            end_run(walk, outcome.reason)
+            return ()
         step = outcome
     return _end_token(walk, token)
 

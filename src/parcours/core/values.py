@@ -13,14 +13,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from parcours.conditions.instants import iso
-from parcours.conditions.parse import LARGEST
 from parcours.conditions.paths import reached
 from parcours.core.contact import Contact
+from parcours.core.sums import Sum, summed
 from parcours.core.walk import Walk, run_data
 from parcours.definitions.values import Computed, Copied, Value
 
@@ -40,40 +39,29 @@ def worked_out(walk: Walk, values: Mapping[str, Value], present: Mapping[str, An
     return found
 
 
+def sums_in(walk: Walk, values: Mapping[str, Value]) -> dict[str, Sum]:
+    """Return those values that add to what is there, or subtract from it."""
+    computed = {name: value for name, value in values.items() if isinstance(value, Computed)}
+    return {name: _sum(walk, value) for name, value in computed.items() if _adds(value)}
+
+
+def _adds(value: Computed) -> bool:
+    return value.add is not None or value.subtract is not None
+
+
+def _sum(walk: Walk, value: Computed) -> Sum:
+    operand = value.add if value.add is not None else value.subtract
+    if isinstance(operand, Copied):
+        operand = _copy(walk, operand.source, operand.attribute)
+    return (1 if value.add is not None else -1), operand
+
+
 def _computed(walk: Walk, value: Computed, present: object) -> Any:
     if value.now:
         return iso(walk.now)
     if value.source is not None:
         return _copy(walk, value.source, value.attribute)
-    sign = 1 if value.add is not None else -1
-    operand = value.add if value.add is not None else value.subtract
-    if isinstance(operand, Copied):
-        operand = _copy(walk, operand.source, operand.attribute)
-    if isinstance(operand, str):
-        operand = [operand]
-    if isinstance(operand, list):
-        return _listed(present, operand, sign)
-    return _summed(0 if present is None else present, operand, sign)
-
-
-def _listed(present: object, operand: list[Any], sign: int) -> list[Any] | None:
-    if present is not None and not isinstance(present, list):
-        return None
-    there = list(present or ())
-    if sign > 0:
-        return there + [item for item in dict.fromkeys(map(str, operand)) if item not in there]
-    return [item for item in there if item not in operand]
-
-
-def _summed(present: object, operand: object, sign: int) -> int | float | None:
-    if not _is_number(present) or not _is_number(operand):
-        return None
-    total: int | float = present + sign * operand  # type: ignore[operator]  # both are numbers
-    return total if math.isfinite(total) and abs(total) <= LARGEST else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return summed(present, _sum(walk, value))
 
 
 def _copy(walk: Walk, source: str, attribute: str) -> Any:

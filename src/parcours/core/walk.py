@@ -47,8 +47,14 @@ class Spread(msgspec.Struct, frozen=True):
     ways: tuple[tuple[Token, str | None], ...]
 
 
-Outcome = str | Park | Spread | None
-"""The step to go to, PARK, who goes on, or None when the token is led nowhere."""
+class Fail(msgspec.Struct, frozen=True):
+    """A step's answer when it cannot do what it is to do, and the run ends for that."""
+
+    reason: str
+
+
+Outcome = str | Park | Spread | Fail | None
+"""The step to go to, PARK, who goes on, why the run has failed, or None when the token is led nowhere."""
 
 
 def set_timer(walk: Walk, token: int, due: int) -> None:

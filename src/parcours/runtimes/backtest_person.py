@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from parcours.core.acting import maker_of
 from parcours.core.calls import ANSWERS
+from parcours.core.chains import work_out
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import OF_COUPONS, OF_PROGRAMME, Contact
 from parcours.core.effects import Effects, Entry, Message, Trace, What
-from parcours.core.fold import fold, wake
+from parcours.core.fold import due_before, fold, wake
 from parcours.core.inputs import (
     Absorb,
     Award,
@@ -37,9 +39,6 @@ from parcours.runtimes.budgets import bring
 from parcours.runtimes.in_order import Place, in_order
 from parcours.runtimes.past_awards import PastAwards
 from parcours.runtimes.readings import message_id_of
-
-MOST_FOLLOWING = 100
-"""Inputs that may follow from one input, or from timers."""
 
 
 def run(backtest: Backtest, people: Iterable[tuple[str, list[Input]]]) -> Counts:
@@ -73,8 +72,8 @@ class _Person:
         self.answers: dict[str, int] = {}
         """Calls of which the answer is recorded, with the instant of that."""
         self.turn = 0
-        self.position = self.followed = 0
-        """The latest place in the log, and how many inputs have followed from the one that is being folded."""
+        self.position = 0
+        """The latest place in the log."""
         self.journeys: set[str] = set()
         self.past: list[Input] | None = []
         """What happened before the drafts go live; None from then on."""
@@ -195,7 +194,7 @@ class _Person:
             if journey.segment is not None and journey.segment.ask(self.contact, {}, start):
                 self._enter(journey, start, 0)
 
-    def _fold(self, item: Input, at: int, depth: int = 0) -> None:
+    def _fold(self, item: Input, at: int) -> None:
         if isinstance(item, Erase):
             self.contact = Contact(self.contact.id)
             self.ahead.clear()
@@ -205,8 +204,13 @@ class _Person:
             if self.past is not None:
                 self.past.clear()
             return
-        self._wake(at)
         item.received_at = at
+        while due_before(self.contact, item):
+            self._fire(at)
+        self._note(self._fold_one(item, at))
+
+    def _fold_one(self, item: Input, at: int) -> Effects:
+        """Fold an input, and leave it to others what follows from it."""
         self.position = max(self.position, item.position)
         if type(item) is Grant and self.past is None:
             self._draw(item, at)
@@ -228,7 +232,7 @@ class _Person:
                     self._assume(due, entry, "entry", entry.journey)
         elif type(item) is Grant:
             self._count_given(item)
-        self._note(effects, depth)
+        return effects
 
     def _draw(self, item: Grant, at: int) -> None:
         """Take a reward of which there are only so many, or say that there is none left."""
@@ -263,29 +267,36 @@ class _Person:
             self._fold(item, at)
 
     def _wake(self, until: int) -> None:
-        timers = self.contact.timers
-        while timers and timers[0].due <= until:
-            effects = Effects()
-            wake(self.plan, self.contact, until, effects)
-            self._note(effects)
+        while (due := self.contact.next_due) is not None and due <= until:
+            self._fire(until)
 
-    def _note(self, effects: Effects, depth: int = 0) -> None:
+    def _fire(self, until: int) -> None:
+        effects = Effects()
+        wake(self.plan, self.contact, until, effects)
+        self._note(effects)
+
+    def _note(self, effects: Effects) -> None:
+        """Count what was decided, and fold what follows from it, each with what follows from that before the next."""
+        self._count_all(effects)
+        ahead = deque(effects.follows)
+        while ahead:
+            item = ahead.popleft()
+            if isinstance(item, Receive):
+                continue  # another's: it is among what was recorded of them
+            item.position = self.position
+            if type(item) is Update:
+                work_out(self.contact, item)
+            effects = self._fold_one(item, item.received_at)
+            self._count_all(effects)
+            ahead.extendleft(reversed(effects.follows))
+
+    def _count_all(self, effects: Effects) -> None:
         for entry in effects.trace:
             self._count(entry)
         for posted in effects.ledger:
             self._post(posted)
         for message in effects.messages:
             self._sent(message)
-        if not depth:
-            self.followed = 0
-        for item in effects.follows:
-            if self.followed >= MOST_FOLLOWING:
-                break
-            if isinstance(item, Receive):
-                continue  # another's: it is among what was recorded of them
-            self.followed += 1
-            item.position = self.position
-            self._fold(item, item.received_at, depth + 1)
 
     def _count(self, entry: Trace) -> None:
         journey = entry.journey

@@ -16,7 +16,7 @@ from parcours.core import ids
 from parcours.core.codec import decode_contact, encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message, Trace, What
-from parcours.core.fold import fold, wake
+from parcours.core.fold import due_before, fold, wake
 from parcours.core.inputs import Absorb, Enter, Erased, Input, Interaction, Publish, Reaction, Update
 from parcours.core.keys import key_of
 from parcours.core.life import HELD
@@ -119,7 +119,9 @@ class Retelling:
                 self._publish(item)
                 continue
             one = self.people.setdefault(id_, Retold(id_))
-            self._wake(one, item.received_at)
+            self._ready(one)
+            while due_before(one.contact, item):
+                self._fire(one)
             one.past.append(item)
             # The fold changes what it is given, and an absorbed contact is kept as it was.
             effects = fold(self._ears(), one.contact, _own(item))
@@ -180,10 +182,10 @@ class Retelling:
                 waiting += self.people[id_].contact.merged
         return list(found)
 
-    def _wake(self, one: Retold, until: int) -> None:
-        self._ready(one)
-        while (due := one.contact.next_due) is not None and due <= until:
-            effects = Effects()
+    def _fire(self, one: Retold) -> None:
+        """Fire the timers that are due next."""
+        due, effects = one.contact.next_due, Effects()
+        if due is not None:
             if any(timer.token == HELD and timer.journey == self.journey for timer in one.contact.timers):
                 self.let_in.add(due)
             wake(self._ears(), one.contact, due, effects)
@@ -191,7 +193,9 @@ class Retelling:
 
     def _wake_all(self, until: int) -> None:
         for one in list(self.people.values()):
-            self._wake(one, until)
+            self._ready(one)
+            while (due := one.contact.next_due) is not None and due <= until:
+                self._fire(one)
 
     def _note(self, one: Retold, at: int, effects: Effects, item: Input | None, what: str = "") -> None:
         one.trace += effects.trace

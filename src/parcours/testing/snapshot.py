@@ -10,7 +10,7 @@ import msgspec
 from parcours.core.codec import encode
 from parcours.core.contact import Contact
 from parcours.core.effects import TEST, Effects, Entry, Message, Trace
-from parcours.core.fold import fold, wake
+from parcours.core.fold import due_before, fold, wake
 from parcours.core.inputs import CANCELLED, Absorb, Erase, Publish, Reaction, Stock
 from parcours.core.loyalty import budget
 from parcours.core.membership import bring_up
@@ -169,7 +169,8 @@ def replay(records: Iterable[Record], until: int) -> MemoryStore:
         else:
             contact = world.contact(record.contact)
             world.ready(contact)
-            world.wake(contact, item.received_at)
+            while due_before(contact, item):
+                world.fire(contact, item.received_at)
             changes = Changes(
                 records=[record],
                 settlements=world.cancelled(item),
@@ -238,16 +239,16 @@ class _Replay:
     def contact(self, id_: str) -> Contact:
         return self.store.contacts([id_]).get(id_) or Contact(id_)
 
-    def wake(self, contact: Contact, until: int) -> None:
-        while contact.next_due is not None and contact.next_due <= until:
-            self.ready(contact)
-            effects = Effects()
-            wake(self.plan, contact, until, effects)
-            self.keep(contact, 0, effects, Changes())
+    def fire(self, contact: Contact, until: int) -> None:
+        self.ready(contact)
+        effects = Effects()
+        wake(self.plan, contact, until, effects)
+        self.keep(contact, 0, effects, Changes())
 
     def wake_all(self, until: int) -> None:
         for contact in self.store.scan(limit=EVERYTHING):
-            self.wake(contact, until)
+            while contact.next_due is not None and contact.next_due <= until:
+                self.fire(contact, until)
 
     def keep(self, contact: Contact, position: int, effects: Effects, changes: Changes) -> None:
         changes.contacts[contact.id] = contact

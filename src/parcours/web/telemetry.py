@@ -37,6 +37,11 @@ class _Figures(Collector):
         yield messages
         yield CounterMetricFamily("parcours_batches", "Transactions that carried inputs or settlements.", host.batches)
         yield CounterMetricFamily("parcours_busy_seconds", "Seconds spent folding and committing.", host.busy_seconds)
+        yield CounterMetricFamily(
+            "parcours_endless_chains",
+            "Inputs left out, since their step made the same happen too often in one chain.",
+            host.engine.cut,
+        )
         yield GaugeMetricFamily("parcours_queued_inputs", "Inputs that wait to be folded.", host.queued)
         yield GaugeMetricFamily(
             "parcours_busy_messages", "Messages being sent or waiting to be retried.", host.outbox.busy

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from parcours.conditions.names import match_name
-from parcours.core import ids
+from parcours.core import chains, ids
 from parcours.core.inputs import Interaction
 from parcours.core.loyalty.account import Account
 
@@ -35,7 +35,9 @@ def announce(account: Account, name: str, by: str = "", **attributes: Any) -> No
     """Let an interaction follow. `by` tells it from others of its name that the same input or instant makes."""
     programme, now = account.programme.name, account.now
     made = ids.derive(account.contact.id, programme, name, by, account.cause)
-    account.effects.follows.append(
+    chains.announce(
+        account.contact,
+        account.effects,
         Interaction(
             position=0,
             received_at=now,
@@ -45,5 +47,6 @@ def announce(account: Account, name: str, by: str = "", **attributes: Any) -> No
             source=SOURCE,
             message_id=made,
             spelling=name,
-        )
+        ),
+        f"{programme}/{by or name}",
     )

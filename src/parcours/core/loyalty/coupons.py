@@ -21,7 +21,7 @@ from fractions import Fraction
 
 from parcours.conditions.instants import moment_of
 from parcours.conditions.names import match_name
-from parcours.core import ids
+from parcours.core import chains, ids
 from parcours.core.contact import OF_COUPONS, Contact, Timer
 from parcours.core.coupon import CANCELLED, EXPIRED, ISSUED, OPEN, REDEEMED, RESERVED, Coupon, state_at
 from parcours.core.effects import Effects, Trace, What
@@ -252,7 +252,9 @@ def _announce(contact: Contact, name: str, coupon: Coupon, now: int, effects: Ef
     attributes = {"reward": coupon.reward, "code": coupon.code, **more}
     if coupon.until:
         attributes["valid_until"] = moment_of(coupon.until).isoformat()
-    effects.follows.append(
+    chains.announce(
+        contact,
+        effects,
         Interaction(
             position=0,
             received_at=now,
@@ -262,5 +264,6 @@ def _announce(contact: Contact, name: str, coupon: Coupon, now: int, effects: Ef
             source=SOURCE,
             message_id=ids.derive(contact.id, coupon.reward, name, coupon.code),
             spelling=name,
-        )
+        ),
+        f"{coupon.reward}/{name}",
     )

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from parcours.core import dates, ids
+from parcours.core import chains, dates, ids
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.inputs import Grant, Interaction, Left, cause_of
@@ -143,7 +143,9 @@ def give_the_rest(account: Account, rule: CompiledRule, lot: str = "", *, late: 
     if rule.tier:
         promote(account, rule.tier, "given")
     if rule.reward:
-        account.effects.follows.append(
+        chains.announce(
+            account.contact,
+            account.effects,
             Grant(
                 position=0,
                 received_at=account.now,
@@ -152,7 +154,8 @@ def give_the_rest(account: Account, rule: CompiledRule, lot: str = "", *, late: 
                 by=f"rule:{rule.name}",
                 source=SOURCE,
                 message_id=ids.derive(account.contact.id, rule.name, rule.reward, *tells),
-            )
+            ),
+            f"rule:{rule.name}{lot}",
         )
     if rule.record is not None:
         name, attributes = rule.record

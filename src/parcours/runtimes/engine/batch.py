@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import structlog
+
+from parcours.core.chains import ENDLESS
 from parcours.core.contact import Contact
-from parcours.core.effects import TEST, Effects
+from parcours.core.effects import TEST, Effects, What
 from parcours.core.inputs import (
     Input,
 )
 from parcours.core.prepared import Prepared
 from parcours.ports import Changes
+
+_log = structlog.get_logger(__name__)
 
 
 class Batch:
@@ -24,8 +29,8 @@ class Batch:
         """What is learned from once the batch is kept."""
         self.spelled: set[str] = set()
         """Names that nobody defined and of which a spelling is kept already."""
-        self.following: int | None = None
-        """How many inputs have followed so far from the one that is being folded; None between them."""
+        self.cut = 0
+        """How often a chain without end was cut off."""
         self.prepared = False
         """Whether interactions that were made ready are among them."""
         self.received_at = 0
@@ -52,6 +57,10 @@ class Batch:
             changes.messages += effects.messages
         if effects.ledger:
             changes.ledger += effects.ledger
+        if effects.cut:
+            self.cut += effects.cut
+            failed = [f"{entry.journey}/{entry.step}" for entry in effects.trace if entry.what == What.FAILED]
+            _log.error(ENDLESS, contact=contact.id, steps=failed)
         if effects.trace:
             changes.traces.append((contact.id, position, effects.trace))
             statistics = changes.statistics

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from itertools import groupby
 from typing import ClassVar
 
-import structlog
-
 from parcours.core import ids
+from parcours.core.chains import is_ahead, work_out
 from parcours.core.codec import encode
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Message
@@ -21,6 +21,7 @@ from parcours.core.inputs import (
     Publish,
     Receive,
     Transfer,
+    Update,
     WorkspaceInput,
 )
 from parcours.core.learned import CONTACTS, Learner
@@ -51,8 +52,6 @@ NEVER = 2**63
 
 _LEARNED = "learned"
 
-_log = structlog.get_logger(__name__)
-
 
 class Folding:
     """The state of an engine, and how an input is written into the log and folded into a contact."""
@@ -62,9 +61,6 @@ class Folding:
 
     SLICE: ClassVar[int] = 1_000
     """Contacts or records of the log that are gone through at once."""
-
-    MOST_FOLLOWING: ClassVar[int] = 100
-    """Inputs of our own that may follow from one input, or from timers: more than any chain that makes sense."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -82,6 +78,8 @@ class Folding:
         """Contacts that may have awards in review, once somebody asks for them: kept up with from then on."""
         self.reviews_whole = False
         """Whether everybody was looked at since then."""
+        self.cut = 0
+        """How often a chain without end was cut off, since the process started."""
         self._begun: Batch | None = None
         self._undo: Callable[[], None] | None = None
         """What is to be done if the batch that was begun cannot be finished."""
@@ -233,35 +231,35 @@ class Folding:
 
     def _fold(self, batch: Batch, contact: Contact, item: Input) -> None:
         """Fold an input that has its place in the log into a contact that is prepared, and what follows from it."""
+        effects = self._fold_one(batch, contact, item)
+        if effects.follows:
+            self._follow(batch, contact, effects)
+
+    def _fold_one(self, batch: Batch, contact: Contact, item: Input) -> Effects:
         timers = contact.timers
         before = timers[0].due if timers else None
         effects = fold(self.plan, contact, item)
         batch.keep(contact, item.position, effects, before)
         if effects.draws:
             budgets.count(self.store, batch.changes, effects.draws)
-        if effects.follows:
-            self._follow(batch, contact, effects)
+        return effects
 
     def _follow(self, batch: Batch, contact: Contact, effects: Effects) -> None:
-        """Write down and fold the inputs that follow from what was decided, each before the next."""
-        if not effects.follows:
-            return
-        outermost = batch.following is None
-        if batch.following is None:
-            batch.following = 0
-        for item in effects.follows:
-            if batch.following >= self.MOST_FOLLOWING and type(item) is not Receive:
-                _log.error("too_much_follows", contact=contact.id, input=item.message_id)
-                break
-            batch.following += 1
-            whose = batch.between[item.contact] if type(item) is Receive else contact
-            self._append(batch, whose, item, ids.message_key("", item.message_id))
+        """Write down and fold what follows from what was decided, each with what follows from that before the next."""
+        ahead = deque(effects.follows)
+        while ahead:
+            item = ahead.popleft()
             batch.inputs.append(item)
+            if type(item) is Receive:
+                self._append(batch, batch.between[item.contact], item, ids.message_key("", item.message_id))
+                continue
+            if type(item) is Update:
+                work_out(contact, item)
+            self._write_down(batch, contact, item, ids.message_key("", item.message_id))
+            ahead.extendleft(reversed(self._fold_one(batch, contact, item).follows))
             if type(item) is Interaction:
                 # Its name is known from now on, as it would be to the next batch.
                 batch.spelled.add(item.name)
-        if outermost:
-            batch.following = None
 
     def _ready(self, contact: Contact) -> Effects | None:
         """Bring a contact up to the plan and return what follows; None when it is, or is new."""
@@ -289,12 +287,17 @@ class Folding:
 
     def _append(self, batch: Batch, contact: Contact, item: Input, key: bytes) -> None:
         """Put an input of our own into the log and fold it."""
-        self._prepare(batch, contact, item.received_at)
+        if not is_ahead(contact, item):
+            self._prepare(batch, contact, item.received_at)
+        self._write_down(batch, contact, item, key)
+        self._fold(batch, contact, item)
+
+    def _write_down(self, batch: Batch, contact: Contact, item: Input, key: bytes) -> None:
+        """Give an input of our own its place in the log."""
         batch.position += 1
         item.position = batch.position
         self._complete(batch, contact, item)
         batch.changes.records.append(Record(batch.position, contact.id, key, encode(item)))
-        self._fold(batch, contact, item)
 
     def _complete(self, batch: Batch, contact: Contact, item: Input) -> bool:
         """Put into an input of a contact that is prepared what it needs of all contacts; return whether it needs any."""
@@ -324,6 +327,7 @@ class Folding:
         if changes.records or changes.contacts or changes.settlements or changes.marks:
             self.store.write(changes)
             self._begun = batch
+            self.cut += batch.cut
             if self.reviews is not None and changes.ledger:
                 self.reviews.update(
                     entry.contact for entry in changes.ledger if entry.reason == TO_REVIEW or entry.kind == "merged"
