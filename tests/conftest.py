@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import structlog
+
+from parcours.core import chains
 
 # Tables are drawn for the width there is when the command line is imported; tests look for whole words in them.
 os.environ["COLUMNS"] = "250"
@@ -17,3 +20,9 @@ structlog.configure(
         structlog.processors.LogfmtRenderer(),
     ]
 )
+
+
+@pytest.fixture
+def short_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let chains without an end be cut off early, so that random scenarios with them cost no more than others."""
+    monkeypatch.setattr(chains, "MOST_MADE", 3)

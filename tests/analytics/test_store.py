@@ -79,6 +79,7 @@ def assert_agree(analytics: DuckdbAnalytics, simulation: Simulation) -> None:
         event(f"members: {bool(found)}")
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(25)
 @given(scenarios() | scenarios(loyalty=True) | loyal_scenarios())
 def test_segments_have_the_members_that_the_contacts_say(tmp_path: Path, scenario: Scenario):
@@ -101,6 +102,7 @@ def test_segments_have_the_members_that_the_contacts_say(tmp_path: Path, scenari
     late.close()
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(25)
 @given(scenarios() | scenarios(loyalty=True) | loyal_scenarios(), st.data())
 def test_any_slices_and_kills_come_to_the_same(tmp_path: Path, scenario: Scenario, data: st.DataObject):

@@ -335,6 +335,7 @@ def test_goals_of_a_run_go_with_it_when_two_are_found_to_be_one():
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(60)
 @given(scenarios(publishing=False))
 def test_at_any_instant_no_run_stays_whose_exit_is_met(scenario: Scenario):

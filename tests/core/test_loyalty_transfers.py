@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parcours.core import chains
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, What
 from parcours.core.fold import fold
@@ -282,7 +283,7 @@ def _cut(arrivals: Sequence[Any], data: st.DataObject) -> list[list[Any]]:
 
 def test_points_arrive_also_where_nothing_more_may_follow(monkeypatch: pytest.MonkeyPatch):
     world = world_of("ann", "bob")
-    monkeypatch.setattr(type(world.run.engine), "MOST_FOLLOWING", 0)
+    monkeypatch.setattr(chains, "MOST_MADE", 0)
     assert gives(world, "ann", "bob", 4) == ""
     assert balances(world, "ann", "bob") == [6, 14]
 

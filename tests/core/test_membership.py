@@ -54,6 +54,7 @@ def hold(simulation: Simulation) -> None:
             assert known.member == watched.ask(contact, {}, now), (watched.text, contact.id)
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(100)
 @given(scenarios(), st.lists(st.sampled_from(["1s", "59m", "6h", "1d", "2d", "30d", "400d"]), max_size=4))
 def test_memberships_are_right_at_any_instant(scenario: Scenario, pauses: list[str]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from parcours.core.effects import What
@@ -96,6 +97,7 @@ def test_what_is_wrong_with_a_move_is_said_all_at_once():
     assert move(world) == ["paused"]
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(60)
 @given(scenarios())
 def test_who_waits_where_follows_from_the_counts(scenario: Scenario):

@@ -121,6 +121,7 @@ def performed(simulation: Simulation, script: list[Step]) -> list[Step]:
     return done
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(60)
 @given(scenarios(), st.data())
 def test_made_ready_or_not_comes_to_the_same(scenario: Scenario, data: st.DataObject):

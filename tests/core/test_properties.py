@@ -11,7 +11,6 @@ import pytest
 from hypothesis import event, given, seed
 from hypothesis import strategies as st
 
-from parcours.core import chains
 from parcours.core.effects import OF_LOYALTY, OF_REWARDS, What
 from parcours.core.gate import Happened
 from parcours.core.learned import CONTACTS, Knowledge
@@ -43,11 +42,7 @@ from parcours.testing.strategies import (
 from tests.core.invariants import check_invariants, entries_counted, erased, traces_counted
 from tests.profiles import examples
 
-
-@pytest.fixture(autouse=True)
-def short_chains(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let chains without an end be cut off early, so that they cost no more than others."""
-    monkeypatch.setattr(chains, "MOST_MADE", 3)
+pytestmark = pytest.mark.usefixtures("short_chains")
 
 
 def played(scenario: Scenario) -> tuple[Simulation, list[Step]]:

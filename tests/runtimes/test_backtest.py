@@ -108,6 +108,7 @@ def timed(draw: st.DrawFn) -> Scenario:
     return scenario
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(60)
 @given(timed())
 def test_a_backtest_of_what_was_live_comes_to_the_same(scenario: Scenario):
@@ -133,6 +134,7 @@ def test_a_backtest_of_what_was_live_comes_to_the_same(scenario: Scenario):
     assert counts.waiting == waiting
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(20)
 @given(scenarios(publishing=False))
 def test_shares_add_up_and_a_file_is_read_as_a_store_is(tmp_path_factory: pytest.TempPathFactory, scenario: Scenario):

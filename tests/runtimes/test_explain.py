@@ -193,6 +193,7 @@ def test_an_explanation_changes_nothing():
     assert world.sent("ann") == ["receipt"]
 
 
+@pytest.mark.usefixtures("short_chains")
 @examples(25)
 @given(scenarios(loyalty=True), st.data())
 def test_whatever_happens_is_told_again_as_it_was_decided(scenario: Scenario, data: st.DataObject):

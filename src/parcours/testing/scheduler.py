@@ -51,7 +51,7 @@ from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.faults import FaultyStore, copy_store
 from parcours.testing.snapshot import EVERYTHING, Snapshot, by_contact, snapshot
-from parcours.testing.strategies import START, Scenario, Step, copy_of, play, scenarios
+from parcours.testing.strategies import RING, START, Scenario, Step, copy_of, play, scenarios
 
 Check = Callable[[Snapshot, Plan], None]
 """Fails when something does not hold that must hold at any time."""
@@ -93,6 +93,8 @@ def scenario_of(seed: int) -> Scenario:
     scenario = found[0]
     if chance.random() < 0.5:  # noqa: PLR2004 (drawn journeys seldom send much)
         scenario = msgspec.structs.replace(scenario, definitions=[*scenario.definitions, BUSY])
+    if RING[0] not in scenario.definitions and chance.random() < 0.2:  # noqa: PLR2004 (these hardly ever are endless)
+        scenario = msgspec.structs.replace(scenario, definitions=[*scenario.definitions, *RING])
     return scenario
 
 
