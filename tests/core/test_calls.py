@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from parcours.core.effects import Message, What
+from parcours.core.figures import figures
 from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.definitions.message import WEBHOOK
 from parcours.runtimes.engine import Accepted, Refused
@@ -161,3 +162,18 @@ def test_a_cap_that_comes_later_counts_no_calls():
     world.publish({"kind": "workspace", "policy": {"caps": [cap]}})
     world.did("ann", "Go")
     assert len(calls(world, "ann")) == 2
+
+
+def test_figures_tell_who_waits_for_an_answer():
+    steps = {"told": CALL | {"next": "call"}, "call": CALL | {"save": "crm", "next": "end"}, "end": END}
+    world = World(journey(steps))
+    for who in ("ann", "bob"):
+        world.did(who, "Go")
+    versions = world.run.engine.plan.journeys["j"].values()
+
+    def waiting() -> dict[str, int]:
+        return {step.step: step.waiting for step in figures(versions, world.store.statistics()).steps}
+
+    assert waiting() == {"told": 0, "call": 2, "end": 0}
+    came(world, calls(world, "ann")[-1])
+    assert waiting() == {"told": 0, "call": 1, "end": 0}

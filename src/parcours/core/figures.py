@@ -5,7 +5,7 @@ Nobody is looked up for it: all of it follows from counts that are kept as thing
 | figure     | is                                                                                          |
 |------------|---------------------------------------------------------------------------------------------|
 | entered    | tokens that came to the step                                                                |
-| waiting    | those of them that have not left it, where one can wait (`WAITING`)                         |
+| waiting    | those of them that have not left it, where one can wait (`can_wait`)                        |
 | left       | ways out of the step, each with how often it was taken                                      |
 | running    | runs that were entered and have not ended                                                   |
 | conversion | runs that reached a goal, of all that were entered, with an interval of 95 %                |
@@ -23,13 +23,13 @@ import msgspec
 from parcours.core.compiled import CompiledJourney
 from parcours.core.effects import What
 from parcours.core.trials import Rate, rate
-from parcours.definitions.steps import Experiment, Join, Wait, WaitFor, following
+from parcours.definitions.steps import Experiment, Join, Step, Wait, WaitFor, Webhook, following
 
 Counts = Mapping[tuple[str, int, str, str, str], int]
 """Journey, version, step, what happened and reason to how often it did: what a store keeps."""
 
-WAITING = (Wait, WaitFor, Join)
-"""Steps at which a token may stand."""
+LEFT = frozenset({What.BRANCHED, What.PASSED, What.MOVED, What.DROPPED})
+"""What tells that a token does not stand at a step any more."""
 
 
 class StepFigures(msgspec.Struct):
@@ -79,9 +79,18 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
     known = list(versions)
     name, numbers = known[-1].name, {journey.version for journey in known}
     counted: dict[tuple[str, str], Counter[str]] = {}
+    stand: Counter[str] = Counter()
+    places = {
+        (journey.version, step)
+        for journey in known
+        for step, compiled in journey.steps.items()
+        if can_wait(compiled.definition)
+    }
     for (journey, version, step, what, reason), count in counts.items():
         if journey == name and version in numbers:
             counted.setdefault((step, what), Counter())[reason] += count
+            if (version, step) in places:
+                stand[step] += count if what == What.ARRIVED else -count if what in LEFT else 0
 
     def by_reason(step: str, what: str) -> Counter[str]:
         return counted.get((step, what), Counter())
@@ -100,7 +109,7 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
                 step,
                 str(types[step].__struct_config__.tag),
                 arrived,
-                arrived - left.total() - dropped.total() if types[step] in WAITING else 0,
+                stand[step],
                 dict(left),
                 dict(by_reason(step, What.SENT)),
                 dict(by_reason(step, What.SUPPRESSED)),
@@ -118,6 +127,13 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
         [GoalFigures(goal, goals[goal], rate(goals[goal], entered)) for goal in named],
         steps,
     )
+
+
+def can_wait(step: Step) -> bool:
+    """Return whether a token may stand at a step; at a call only if it waits for the answer."""
+    if isinstance(step, Webhook):
+        return bool(step.save) or step.failed is not None
+    return isinstance(step, Wait | WaitFor | Join)
 
 
 def waiting(journey: CompiledJourney, counts: Counts) -> dict[str, int]:
