@@ -429,11 +429,11 @@ def usual_of(value: ast.expr | None) -> str:
 class _Idle:
     """As much of a host as the metrics look at."""
 
-    accepted = duplicates = refused = sent = failed = retried = batches = queued = busy = 0
+    accepted = duplicates = refused = sent = failed = retried = batches = queued = busy = cut = 0
     busy_seconds = 0.0
 
     def __init__(self) -> None:
-        self.outbox = self.store = self
+        self.outbox = self.store = self.engine = self
 
     def counts(self) -> dict[str, int]:
         return {"records": 0, "contacts": 0}
