@@ -47,9 +47,8 @@ def _here(data: Path) -> Reconciled:
 def _there(url: str, secret_key: str) -> Reconciled:
     path = ["loyalty", "check"]
     answer = ask("POST", url, path, secret_key)
-    asked = answer["id"]
     with OUT.status("Looking at every member"):
-        while answer["id"] == asked and answer["state"] == "running":
+        while answer["state"] == "running":
             time.sleep(_POLL_SECONDS)
             answer = ask("GET", url, path, secret_key)
     if answer["state"] != "done":
