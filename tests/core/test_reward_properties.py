@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from parcours.core.coupon import OPEN, REDEEMED, state_at
 from parcours.core.effects import OF_REWARDS, What
-from parcours.core.gate import Arrival, Asked, Learned
+from parcours.core.gate import Arrival, Asked, Happened, Learned
 from parcours.runtimes.engine import Accepted, Duplicate, Engine
 from parcours.runtimes.rewards import identity_of
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
-from parcours.testing.snapshot import replay, snapshot
+from parcours.testing.snapshot import EVERYTHING, replay, snapshot
 from tests.core.test_properties import assert_same
 from tests.core.test_rewards import reward
 from tests.core.world import World
@@ -34,7 +34,7 @@ moves = st.lists(
     st.one_of(
         st.tuples(st.just("issue"), who, st.sampled_from(["ten", "partner"])),
         st.tuples(
-            st.sampled_from(["reserve", "redeem", "redeem", "release", "cancel"]),
+            st.sampled_from(["reserve", "redeem", "redeem", "release", "cancel", "reopen"]),
             who,
             st.integers(0, 5),
             st.sampled_from(["o1", "o2"]),
@@ -43,6 +43,7 @@ moves = st.lists(
         st.tuples(st.just("again"), st.integers(0, 20)),
         st.tuples(st.just("wait"), st.sampled_from(["10m", "30m", "1d", "3d"])),
         st.tuples(st.just("merge"), who),
+        st.tuples(st.just("back"), who, st.sampled_from(["o1", "o2"])),
     ),
     max_size=25,
 )
@@ -73,6 +74,8 @@ class Till:
                 assert world.send(self.sent[index % len(self.sent)]) == [Duplicate()]
             case ("wait", duration):
                 world.after(duration)
+            case ("back", name, order):
+                self.ask((("user_id", name),), Happened("Refunded", {"order": order}))
             case ("merge", name):
                 other = (("anonymous_id", f"{name}{self.number}"),)
                 self.ask(other, Asked(action="issue", reward="ten"))
@@ -87,24 +90,22 @@ class Till:
     def owner(self, code: str) -> str:
         return self.world.store.resolve([identity_of(code)])[identity_of(code)]
 
-    def arrival(self, identities: tuple[tuple[str, str], ...], what: Asked | Learned) -> Arrival:
+    def arrival(self, identities: tuple[tuple[str, str], ...], what: Asked | Learned | Happened) -> Arrival:
         self.number += 1
         return Arrival("till", f"a{self.number}", identities, what)
 
-    def ask(self, identities: tuple[tuple[str, str], ...], what: Asked | Learned) -> None:
+    def ask(self, identities: tuple[tuple[str, str], ...], what: Asked | Learned | Happened) -> None:
         self.send(self.arrival(identities, what))
 
     def send(self, *arrivals: Arrival) -> None:
         for arrival, outcome in zip(arrivals, self.world.send(*arrivals), strict=True):
             assert isinstance(outcome, Accepted), outcome
             self.sent.append(arrival)
-            done = [
-                entry
-                for position, entries in self.world.store.trace(outcome.contact)
-                for entry in entries
-                if position == outcome.position and entry.what == What.REDEEMED
-            ]
-            self.redeemed.update(str((entry.detail or {})["code"]) for entry in done)
+            for position, entries in self.world.store.trace(outcome.contact):
+                for entry in entries:
+                    if position == outcome.position and entry.what in {What.REDEEMED, What.REOPENED}:
+                        code = str((entry.detail or {})["code"])
+                        self.redeemed[code] += 1 if entry.what == What.REDEEMED else -1
 
 
 def check(till: Till) -> None:
@@ -122,6 +123,8 @@ def check(till: Till) -> None:
         assert till.owner(coupon.code) == contact.id
         assert coupon.state == state_at(coupon, now)
         assert till.redeemed[coupon.code] == (coupon.state == REDEEMED)
+    records = [record for record in store.log(limit=EVERYTHING) if record.contact]
+    assert len({record.key for record in records}) == len(records)
     for contact in contacts:
         ends = [
             at
@@ -142,7 +145,10 @@ def check(till: Till) -> None:
 
 def started(store: Any) -> Till:
     world = World(
-        reward(stock=STOCK, valid_for="5d"), reward(name="partner", codes={"type": "pool"}, personal=False), store=store
+        {"kind": "programme", "name": "club", "refunds": [{"interaction": "Refunded", "reference": "order"}]},
+        reward(stock=STOCK, valid_for="5d", reopen_at_refund=True),
+        reward(name="partner", codes={"type": "pool"}, personal=False),
+        store=store,
     )
     world.run.engine.fill("partner", POOL)
     return Till(world)
@@ -187,6 +193,9 @@ def test_drawn_moves_come_to_everything_that_is_told_of_rewards():
     @examples(60)
     @seed(1)
     @example([("issue", "ann", "ten"), ("reserve", "ann", 0, "o1"), ("wait", "30m")])  # seldom drawn
+    @example(
+        [("issue", "ann", "ten"), ("redeem", "ann", 0, "o1"), ("back", "ann", "o1"), ("wait", "3d"), ("wait", "3d")]
+    )
     @given(moves)
     def look(drawn: list[tuple[Any, ...]]) -> None:
         till = started(MemoryStore())

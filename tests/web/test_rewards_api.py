@@ -91,6 +91,30 @@ def test_reservations_and_cancelling(api: Service, who: str):
     got(api.api("POST", "/v1/loyalty/coupons/eat", {"code": code}), 400)
 
 
+def test_a_coupon_is_reopened_when_its_order_comes_back_and_by_hand(api: Service, who: str):
+    club = {"kind": "programme", "name": "club", "refunds": [{"interaction": "Refunded", "reference": "order"}]}
+    back = {"kind": "reward", "name": "back", "percent": 5, "valid_for": "30d", "reopen_at_refund": True}
+    assert api.publish(club, back).status == 200
+    code = issue(api, who, "back")["coupon"]["code"]
+    coupon(api, "redeem", code, contact=who, order="o7")
+    item = {"name": "Refunded", "contact": {"user_id": who.removeprefix("user_id:")}, "attributes": {"order": "o7"}}
+    for number in range(2):
+        got(api.post("/v1/interactions", item | {"id": f"{who}-{number}"}))
+    assert coupon(api, "check", code, contact=who)["coupon"]["state"] == "issued"
+    shown = got(api.api("GET", "/v1/loyalty/rewards/back"))
+    assert (shown["issued"], shown["redeemed"]) == (1, 0)
+    rows = got(api.api("GET", f"/v1/contacts/{who}/timeline?kind=rewards"))["entries"]
+    assert [one["what"] for row in rows for one in row["decisions"]].count("reopened") == 1
+    coupon(api, "redeem", code, contact=who, order="o8")
+    assert coupon(api, "reopen", code, 409, order="o7")["reason"] == "other_order"
+    done = coupon(api, "reopen", code, order="o8", author="eve", id="again")
+    assert (done["status"], done["coupon"]["state"]) == ("done", "issued")
+    assert coupon(api, "reopen", code, order="o8", author="eve", id="again") == done | {"repeated": True}
+    coupon(api, "redeem", code, contact=who, order="o9")
+    arguments = ["loyalty", "coupon", "reopen", code, "--order", "o9", "--url", api.url, "--secret-key", SECRET_KEY]
+    assert "issued" in parcours(*arguments).out
+
+
 def test_stock_pools_and_what_is_left(api: Service, who: str):
     assert issue(api, who, "five")["coupon"]["value"] == 5
     assert issue(api, who, "five", 409)["reason"] == "out_of_stock"

@@ -17,7 +17,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 rewards = typer.Typer(help="Rewards: issue them, and fill their pools of codes.", **_OPTIONS)
-coupons = typer.Typer(help="Coupons: check, reserve, redeem, release and cancel them.", **_OPTIONS)
+coupons = typer.Typer(help="Coupons: check, reserve, redeem, release, cancel and reopen them.", **_OPTIONS)
 
 Reward = Annotated[str, typer.Argument(metavar="REWARD", help="The name of a reward.")]
 Code = Annotated[str, typer.Argument(metavar="CODE", help="The code of a coupon.")]
@@ -151,6 +151,21 @@ def cancel(
 ) -> None:
     """Cancel a coupon: it is of no use any more."""
     _use("cancel", code, {"reason": reason, "author": author, "id": message_id}, url, secret_key)
+
+
+@coupons.command()
+def reopen(
+    code: Code,
+    order: Order = "",
+    reason: Reason = "",
+    author: Author = "",
+    message_id: MessageId = "",
+    url: Url = _HERE,
+    secret_key: SecretKey = "",
+) -> None:
+    """Let a coupon be redeemed again that was redeemed with an order, for that came back."""
+    body = {"order": order, "reason": reason, "author": author, "id": message_id}
+    _use("reopen", code, body, url, secret_key)
 
 
 @coupons.command("list")

@@ -38,6 +38,12 @@ class Coupon(msgspec.Struct, array_like=True, gc=False):
     gift: str = ""
     minimum: float = 0
     personal: bool = True
+    reopens: bool = False
+    """Whether it can be redeemed again when the order comes back that it was redeemed with."""
+    reopened: str = ""
+    """The order for which it was reopened last: for that it is not once more."""
+    reopenings: int = 0
+    """How often it was."""
 
 
 class HasCoupons(Protocol):

@@ -90,13 +90,17 @@ class What:
     RELEASED = "released"
     """A reservation of a coupon is over."""
     REDEEMED = "redeemed"
+    REOPENED = "reopened"
+    """A coupon can be redeemed again, for what it was redeemed with came back."""
     VOIDED = "voided"
     """A coupon was cancelled."""
     LAPSED = "lapsed"
     """A coupon is not valid any more."""
 
 
-OF_REWARDS = frozenset({What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED, What.VOIDED, What.LAPSED})
+OF_REWARDS = frozenset(
+    {What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED, What.REOPENED, What.VOIDED, What.LAPSED}
+)
 """What is decided about rewards and their coupons."""
 
 OF_LOYALTY = frozenset(

@@ -102,7 +102,7 @@ class Asked(msgspec.Struct, kw_only=True):
 
     action: str
     """`enrol`, `leave`, `spend`, `transfer`, `adjust`, `refund`, `review` or `award`; `issue` a reward; `reserve`, `redeem`,
-    `release` or `cancel` a coupon."""
+    `release`, `cancel` or `reopen` a coupon."""
     programme: str = ""
     points: int = 0
     """To spend, to give, or to adjust by."""

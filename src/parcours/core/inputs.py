@@ -335,7 +335,7 @@ class UseCoupon(msgspec.Struct, array_like=True, tag="coupon", kw_only=True):
     received_at: int
     occurred_at: int
     action: str
-    """`reserve`, `redeem`, `release` or `cancel`."""
+    """`reserve`, `redeem`, `release`, `cancel` or `reopen`."""
     code: str
     presented: str = ""
     """The contact that presented it, as far as it was known."""

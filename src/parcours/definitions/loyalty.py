@@ -435,6 +435,13 @@ class RewardDefinition(Archivable, frozen=True, kw_only=True, tag="reward"):
         Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None,
         msgspec.Meta(description="How many one contact gets at most, ever."),
     ] = None
+    reopen_at_refund: Annotated[
+        bool,
+        msgspec.Meta(
+            description="When the whole order comes back with which a coupon was redeemed, it can be redeemed again, "
+            "if it is still valid then."
+        ),
+    ] = False
     reserved_for: Annotated[
         Duration, msgspec.Meta(description="How long a till that reserves a coupon keeps it from others.")
     ] = "30m"

@@ -259,4 +259,5 @@ def _reward(reward: RewardDefinition, programmes: Mapping[str, CompiledProgramme
         points=reward.points or 0,
         limit=reward.limit or 0,
         reserved_for=parse_duration(reward.reserved_for),
+        reopens=reward.reopen_at_refund,
     )

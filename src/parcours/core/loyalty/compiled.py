@@ -139,6 +139,8 @@ class CompiledReward(msgspec.Struct, frozen=True):
     points: int
     limit: int
     reserved_for: int
+    reopens: bool = False
+    """Whether a coupon can be redeemed again when its order comes back."""
 
 
 class Enrolment(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@
 | redeem  | issued, or of the order | redeemed                        | `why_unusable`                                     |
 | release | reserved by the order   | issued                          | `not_reserved`, `reserved` (by another order)      |
 | cancel  | issued or reserved      | cancelled                       | `redeemed`, `cancelled`, `expired`                 |
+| reopen  | redeemed with the order | issued, with the validity it had | its state, `other_order`, `expired`                |
+| refund  | redeemed with the order | the same, if its reward says so | the same; `reopened` for an order that did it before |
 | time    | reserved                | issued, when the time is over   |                                                    |
 | time    | issued or reserved      | expired, when it is not valid   |                                                    |
 
@@ -39,6 +41,7 @@ MOST_KEPT = 300
 
 REWARD_ISSUED = "Reward Issued"
 REWARD_REDEEMED = "Reward Redeemed"
+REWARD_REOPENED = "Reward Reopened"
 
 
 def why_not(loyalty: Loyalty, contact: Contact, item: Grant) -> str:
@@ -95,6 +98,7 @@ def _issued(reward: CompiledReward, code: str, now: int) -> Coupon:
         gift=reward.gift,
         minimum=reward.minimum,
         personal=reward.personal,
+        reopens=reward.reopens,
     )
 
 
@@ -151,12 +155,17 @@ def use(contact: Contact, item: UseCoupon, effects: Effects) -> None:
         why = "" if coupon.state == RESERVED else "not_reserved"
         if not why and coupon.order != item.order:
             why = "reserved"
+    elif item.action == "reopen":
+        why = _why_not_reopened(coupon, item.order, now)
     elif coupon.state not in OPEN:
         why = coupon.state
     if why:
         _decline(effects, now, why, code=item.code, reward=coupon.reward)
         return
     state, what = _BECOMES[item.action]
+    if item.action == "reopen":
+        reopen(contact, coupon, now, effects, by=item.author)
+        return
     coupon.state, coupon.at = state, now
     coupon.order = "" if state == ISSUED else item.order
     coupon.reserved_until = now + coupon.hold if state == RESERVED else 0
@@ -171,10 +180,47 @@ _BECOMES = {
     "redeem": (REDEEMED, What.REDEEMED),
     "release": (ISSUED, What.RELEASED),
     "cancel": (CANCELLED, What.VOIDED),
+    "reopen": (ISSUED, What.REOPENED),
 }
 
 USES = tuple(_BECOMES)
 """What can be asked of a coupon."""
+
+
+def _why_not_reopened(coupon: Coupon, order: str, now: int) -> str:
+    if coupon.state != REDEEMED:
+        return state_at(coupon, now)
+    if coupon.order != order:
+        return "other_order"
+    return EXPIRED if 0 < coupon.until <= now else ""
+
+
+def reopen(contact: Contact, coupon: Coupon, now: int, effects: Effects, by: str = "") -> None:
+    """Let a coupon that was redeemed be redeemed again, as long as it would have been valid. The contact is changed."""
+    order = coupon.reopened = coupon.order
+    coupon.reopenings += 1
+    coupon.state, coupon.at, coupon.order = ISSUED, now, ""
+    set_timer(contact)
+    _note(effects, now, What.REOPENED, coupon, by=by)
+    _announce(contact, REWARD_REOPENED, coupon, now, effects, order=order)
+
+
+def come_back(contact: Contact, order: str, now: int, effects: Effects) -> bool:
+    """Let coupons that an order was redeemed with be redeemed again, for the whole of it came back.
+
+    Returns whether any coupon was; of one that is not valid any more the trace says so. The contact is changed.
+    """
+    found = False
+    for coupon in list(contact.coupons.values()):
+        if not coupon.reopens or coupon.state != REDEEMED or coupon.order != order:
+            continue
+        why = "reopened" if coupon.reopened == order else _why_not_reopened(coupon, order, now)
+        if why:
+            _decline(effects, now, why, code=coupon.code, reward=coupon.reward, order=order)
+            continue
+        reopen(contact, coupon, now, effects)
+        found = True
+    return found
 
 
 def discount(coupon: Coupon, basket: float | None) -> float | None:
@@ -249,6 +295,8 @@ def _decline(effects: Effects, now: int, reason: str, **detail: str) -> None:
 
 
 def _announce(contact: Contact, name: str, coupon: Coupon, now: int, effects: Effects, **more: object) -> None:
+    # A coupon that was reopened is redeemed once more: each is told by itself.
+    again = [str(coupon.reopenings)] if coupon.reopenings else []
     attributes = {"reward": coupon.reward, "code": coupon.code, **more}
     if coupon.until:
         attributes["valid_until"] = moment_of(coupon.until).isoformat()
@@ -262,7 +310,7 @@ def _announce(contact: Contact, name: str, coupon: Coupon, now: int, effects: Ef
             name=match_name(name),
             attributes={name: value for name, value in attributes.items() if value not in {None, ""}},
             source=SOURCE,
-            message_id=ids.derive(contact.id, coupon.reward, name, coupon.code),
+            message_id=ids.derive(contact.id, coupon.reward, name, coupon.code, *again),
             spelling=name,
         ),
         f"{coupon.reward}/{name}",

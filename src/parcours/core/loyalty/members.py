@@ -21,9 +21,10 @@ from parcours.core.loyalty.account import Account, Says
 from parcours.core.loyalty.announce import JOINED, LEFT, announce
 from parcours.core.loyalty.clock import settle
 from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty, LoyaltyRoute
+from parcours.core.loyalty.coupons import come_back
 from parcours.core.loyalty.earn import earn, reference_of
 from parcours.core.loyalty.late import give_late
-from parcours.core.loyalty.refund import WHOLE, parts_of, take_back
+from parcours.core.loyalty.refund import WHOLE, is_whole, parts_of, take_back
 from parcours.core.loyalty.review import decide
 from parcours.core.loyalty.tiers import keep_up, promote, qualify
 from parcours.core.loyalty.transfer import give
@@ -43,7 +44,7 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
         return
     member = contact.loyalty.get(item.programme)
     if member is None or (member.left and not isinstance(item, Refund | Review)):
-        _decline(effects, item, "no_member")
+        _ask_no_member(contact, item, effects)
         return
     account = Account(contact, programme, member, item.received_at, item.position, cause_of(item), effects)
     match item:
@@ -58,12 +59,7 @@ def act(loyalty: Loyalty, contact: Contact, item: LoyaltyInput, effects: Effects
                 _decline(effects, item, declined, balance=member.balance, points=item.points)
                 return
         case Refund():
-            parts = (
-                {WHOLE: 1}
-                if item.whole
-                else parts_of(contact, loyalty.formulas.get(programme.name, {}), item.attributes, item.occurred_at)
-            )
-            take_back(account, item.reference, parts)
+            _refund(loyalty, account, item)
         case Review():
             if not decide(account, loyalty.rules, item):
                 _decline(effects, item, "no_review", lot=item.lot)
@@ -84,6 +80,28 @@ def _spend(account: Account, item: Spend) -> None:
     account.spend(item.points, said)
 
 
+def _refund(loyalty: Loyalty, account: Account, item: Refund) -> None:
+    formulas = loyalty.formulas.get(account.programme.name, {})
+    parts = {WHOLE: 1} if item.whole else parts_of(account.contact, formulas, item.attributes, item.occurred_at)
+    _take_back(account, item.reference, parts)
+
+
+def _ask_no_member(contact: Contact, item: LoyaltyInput, effects: Effects) -> None:
+    """Decline what is asked of who is no member. Coupons of theirs may be: rewards without a programme are for anybody."""
+    if isinstance(item, Refund) and item.whole and come_back(contact, item.reference, item.received_at, effects):
+        return
+    _decline(effects, item, "no_member")
+
+
+def _take_back(account: Account, reference: str, parts: dict[str, int]) -> None:
+    """Reverse what an order earned, and let the coupons it was paid with be redeemed again when all of it is back."""
+    known = take_back(account, reference, parts)
+    whole = is_whole(account, reference, parts)
+    reopened = whole and come_back(account.contact, reference, account.now, account.effects)
+    if not known and not reopened:
+        account.note(What.DECLINED, "unknown_order", programme=account.programme.name, reference=reference)
+
+
 def _award(loyalty: Loyalty, account: Account, item: Award) -> str:
     """Give what a rule would have given for the past; return why not, empty when it is given."""
     rule = loyalty.rules.get(item.lot.rule)
@@ -102,15 +120,19 @@ def happen(loyalty: Loyalty, contact: Contact, item: Interaction, route: Loyalty
     for refund in route.refunds:
         member = contact.loyalty.get(refund.programme.name)
         reference = reference_of(attributes, refund.reference)
-        if member is None or not reference:
+        if not reference or (member is None and not contact.coupons):
             continue
         if refund.where is None or refund.where.ask(contact, attributes, at):
+            formulas = loyalty.formulas.get(refund.programme.name, {})
+            parts = {WHOLE: 1} if refund.whole else parts_of(contact, formulas, attributes, at)
+            if member is None:
+                if WHOLE in parts:
+                    come_back(contact, reference, item.received_at, effects)
+                continue
             account = Account(
                 contact, refund.programme, member, item.received_at, item.position, cause_of(item), effects
             )
-            formulas = loyalty.formulas.get(refund.programme.name, {})
-            parts = {WHOLE: 1} if refund.whole else parts_of(contact, formulas, attributes, at)
-            take_back(account, reference, parts)
+            _take_back(account, reference, parts)
             settle(account)
     if route.rules and (contact.loyalty or loyalty.tells):
         earn(contact, item, route.rules, effects, tell=loyalty.tells)

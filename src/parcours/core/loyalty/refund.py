@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from parcours.core.contact import Contact
-from parcours.core.effects import What
 from parcours.core.loyalty.account import Account
 from parcours.core.loyalty.formula import CompiledFormula, rounded
 from parcours.core.loyalty.tiers import qualify
@@ -46,8 +45,15 @@ def take_back(account: Account, reference: str, parts: dict[str, int]) -> bool:
         }
         if len(returns) > MOST_RETURNS:
             del returns[next(iter(returns))]
-        account.note(What.DECLINED, "unknown_order", programme=account.programme.name, reference=reference)
     return bool(lots)
+
+
+def is_whole(account: Account, reference: str, parts: dict[str, int]) -> bool:
+    """Return whether all of an order is back, now that parts of it were taken back."""
+    if WHOLE in parts:
+        return True
+    measured = [lot for lot in account.member.lots if lot.reference == reference and lot.basis]
+    return bool(measured) and all(lot.returned >= lot.basis for lot in measured)
 
 
 def parts_of(

@@ -125,6 +125,7 @@ class Member(Part, frozen=True, kw_only=True):
             "redeem",
             "release",
             "cancel",
+            "reopen",
         ],
         Meta(description="What is asked. `reserve` and what comes after it is asked of the latest coupon of `reward`."),
     ]

@@ -306,7 +306,15 @@ OF_DECISIONS = {
         What.ENROLLED,
         What.RESIGNED,
     ),
-    "rewards": (What.ISSUED, What.RESERVED, What.RELEASED, What.REDEEMED, What.VOIDED, What.LAPSED),
+    "rewards": (
+        What.ISSUED,
+        What.RESERVED,
+        What.RELEASED,
+        What.REDEEMED,
+        What.REOPENED,
+        What.VOIDED,
+        What.LAPSED,
+    ),
     "message": (What.SENT, What.SUPPRESSED, What.HELD),
     "step": (
         What.ENTERED,

@@ -242,14 +242,17 @@ class RewardsApi(Controller):
         off = discount(coupon, data.basket) if not why else None
         return Checked(valid=not why, reason=why, discount=off, coupon=_coupon(coupon, now))
 
-    @post("/coupons/{action:str}", summary="Reserve, redeem, release or cancel a coupon", status_code=200)
+    @post("/coupons/{action:str}", summary="Reserve, redeem, release, cancel or reopen a coupon", status_code=200)
     async def use(
         self,
         request: Request[Any, Any, Any],
-        action: FromPath[Literal["reserve", "redeem", "release", "cancel"]],
+        action: FromPath[Literal["reserve", "redeem", "release", "cancel", "reopen"]],
         data: JSONBody[UseAsked],
     ) -> Response[CouponAnswer]:
-        """Reserve a coupon for an order, redeem it, release the reservation, or cancel it. 409 says why it was not."""
+        """Reserve a coupon for an order, redeem it, release the reservation, cancel it, or undo that it was redeemed.
+
+        409 says why it was not.
+        """
         host, code = host_of(request), normal(data.code)
         async with host.turn:
             if _owner(host, code) is None:
@@ -326,8 +329,9 @@ def _reward(host: Embedded, name: str) -> RewardDefinition:
 def _reward_shown(host: Embedded, reward: RewardDefinition) -> RewardShown:
     """Return a reward as it is told. Whoever calls holds the host's turn."""
     statistics = host.store.statistics()
-    lapsed, voided, redeemed = (
-        statistics.get(("", 0, "", what, reward.name), 0) for what in (What.LAPSED, What.VOIDED, What.REDEEMED)
+    lapsed, voided, redeemed, reopened = (
+        statistics.get(("", 0, "", what, reward.name), 0)
+        for what in (What.LAPSED, What.VOIDED, What.REDEEMED, What.REOPENED)
     )
     given = issued(host.store, reward.name)
     pool = in_pool(host.store, reward.name) if isinstance(reward.codes, PoolCodes) else None
@@ -339,7 +343,7 @@ def _reward_shown(host: Embedded, reward: RewardDefinition) -> RewardShown:
         title=reward.title or reward.name,
         archived=reward.archived,
         issued=given,
-        redeemed=redeemed,
+        redeemed=redeemed - reopened,
         cancelled=voided,
         expired=lapsed,
         stock=reward.stock,
