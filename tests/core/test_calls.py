@@ -177,3 +177,17 @@ def test_figures_tell_who_waits_for_an_answer():
     assert waiting() == {"told": 0, "call": 2, "end": 0}
     came(world, calls(world, "ann")[-1])
     assert waiting() == {"told": 0, "call": 1, "end": 0}
+
+
+def test_exits_and_goals_that_ask_for_an_answer_are_looked_at_when_it_comes():
+    """Before the token goes on, as with any other input."""
+    price = {"run": "offer.body.items.1.price", "at_most": 10}
+    aims = {"exit": [{"if": price}], "goals": [{"name": "cheap", "if": price}]}
+    world = World(calling() | aims)
+    world.did("ann", "Go", order="a")
+    came(world, calls(world, "ann")[0], **ANSWER)
+    assert world.path("ann") == ["call"]
+    assert world.reasons("ann", What.GOAL) == ["cheap"]
+    assert world.reasons("ann", What.ENDED) == ["exited"]
+    assert not world.runs("ann")
+    assert not world.contact("ann").timers

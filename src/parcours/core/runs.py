@@ -8,7 +8,7 @@ from typing import Any
 
 from parcours.core import ids
 from parcours.core.admission import note_entry, refused
-from parcours.core.aims import begin, exit_met
+from parcours.core.aims import begin, exit_met, look_at_aims
 from parcours.core.calls import ANSWERED, FAILED, came_of, take_answer
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact, Held, Run, Timer, Token
@@ -164,8 +164,14 @@ def resume(walk: Walk, token: Token, label: str, step: str | None) -> None:
 def answered(plan: Plan, contact: Contact, item: Reaction, effects: Effects) -> None:
     """Let the token go on that waits for what became of a call. The contact is changed."""
     waiting = take_answer(plan, contact, item, effects)
-    if waiting is not None:
-        _leave_call(*waiting)
+    if waiting is None:
+        return
+    walk, token = waiting
+    if walk.journey.aims is not None:
+        # Exits and goals may ask for what was saved.
+        look_at_aims(plan, contact, (walk.run.journey,), walk.now, effects)
+    if walk.run.tokens:
+        _leave_call(walk, token)
 
 
 def _leave_call(walk: Walk, token: Token) -> None:
