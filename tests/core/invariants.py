@@ -323,6 +323,9 @@ def caps_are_never_exceeded(found: Snapshot) -> None:
         at = decided_at(message)
         policy, workspace_zone = in_force(publications, message)
         people = together(found, message.contact, at)
+        # What time alone decided came before what was published at the same instant, and before all that came after that.
+        later = (position for position, published, _, _ in publications if published >= at)
+        last = message.position or next(later, None)
         for cap in policy.caps:
             if not held_to(cap, definitions[message.message]):
                 continue
@@ -337,7 +340,7 @@ def caps_are_never_exceeded(found: Snapshot) -> None:
                 if start < decided_at(other) <= at
                 and other.contact in people
                 and held_to(cap, definitions[other.message])
-                and (other.position or 0) <= (message.position or other.position)
+                and (last is None or other.position <= last)
             ]
             assert len(taken) <= cap.limit, (cap, taken)
 
