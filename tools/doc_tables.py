@@ -399,7 +399,7 @@ def reactions() -> str:
 
 def settings() -> str:
     """Return the table of settings, from the class and the sentences below its fields."""
-    source = (ROOT / "src" / "parcours" / "wiring.py").read_text(encoding="utf-8")
+    source = (ROOT / "src" / "parcours" / "wiring" / "settings.py").read_text(encoding="utf-8")
     rows = []
     for node in ast.walk(ast.parse(source)):
         if not (isinstance(node, ast.ClassDef) and node.name == "Settings"):

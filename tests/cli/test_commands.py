@@ -91,6 +91,13 @@ def test_without_arguments_it_helps():
     assert "serve" in said.out + said.err
 
 
+def test_no_command_loads_what_only_others_need():
+    heavy = ["aiohttp", "duckdb", "litestar", "uvicorn"]
+    code = f"import sys, parcours.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_version():
     said = parcours("--version")
     assert said.code == 0

@@ -13,7 +13,6 @@ from rich.text import Text
 from parcours.cli.client import stranger
 from parcours.cli.console import OUT, SecretKey, Url
 from parcours.cli.definitions import asked
-from parcours.web.api.secrets import SecretView
 
 app = typer.Typer(
     help="Secrets that calls of webhooks carry.",
@@ -23,11 +22,26 @@ app = typer.Typer(
 )
 
 
+class _Use(msgspec.Struct):
+    journey: str
+    pointer: str
+
+
+class _Secret(msgspec.Struct):
+    """What the API tells of a secret. Its own struct comes with all of the API, which takes long to load."""
+
+    name: str
+    source: str | None
+    problem: str
+    hosts: list[str]
+    used_by: list[_Use]
+
+
 @app.command("list")
 def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
     """Show the names of all secrets, where they are set, and who uses them; never what they say."""
     try:
-        found = msgspec.convert(asked("GET", f"{url}/v1/secrets", secret_key).get("secrets"), list[SecretView])
+        found = msgspec.convert(asked("GET", f"{url}/v1/secrets", secret_key).get("secrets"), list[_Secret])
     except msgspec.ValidationError:
         raise stranger(url) from None
     table = Table()
