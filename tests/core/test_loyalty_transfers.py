@@ -138,6 +138,21 @@ def test_limits_are_those_of_the_period_in_which_points_are_given():
     assert gives(world, "bob", "ann", 6) == ""  # what was received does not count
 
 
+def test_limits_on_receiving_keep_somebody_from_gathering_points_of_many():
+    receiving = [{"per": "day", "times": 2}, {"per": "ever", "points": 9}]
+    world = world_of("ann", "bob", "cid", "eve", programme=club(transfer={"receiving": receiving}))
+    assert gives(world, "ann", "eve", 10) == "receiver_limit"
+    assert [gives(world, who, "eve", 2) for who in ("ann", "bob", "cid")] == ["", "", "receiver_limit"]
+    assert balances(world, "ann", "bob", "cid", "eve") == [8, 8, 10, 14]
+    assert gives(world, "eve", "cid", 14) == "receiver_limit"  # what Cid may receive, whoever gives it
+    world.after("1d")
+    assert gives(world, "cid", "eve", 6) == "receiver_limit"
+    assert gives(world, "cid", "eve", 5) == ""
+    both = [world.arrival(who, transfer("bob", 5)) for who in ("ann", "cid")]
+    world.send(*both)
+    assert [world.reasons(who, What.DECLINED)[-1:] for who in ("ann", "cid")] == [["receiver_limit"]] * 2
+
+
 def test_the_oldest_go_first_and_expire_when_they_would_have():
     world = world_of("ann", "bob", programme=club(expiry={"type": "rolling", "days": 10}), has=0)
     world.did("ann", "Bought", total=3)
@@ -403,6 +418,20 @@ def test_points_come_back_from_who_left_in_between():
     (entry,) = apart.folds("ann", back).ledger
     assert (entry.kind, entry.amount, entry.other, entry.reason) == ("transferred", 4, "bob", "receiver_no_member")
     assert apart.balance("ann") == 10
+
+
+def test_what_comes_back_counts_towards_no_limit():
+    apart = Apart(transfer={"limits": [{"per": "ever", "times": 1}]})
+    item = apart.gives()
+    apart.takes("bob", Leave, programme="club")
+    (back,) = (one for one in apart.folds("bob", item).follows if isinstance(one, Receive))
+    apart.now += DAY
+    apart.folds("ann", back)
+    apart.takes("bob", Enrol, programme="club")
+    apart.folds("bob", apart.gives())
+    assert (apart.balance("ann"), apart.balance("bob")) == (6, 14)
+    declined = apart.takes("ann", Transfer, programme="club", points=1, to="bob")
+    assert [entry.reason for entry in declined.trace] == ["limit"]
 
 
 def test_points_come_back_to_who_left_themselves():

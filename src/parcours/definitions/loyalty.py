@@ -173,7 +173,7 @@ class RefundOn(_Part, frozen=True, kw_only=True):
 
 
 class TransferLimit(_Part, frozen=True, kw_only=True):
-    """How much one member gives others in a period of the calendar."""
+    """How much one member gives others, or receives of them, in a period of the calendar."""
 
     per: Annotated[
         Literal["day", "week", "month", "quarter", "year", "ever"], msgspec.Meta(description="In which period.")
@@ -192,6 +192,9 @@ class Transfer(_Part, frozen=True, kw_only=True):
     minimum: Annotated[Points, msgspec.Meta(description="How many at least, at once.")] = 1
     limits: Annotated[
         list[TransferLimit], msgspec.Meta(max_length=MOST_LIMITS, description="What one member gives at most.")
+    ] = msgspec.field(default_factory=list)
+    receiving: Annotated[
+        list[TransferLimit], msgspec.Meta(max_length=MOST_LIMITS, description="What one member receives at most.")
     ] = msgspec.field(default_factory=list)
 
 

@@ -49,7 +49,8 @@ def programme_mistakes(programme: ProgrammeDefinition) -> Iterator[Mistake]:
     if programme.expiry is not None:
         yield from _expiry(programme.expiry, "/expiry")
     if programme.transfer is not None:
-        yield from _limits(programme.transfer.limits, "/transfer")
+        yield from _limits(programme.transfer.limits, "/transfer/limits")
+        yield from _limits(programme.transfer.receiving, "/transfer/receiving")
     if programme.tiers is None:
         return
     seen: set[str] = set()
@@ -92,7 +93,7 @@ def rule_mistakes(rule: RuleDefinition, programme: ProgrammeDefinition | None) -
             parse_duration(str(rule.holding))
         except ValueError as error:
             yield Mistake("invalid_value", str(error), "/holding")
-    yield from _limits(rule.limits)
+    yield from _limits(rule.limits, "/limits")
     yield from _budget(rule)
     for name, text in (("starts", rule.starts), ("ends", rule.ends)):
         if text is not None and not _is_instant(text):
@@ -134,9 +135,9 @@ def _tiers_named(rule: RuleDefinition, programme: ProgrammeDefinition) -> Iterat
             yield Mistake("unknown_reference", message, pointer, hint)
 
 
-def _limits(limits: Sequence[Limit | TransferLimit], place: str = "") -> Iterator[Mistake]:
+def _limits(limits: Sequence[Limit | TransferLimit], place: str) -> Iterator[Mistake]:
     for index, limit in enumerate(limits):
-        pointer = f"{place}/limits/{index}"
+        pointer = f"{place}/{index}"
         if limit.times is None and limit.points is None:
             yield Mistake("missing_key", "the limit limits nothing", pointer, "write 'times' or 'points'")
         if limit.per in {other.per for other in limits[:index]}:

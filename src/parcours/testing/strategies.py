@@ -722,7 +722,12 @@ def programmes(draw: st.DrawFn, *, budgets: bool = False) -> list[Data]:
                 "timezone": st.just("America/New_York"),
                 "refundable": st.just("1d"),
                 "transfer": st.sampled_from(
-                    [{}, {}, {"minimum": 2}, {"limits": [{"per": "day", "times": 1}, {"per": "ever", "points": 6}]}]
+                    [
+                        {},
+                        {},
+                        {"minimum": 2, "receiving": [{"per": "day", "points": 6}]},
+                        {"limits": [{"per": "day", "times": 1}, {"per": "ever", "points": 6}]},
+                    ]
                 ),
             },
         )

@@ -173,14 +173,12 @@ def _tiers(tiers: Tiers) -> CompiledTiers:
 
 
 def _transfer(transfer: Transfer) -> CompiledTransfer:
-    return CompiledTransfer(
-        transfer.minimum,
-        tuple(
-            # No rule has such a name, so it is counted apart from them.
-            CompiledLimit(f"$transfer/{limit.per}", limit.per, limit.times or 0, limit.points or 0)
-            for limit in transfer.limits
-        ),
+    # No rule has such a name, so it is counted apart from them.
+    giving, receiving = (
+        tuple(CompiledLimit(f"{name}/{limit.per}", limit.per, limit.times or 0, limit.points or 0) for limit in limits)
+        for name, limits in (("$give", transfer.limits), ("$receive", transfer.receiving))
     )
+    return CompiledTransfer(transfer.minimum, giving, receiving)
 
 
 def instant(text: str, zone: tzinfo) -> int:

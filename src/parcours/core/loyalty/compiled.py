@@ -56,6 +56,7 @@ class CompiledTransfer(msgspec.Struct, frozen=True):
 
     minimum: int
     limits: tuple[CompiledLimit, ...]
+    receiving: tuple[CompiledLimit, ...]
 
 
 class CompiledProgramme(msgspec.Struct, frozen=True):

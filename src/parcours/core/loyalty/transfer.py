@@ -21,18 +21,19 @@ from parcours.core.loyalty.account import Account, Book, Says
 from parcours.core.loyalty.announce import GIVEN, RECEIVED, SOURCE, announce
 from parcours.core.loyalty.budget import KEPT_PERIODS
 from parcours.core.loyalty.clock import settle
-from parcours.core.loyalty.compiled import CompiledLimit, Loyalty
-from parcours.core.member import Portion
+from parcours.core.loyalty.compiled import CompiledLimit, CompiledProgramme, Loyalty
+from parcours.core.member import Member, Portion
 
 KIND = "transferred"
 
 
-def why_not_receive(loyalty: Loyalty, contact: Contact, programme: str) -> str:
+def why_not_receive(loyalty: Loyalty, contact: Contact, programme: str, points: int, now: int) -> str:
     """Return why a contact cannot have points of others, empty when it can."""
-    member = contact.loyalty.get(programme)
-    if programme not in loyalty.programmes or member is None or member.left:
+    compiled, member = loyalty.programmes.get(programme), contact.loyalty.get(programme)
+    if compiled is None or member is None or member.left:
         return "receiver_no_member"
-    return ""
+    limits = compiled.transfer.receiving if compiled.transfer is not None else ()
+    return "" if _within(member, compiled, limits, points, now) else "receiver_limit"
 
 
 def give(account: Account, item: Transfer) -> str:
@@ -48,8 +49,9 @@ def give(account: Account, item: Transfer) -> str:
         return "below_minimum"
     if item.points > member.balance:
         return "not_enough_points"
-    if not _counted(account, allowed.limits, item.points):
+    if not _within(member, account.programme, allowed.limits, item.points, account.now):
         return "limit"
+    _count(member, account.programme, allowed.limits, item.points, account.now)
     transfer = ids.derive(account.contact.id, account.programme.name, KIND, account.cause)
     says = Says(kind=KIND, reference=transfer, reason=item.reason, author=item.author, other=item.to)
     portions = account.spend(item.points, says)
@@ -62,7 +64,8 @@ def give(account: Account, item: Transfer) -> str:
 def receive(loyalty: Loyalty, contact: Contact, item: Receive, effects: Effects) -> None:
     """Let a contact have points that another gave, or that come back; or send them back. The contact is changed."""
     now = item.received_at
-    if not item.returned and (reason := why_not_receive(loyalty, contact, item.programme)):
+    points = sum(portion.points for portion in item.portions)
+    if not item.returned and (reason := why_not_receive(loyalty, contact, item.programme, points, now)):
         _note(effects, now, reason, item)
         effects.follows.append(_on_its_way_back(contact, item, reason))
         return
@@ -85,13 +88,17 @@ def receive(loyalty: Loyalty, contact: Contact, item: Receive, effects: Effects)
     if programme is None:
         return
     account = Account(contact, programme, member, now, item.position, cause_of(item), effects)
+    allowed = programme.transfer
     if item.returned:
+        if allowed is not None:
+            _count(member, programme, allowed.limits, -points, item.occurred_at, -1)
         if member.left and programme.forfeit:
             book.empty("forfeited", item.returned)
     else:
         # As if the points had stayed where they were: they expire neither earlier nor later.
         member.active = max(member.active, item.active)
-        points = sum(portion.points for portion in item.portions)
+        if allowed is not None:
+            _count(member, programme, allowed.receiving, points, now)
         announce(account, RECEIVED, points=points, balance=member.balance, transfer=item.transfer)
     settle(account)
 
@@ -118,7 +125,7 @@ def _on_its_way_back(contact: Contact, item: Receive, reason: str) -> Receive:
     return Receive(
         position=0,
         received_at=item.received_at,
-        occurred_at=item.received_at,
+        occurred_at=item.occurred_at,
         programme=item.programme,
         contact=item.other,
         other=contact.id,
@@ -132,22 +139,37 @@ def _on_its_way_back(contact: Contact, item: Receive, reason: str) -> Receive:
     )
 
 
-def _counted(account: Account, limits: tuple[CompiledLimit, ...], points: int) -> bool:
-    """Count what is given against the limits, unless one leaves too little; return whether it was counted."""
-    known = account.member.limits
-    found: list[tuple[CompiledLimit, int, int, int]] = []
+def _within(
+    member: Member, programme: CompiledProgramme, limits: tuple[CompiledLimit, ...], points: int, at: int
+) -> bool:
+    """Return whether limits leave so many points, all at once, at an instant."""
     for limit in limits:
-        start = 0 if limit.unit == "ever" else dates.start_of(limit.unit, account.now, account.programme.zone)
-        times, sum_ = known.get(limit.key, {}).get(start, (0, 0))
+        times, sum_ = member.limits.get(limit.key, {}).get(_start(programme, limit, at), (0, 0))
         if (limit.times and times >= limit.times) or (limit.points and sum_ + points > limit.points):
             return False
-        found.append((limit, start, times + 1, sum_ + points))
-    for limit, start, times, sum_ in found:
-        periods = known.setdefault(limit.key, {})
-        periods[start] = (times, sum_)
+    return True
+
+
+def _count(
+    member: Member,
+    programme: CompiledProgramme,
+    limits: tuple[CompiledLimit, ...],
+    points: int,
+    at: int,
+    times: int = 1,
+) -> None:
+    """Count points against limits, or with numbers below zero no longer."""
+    for limit in limits:
+        periods = member.limits.setdefault(limit.key, {})
+        start = _start(programme, limit, at)
+        known = periods.get(start, (0, 0))
+        periods[start] = (max(0, known[0] + times), max(0, known[1] + points))
         if len(periods) > KEPT_PERIODS:
             del periods[min(periods)]
-    return True
+
+
+def _start(programme: CompiledProgramme, limit: CompiledLimit, at: int) -> int:
+    return 0 if limit.unit == "ever" else dates.start_of(limit.unit, at, programme.zone)
 
 
 def _note(effects: Effects, now: int, reason: str, item: Receive) -> None:

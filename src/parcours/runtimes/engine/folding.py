@@ -319,7 +319,8 @@ class Folding:
 
     def _address(self, batch: Batch, contact: Contact, item: Transfer, receiver: Contact) -> None:
         """Put into a transfer who is to have the points, and why they cannot. Both are prepared."""
-        item.to, item.refused = receiver.id, why_not_receive(self.plan.loyalty, receiver, item.programme)
+        loyalty, now = self.plan.loyalty, item.received_at
+        item.to, item.refused = receiver.id, why_not_receive(loyalty, receiver, item.programme, item.points, now)
         batch.between = {contact.id: contact, receiver.id: receiver}
 
     def _write(self, batch: Batch) -> None:
