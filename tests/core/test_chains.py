@@ -159,6 +159,8 @@ REWARDED = [
 )
 def test_nothing_goes_on_for_ever(definitions: list[dict[str, Any]]):
     world = World(*definitions)
+    _, warnings = world.run.engine.check(definitions)
+    assert "endless_chain" in [problem.code for problem in warnings], "it can be seen beforehand"
     world.did("ann", "Go")
     world.did("ann", "Ping")
     world.did("ann", "Ping", order="a")

@@ -42,7 +42,7 @@ def flaws_of_graph(journey: JourneyDefinition) -> Iterator[Flaw]:
             yield _flaw("unreachable_step", message, f"/steps/{escape(name)}", hint)
     else:
         yield _error("unknown_step", f"there is no step {shown(journey.start)}", "/start", journey.start, steps)
-    at_once = {name: to for name, to in arrows.items() if not _always_waits(steps[name])}
+    at_once = {name: to for name, to in arrows.items() if not always_waits(steps[name])}
     for cycle in cycles(at_once):
         message = f"these steps lead to each other for ever, without a wait: {as_path(cycle)}"
         pointer = f"/steps/{escape(cycle[0])}"
@@ -114,7 +114,7 @@ def _twice(step: Fork, pointer: str) -> Iterator[Flaw]:
             yield _flaw("branch_twice", message, f"{pointer}/branches/{index}", "leave one of them out")
 
 
-def _always_waits(step: Step) -> bool:
+def always_waits(step: Step) -> bool:
     """Return whether a token that comes to a step again and again lets time pass there."""
     match step:
         case Wait():

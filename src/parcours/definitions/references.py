@@ -14,6 +14,7 @@ from parcours.conditions import ast
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions import settings as words
+from parcours.definitions.chains import endless_chains
 from parcours.definitions.entries import ApiEntry, ContactEntry, DateEntry, Entry, InteractionEntry, JourneyEntry
 from parcours.definitions.findings import Finding, Use
 from parcours.definitions.goals import Exit, Goal
@@ -51,6 +52,7 @@ def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
         checker.look_at(definition)
     checker.segments()
     checker.rules()
+    checker.chains()
     return checker.findings
 
 
@@ -206,6 +208,22 @@ class _Checker(JourneyChecks):
                 "/record/interaction",
                 "record an interaction that none of them looks at",
             )
+
+    # --- journeys among themselves ------------------------------------------------------------------------------------
+
+    def chains(self) -> None:
+        """Warn of journeys that may set each other off for ever, in each of them."""
+        for circle in endless_chains(self.workspace):
+            for journey in dict.fromkeys(journey for journey, _ in circle):
+                at = next(place for place, act in enumerate(circle) if act[0] == journey)
+                path = as_path([f"{name}/{step}" for name, step in (*circle[at:], *circle[:at])])
+                self.key = ("journey", journey)
+                self.warn(
+                    "endless_chain",
+                    f"these steps may set each other off for ever, without a wait: {path}",
+                    f"/steps/{escape(circle[at][1])}",
+                    "put a wait between them, or let nobody enter again: such a run ends after 100 times",
+                )
 
     # --- segments among themselves ------------------------------------------------------------------------------------
 
