@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -112,14 +113,20 @@ async def test_no_point_is_lost_or_made_by_kills(tmp_path: Path):
         store.close()
 
 
+class Steps(Protocol):
+    """Somebody who asks for one thing after the other."""
+
+    async def step(self, session: aiohttp.ClientSession, url: str) -> None: ...
+
+
 async def give_until_killed(
-    service: Service, clients: list[Client], session: aiohttp.ClientSession, enough: int
+    service: Service, clients: Sequence[Steps], session: aiohttp.ClientSession, enough: int
 ) -> None:
     """Let all clients ask, and kill the service after so many answers."""
     reached = asyncio.Event()
     count = 0
 
-    async def work(client: Client) -> None:
+    async def work(client: Steps) -> None:
         nonlocal count
         try:
             while True:

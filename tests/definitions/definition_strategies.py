@@ -253,6 +253,19 @@ rules = st.fixed_dictionaries(
             ),
             max_size=2,
         ),
+        "budget": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "per": st.sampled_from(["day", "week", "month", "quarter", "year", "ever"]),
+                    "times": st.integers(1, 10**12) | st.none(),
+                    "points": st.integers(1, 10**12) | st.none(),
+                    "partial": st.booleans(),
+                },
+            ),
+            max_size=2,
+        ),
+        "hold_if": conditions | st.none(),
         "priority": st.integers(-(10**6), 10**6),
         "exclusive": st.booleans(),
         "qualifying": st.booleans(),
@@ -280,6 +293,7 @@ rewards = st.fixed_dictionaries(
         "points": st.integers(1, 10**9) | st.none(),
         "limit": st.integers(1, 10**6) | st.none(),
         "reserved_for": durations,
+        "reopen_at_refund": st.booleans(),
     },
 )
 definitions = st.one_of(

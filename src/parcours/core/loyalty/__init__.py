@@ -9,9 +9,12 @@
 | `tiers`    | reaching, reviewing and losing a tier                                  |
 | `clock`    | what time alone does: points come free, points expire, reviews         |
 | `earn`     | rules looked at for an interaction                                     |
+| `budget`   | what a rule gives all members together at most                         |
+| `late`     | what a rule gives for the past                                         |
 | `review`   | awards that were put aside, approved or refused                        |
 | `refund`   | orders that are taken back                                             |
 | `members`  | enrolling, leaving, spending, adjusting                                |
 | `transfer` | points that a member gives to another                                  |
+| `coupons`  | rewards issued as coupons, reserved, redeemed, reopened                |
 | `join`     | two members are found to be one; a member is erased                    |
 """
