@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parcours.core.effects import What
+from parcours.core.effects import Draw, What
 from parcours.core.gate import Asked, Happened
 from parcours.core.loyalty import budget
 from parcours.runtimes.engine import Accepted, Duplicate, Engine
@@ -196,6 +196,27 @@ def test_periods_that_are_too_long_ago_are_not_known_and_give_nothing():
     world.did("ann", "Bought", ago=f"{budget.KEPT_PERIODS + 1}d")
     assert points(world)[0] == budget.KEPT_PERIODS + 1
     assert world.reasons("ann", What.WITHHELD) == ["budget"]
+
+
+def test_nothing_is_given_back_to_a_period_that_is_not_known_any_more():
+    world = members(
+        rule(points=1, reference="order", budget=[{"per": "day", "times": 1}]), start="2026-01-01T09:00:00Z"
+    )
+    for number in range(budget.KEPT_PERIODS + 1):
+        world.did("ann", "Bought", order=f"o{number}")
+        world.after("1d")
+    known = counted(world, "purchases/day")
+    world.did("ann", "Refunded", order="o0")
+    assert counted(world, "purchases/day") == known
+    world.did("ann", "Refunded", order="o1")
+    assert counted(world, "purchases/day") == known | {min(known): (0, 0)}
+
+
+def test_a_period_that_was_never_taken_from_gets_nothing_back():
+    """The zone of the programme may have changed since: its days begin at other instants then."""
+    kept = budget.encoded({day * 10: (1, 1) for day in range(budget.KEPT_PERIODS)})
+    back = [Draw("r/day", 15, -1, -1)]
+    assert budget.count(back, lambda _name: kept) == {"budget:r/day": kept}
 
 
 def test_history_takes_nothing():
