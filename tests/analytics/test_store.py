@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from parcours.analytics import questions, rows
 from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics, catch_up
 from parcours.analytics.model import FIXED
-from parcours.analytics.questions import Group
+from parcours.analytics.questions import Group, TooFarAheadError
 from parcours.analytics.sql import UnanswerableError
 from parcours.conditions.parse import parse_condition
 from parcours.conditions.to_python import compile_condition
@@ -368,7 +368,7 @@ def test_what_is_past_or_too_far_ahead_is_not_told(tmp_path: Path):
         count(-1)
     with pytest.raises(UnanswerableError, match="an instant that is past"):
         count(-1, parse_condition({"not": {"segment": "rich"}})[0])
-    with pytest.raises(AnalyticsError, match="'club' comes due by then"):
+    with pytest.raises(TooFarAheadError, match="'club' comes due by then"):
         count(ms("90d"))
     world.after("90d")
     list(catch_up(analytics, world.store))

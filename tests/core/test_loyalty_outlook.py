@@ -151,7 +151,7 @@ def test_a_year_of_a_member_is_told():
     world.asks("ann", "enrol")
     world.did("ann", "Bought")
     contact = decode_contact(encode(world.contact("ann")))
-    found = outlook(world.run.engine.plan.loyalty, contact)["club"]
+    found = outlook(world.run.engine.plan.loyalty, contact, 8)["club"]
     both = ("bronze", "silver")
     day, april, lost = world.now + ms("1d"), instant("2026-04-01T00:00:00Z"), instant("2026-05-06T00:00:00Z")
     expires, march = instant("2026-04-02T09:00:00Z"), instant("2026-03-01T00:00:00Z")

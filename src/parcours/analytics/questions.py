@@ -24,6 +24,12 @@ BINS = 10
 """Bins into which numbers are sorted, about equally full."""
 
 
+class TooFarAheadError(AnalyticsError):
+    """More of what members have changes until an instant than is told ahead."""
+
+    code = "too_far_ahead"
+
+
 class Group(NamedTuple):
     """A condition about contacts, as of an instant."""
 
@@ -36,7 +42,7 @@ class Group(NamedTuple):
 
         Raises:
             UnanswerableError: Nobody can tell who belongs to it.
-            AnalyticsError: It cannot be told yet.
+            TooFarAheadError: It cannot be told yet.
         """
         for problem in problems(self.node, self.segments):
             raise UnanswerableError(problem.message, hint=problem.hint)
@@ -58,7 +64,7 @@ class Group(NamedTuple):
 
         Raises:
             UnanswerableError: It is past, and nobody can tell.
-            AnalyticsError: It cannot be told yet.
+            TooFarAheadError: It cannot be told yet.
         """
         if self.now < analytics.as_of:
             message = "what members of programmes had at an instant that is past is not kept"
@@ -68,7 +74,7 @@ class Group(NamedTuple):
             until = rows(analytics, told, [name])[0][0]
             if until is not None and until <= self.now:
                 message = f"more of the programme {shown(name)} comes due by then than is told ahead"
-                raise AnalyticsError(message, hint="if that was asked as of now, timers are late: ask again soon")
+                raise TooFarAheadError(message, hint="if that was asked as of now, timers are late: ask again soon")
 
 
 def problems(node: ast.Node, segments: Mapping[str, ast.Node], pointer: str = "") -> list[Problem]:

@@ -7,8 +7,8 @@
 | contacts                | their states: those that a slice touches are read as they are now, and their rows replaced |
 
 A slice touches the contacts of its inputs, those to whom messages were sent, and those for whom timers fired. Of contacts
-no input is looked at, so there is one place that knows which fact counts, and it is not this one. After a programme was
-changed, slices also touch everybody who has something in one, one after the other.
+no input is looked at, so there is one place that knows which fact counts, and it is not this one. When the log was gone
+through for the first time, and after a programme was changed, slices also touch everybody who has points or coupons.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Place(NamedTuple):
     revision: int = 0
     """The revision of the programmes by which the rows of members are."""
     swept: str | None = None
-    """Behind which contact others have rows of another revision; None when nobody has."""
+    """Behind which contact what others have is not in the tables, or as another revision says; None when all is."""
 
 
 class Slice(msgspec.Struct):
@@ -119,19 +119,21 @@ def read_slice(store: Store, after: Place, limit: int, loyalty: Loyalty) -> Slic
         fired[-1][0] if fired else after.fired,
         loyalty.revision,
     )
+    whole = max(len(records), len(sent), len(fired)) < limit
     swept: list[Contact] = []
-    begin = after.swept if after.revision == loyalty.revision else "" if after.position else None
+    begin = after.swept if after.revision == loyalty.revision and after.position else ""
     if begin is not None:
-        swept = store.scan(begin, min(limit, SWEPT))
-        if len(swept) == min(limit, SWEPT):
-            upto = upto._replace(swept=swept[-1].id)
-    whole = max(len(records), len(sent), len(fired)) < limit and upto.swept is None
+        # What somebody has is worked out once, and not for each slice in which something happened to them.
+        swept = store.scan(begin, min(limit, SWEPT)) if whole else []
+        done = whole and len(swept) < min(limit, SWEPT)
+        upto = upto._replace(swept=None if done else swept[-1].id if swept else begin)
+        whole = done
     as_of = store.last_received_at()
     found = Slice(after, upto, whole, records, sent, [], {}, [], {}, _kept(store), loyalty, as_of)
     touched = {record.contact for record in records if record.contact}
     touched.update(item.message.contact for item in sent)
     touched.update(contact for _, contact in fired)
-    touched.update(contact.id for contact in swept if contact.loyalty)
+    touched.update(contact.id for contact in swept if contact.loyalty or contact.coupons)
     states = dict(store.contacts(touched))
     for id_ in list(states):
         state = states[id_]
@@ -149,7 +151,8 @@ def read_slice(store: Store, after: Place, limit: int, loyalty: Loyalty) -> Slic
             found.owners[id_] = number
             consent = {channel: dict(topics) for channel, topics in state.consent.items()}
             lists = [name for name, membership in state.lists.items() if membership.member]
-            found.people.append(Person(number, dict(state.attributes), consent, lists, held_by(state)))
+            held = held_by(state) if upto.swept is None or id_ <= upto.swept else None
+            found.people.append(Person(number, dict(state.attributes), consent, lists, held))
             found.as_of = max(found.as_of, state.time)
     _add_messages(store, found)
     return found

@@ -16,7 +16,7 @@ from typing import TypeVar
 import structlog
 
 from parcours.analytics.duckdb_store import DuckdbAnalytics
-from parcours.analytics.questions import Group, count
+from parcours.analytics.questions import Group, TooFarAheadError, count
 from parcours.analytics.rows import Slice
 from parcours.analytics.sql import UnanswerableError
 from parcours.conditions import ast
@@ -187,7 +187,7 @@ class Analytics:
             return
 
         def measure(database: DuckdbAnalytics) -> None:
-            with contextlib.suppress(UnanswerableError):
+            with contextlib.suppress(UnanswerableError, TooFarAheadError):
                 group = Group(segments[name], segments, now).since(database.as_of)
                 database.note_size(name, group.now, count(database, group))
 

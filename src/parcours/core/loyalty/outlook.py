@@ -17,7 +17,7 @@ from parcours.core.loyalty.compiled import CompiledProgramme, Loyalty
 from parcours.core.loyalty.tiers import period_end
 from parcours.core.member import Member
 
-MOST_CHANGES = 8
+MOST_CHANGES = 4
 """How many changes are looked at ahead. Each of them is told when it comes, and then there are as many again."""
 
 _MOST_STEPS = 1_000
@@ -81,11 +81,10 @@ def _ahead(
     if programme is None:  # of one that is archived nothing comes due
         return Outlook([Stretch(0, NEVER, having)], NEVER)
     account = Account(contact, programme, member, contact.time, 0, "", effects)
-    due = start
     for _ in range(_MOST_STEPS):
-        change, ends = next_change(account), period_end(account)
-        due = min(change, ends or NEVER)
-        if due >= NEVER or (change >= NEVER and having.period == NEVER):
+        due = member.due  # of their timer
+        turns = having.period == NEVER and due == period_end(account)
+        if not due or (turns and next_change(account) >= NEVER):  # or nobody sees what the calendar still does
             return Outlook([*found, Stretch(start, NEVER, having)], NEVER)
         account.now, account.cause = due, str(due)
         settle(account)
@@ -95,7 +94,7 @@ def _ahead(
             if len(found) == most:
                 return Outlook(found, due)
             start, having = due, after
-    return Outlook([*found, Stretch(start, due, having)], due)
+    return Outlook([*found, Stretch(start, account.now, having)], account.now)
 
 
 def _having(member: Member) -> Having:
