@@ -226,3 +226,15 @@ def test_a_wait_that_accepts_what_came_before_is_none_in_a_circle():
     opened = {"type": "reaction", "reaction": "opened"}
     steps = {"a": {"type": "wait_for", "events": [opened], "accept_prior": True, "next": "end"}, "end": END}
     assert look(steps)[0] == {"/steps/a/accept_prior": "invalid_value"}
+
+
+@pytest.mark.parametrize("name", ["Authorization", "x-API-key", "Cookie"])
+def test_a_definition_is_no_place_for_a_secret(name: str):
+    def said(text: str) -> dict[str, str]:
+        ask = {"type": "webhook", "url": "https://x.example/", "headers": {name: text, "X-Shop": "12"}}
+        errors, warnings = look({"ask": ask})
+        assert errors == {}
+        return warnings
+
+    assert said("Bearer 123") == {f"/steps/ask/headers/{name}": "secret_in_definition"}
+    assert said("Bearer {{ secrets.CRM }}") == {}

@@ -36,6 +36,7 @@ from parcours.channels.push import retry_after_of
 from parcours.channels.signing import signed
 from parcours.core.checks import too_deep
 from parcours.core.codec import UNENCODABLE, encode
+from parcours.definitions.steps import PORTS
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Answer, Delivery
 
@@ -53,7 +54,6 @@ _EVERYWHERE: Final = frozenset({"accept", "accept-language", "content-type", "us
 
 _EMBEDDED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 _LINE_BREAKS: Final = re.compile(r"[\r\n]+")
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class _RefusedAddressError(OSError):
@@ -189,8 +189,8 @@ class WebhookChannel:
     def _look_at(self, url: str) -> None:
         """Refuse addresses that are written into the URL, for nobody resolves them."""
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, 0)
-        if parts.scheme not in _PORTS or not host:
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, 0)
+        if parts.scheme not in PORTS or not host:
             # It is not repeated: a part of a secret would not be known as one.
             raise PermanentFailureError(
                 "this is no URL that can be called: it has to have http:// or https:// and a host"
@@ -249,4 +249,4 @@ def _judged(answer: Answer, retry_after: float) -> Answer:
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)

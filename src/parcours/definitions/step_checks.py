@@ -27,6 +27,11 @@ from parcours.definitions.steps import (
 )
 from parcours.definitions.values import Computed, Value, copies
 
+_TELLING = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "api-key", "apikey", "x-api-key", "x-auth-token"}
+)
+"""Headers by which somebody is let in."""
+
 LONGEST_CALL = 60_000
 """Milliseconds that one try to call a webhook may take."""
 
@@ -68,7 +73,11 @@ class StepChecks(ConditionChecks):
             self.error("name_taken", message, f"{pointer}/save", "call it something else")
         if step.method == "GET" and step.body is not None:
             self.error("invalid_value", "a GET has no body", f"{pointer}/body", "leave it out, or POST it")
-        for name in step.headers:
+        for name, text in step.headers.items():
+            if name.lower() in _TELLING and "{" not in text:
+                hint = "write {{ secrets.NAME }}, and let the operator set it"
+                said = "whoever may read definitions reads this"
+                self.warn("secret_in_definition", said, f"{pointer}/headers/{escape(name)}", hint)
             if step.sign and name.lower() in SIGNING_HEADERS:
                 hint = "leave it out, or leave 'sign' out"
                 self.error("invalid_value", "'sign' makes this header", f"{pointer}/headers/{escape(name)}", hint)

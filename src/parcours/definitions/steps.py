@@ -170,6 +170,9 @@ class Join(Part, frozen=True, kw_only=True, tag="join"):
 SECRET_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"  # noqa: S105 (how one is called)
 """How a secret may be called."""
 
+PORTS = {"http": 80, "https": 443}
+"""The port that a URL means that names none."""
+
 SIGNING_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 """What a call that is signed carries, as Standard Webhooks names it: its id, when it was made, the signatures."""
 

@@ -19,7 +19,7 @@ from parcours.definitions.common import names_of
 from parcours.definitions.entries import InteractionEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import ADDRESSES
-from parcours.definitions.steps import RUN, Send, Webhook
+from parcours.definitions.steps import PORTS, RUN, Send, Webhook
 from parcours.definitions.workspace import Key, Workspace
 from parcours.errors import Problem, did_you_mean
 
@@ -110,10 +110,7 @@ def may_go_to(url: str, hosts: Collection[str]) -> bool:
     scheme, _, rest = url.partition("://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
     host, _, port = place.rpartition(":") if re.search(r":[0-9]*$", place) else (place, "", "")
-    return not hosts or host in hosts or f"{host}:{port or _PORTS.get(scheme, '')}" in hosts
-
-
-_PORTS = {"http": "80", "https": "443"}
+    return not hosts or host in hosts or f"{host}:{port or PORTS.get(scheme, '')}" in hosts
 
 
 def of_content(content: object) -> dict[str, str]:
