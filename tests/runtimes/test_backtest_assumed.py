@@ -241,3 +241,23 @@ def test_reactions_may_be_stated_with_the_rest():
     assert [(one.of, one.how, one.times) for one in report.assumed] == [
         ("opened", "1 of the messages, 5:00:00 after them", 2)
     ]
+
+
+def test_what_fails_is_counted_at_its_step():
+    report = reported(called(3), SCORED, assume={"webhooks": {"call": {"share": 0}}})
+    assert step(report, "call").failed == {"refused": 3}
+    report = reported(called(2), journey({"a": send("m", next="b"), "b": wait("3d")}), rates={"bounced": 1})
+    assert step(report, "a").failed == {"bounced": 2}
+
+
+def test_what_failed_of_others_is_not_counted():
+    live = journey({"a": send("m")})
+    world = World(email("m"), live)
+    world.after("1s")
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.reacts(world.run.messages()[0], "bounced")
+    world.after("1d")
+    assert step(reported(world, live), "a").failed == {"bounced": 1}
+    assert step(reported(world, live | {"name": "k"}), "a").failed == {}
+    assert step(reported(world, live | {"steps": {"a": wait("1h", next="b"), "b": send("m")}}), "a").failed == {}

@@ -199,6 +199,12 @@ async def bounces(store: Store) -> list[Reaction]:
     return [item for item in items if isinstance(item, Reaction)]
 
 
+def failed(store: Store) -> dict[tuple[str, str, str], int]:
+    """What failed for good: journey, step and reason to how often."""
+    found = store.statistics().items()
+    return {(name, step, reason): count for (name, _, step, what, reason), count in found if what == What.UNDELIVERED}
+
+
 async def test_a_permanent_failure_is_a_bounce_that_moves_the_run(start: Start):
     store, mail, ping = MemoryStore(), Provider(), Provider()
     mail.always = PermanentFailureError("no such user")
@@ -211,6 +217,7 @@ async def test_a_permanent_failure_is_a_bounce_that_moves_the_run(start: Start):
     assert len(mail.tried) == 1
     ended = [place for place in store.statistics() if place[3] == What.ENDED]
     assert [place[4] for place in ended] == ["finished"]
+    assert failed(store) == {("j", "s", "refused"): 1}
 
 
 async def test_temporary_too_often_is_a_bounce(start: Start, monkeypatch: pytest.MonkeyPatch):
@@ -223,6 +230,7 @@ async def test_temporary_too_often_is_a_bounce(start: Start, monkeypatch: pytest
     assert len(mail.tried) == 3
     (reaction,) = await bounces(store)
     assert reaction.attributes["error"] == "gave up after 3 tries: later"
+    assert failed(store) == {("j", "s", "given_up"): 1}
 
 
 async def test_a_text_that_cannot_be_made_is_a_bounce(start: Start):

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from parcours.channels.render import Renderer
 from parcours.channels.webhook import WebhookChannel
+from parcours.core.figures import figures
 from parcours.core.gate import Arrival, Happened, Learned
 from parcours.definitions.message import WEBHOOK
 from parcours.runtimes import outbox as outbox_module
@@ -88,6 +89,11 @@ def standing(host: Embedded, contact: str) -> str:
     return next(token.step for run in runs.values() for token in run.tokens)
 
 
+def failed(host: Embedded) -> dict[str, int]:
+    plan = host.engine.plan
+    return figures(plan.journeys["j"].values(), host.engine.store.statistics()).steps[0].failed
+
+
 async def test_a_call_its_answer_and_where_the_token_goes(service: Service):
     host = await host_on(MemoryStore())
     contact = await goes(host, calling(service))
@@ -121,6 +127,7 @@ async def test_it_fails_when_no_try_succeeded(service: Service):
     (run,) = host.engine.store.contacts([contact])[contact].runs["j"].values()
     assert (run.data["offer"]["status"], run.data["offer"]["body"]) == (503, {"why": "down"})
     assert "gave up after 2 tries" in run.data["offer"]["error"]
+    assert failed(host) == {"given_up": 1}
     assert len(service.asked) == 2
     await host.close()
 
@@ -131,6 +138,7 @@ async def test_a_refusal_is_final(service: Service):
     contact = await goes(host, calling(service))
     await until(lambda: standing(host, contact) == "lost")
     assert len(service.asked) == 1
+    assert failed(host) == {"refused": 1}
     await host.close()
 
 

@@ -44,6 +44,8 @@ class What:
     """A message was decided and leaves when quiet hours are over; the reason names it."""
     CALLED = "called"
     """A webhook is to be called."""
+    UNDELIVERED = "undelivered"
+    """A message could not be delivered, or a call failed for good; the reason is that of `inputs.Failure`."""
     SKIPPED = "skipped"
     """Something a step was to do was not done; the reason says why."""
     FAILED = "failed"

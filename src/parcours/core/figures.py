@@ -7,6 +7,7 @@ Nobody is looked up for it: all of it follows from counts that are kept as thing
 | entered    | tokens that came to the step                                                                |
 | waiting    | those of them that have not left it, where one can wait (`can_wait`)                        |
 | left       | ways out of the step, each with how often it was taken                                      |
+| failed     | what a step was to do and was not done: skipped, called off, or failed for good              |
 | running    | runs that were entered and have not ended                                                   |
 | conversion | runs that reached a goal, of all that were entered, with an interval of 95 %                |
 
@@ -31,6 +32,8 @@ Counts = Mapping[tuple[str, int, str, str, str], int]
 LEFT = frozenset({What.BRANCHED, What.PASSED, What.MOVED, What.DROPPED})
 """What tells that a token does not stand at a step any more."""
 
+_FAILED = (What.SKIPPED, What.FAILED, What.CANCELLED, What.UNDELIVERED)
+
 
 class StepFigures(msgspec.Struct):
     """What happened at a step."""
@@ -47,7 +50,10 @@ class StepFigures(msgspec.Struct):
     held: int = 0
     """Messages that quiet hours held."""
     failed: dict[str, int] = msgspec.field(default_factory=dict)
-    """Reason to how often what the step was to do was not done, or was called off."""
+    """Reason to how often what the step was to do was not done after all.
+
+    `bounced`, `refused`, `given_up`: a message was not delivered, or a call failed for good; it is counted as sent, too.
+    `stopped`: a message was called off with its journey. Others: it was not begun, for something was wrong."""
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     """Why tokens were taken off it, for their run ended."""
 
@@ -114,7 +120,7 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
                 dict(by_reason(step, What.SENT)),
                 dict(by_reason(step, What.SUPPRESSED)),
                 by_reason(step, What.HELD).total(),
-                dict(by_reason(step, What.SKIPPED) + by_reason(step, What.FAILED) + by_reason(step, What.CANCELLED)),
+                dict(sum((by_reason(step, what) for what in _FAILED), Counter[str]())),
                 dict(dropped),
             )
         )

@@ -82,6 +82,9 @@ from parcours.core.watch import Taken, Watched
 from parcours.definitions.entries import JourneyEntry
 from parcours.definitions.message import ADDRESSES
 
+LONGEST_ERROR = 200
+"""Characters of what a provider says that are kept of a failure."""
+
 
 def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
     """Fold one input into its contact and return what follows. The contact is changed."""
@@ -439,6 +442,11 @@ def _reaction(plan: Plan, contact: Contact, item: Reaction, effects: Effects) ->
         if channel:
             consent(contact, channel, topic, "opted_out", item.occurred_at)
 
+    failure = item.failure
+    if failure is not None and failure.journey:
+        detail = {"message_id": item.message, "error": str(item.attributes.get("error", ""))[:LONGEST_ERROR]}
+        place = failure.journey, failure.version, failure.run, failure.step
+        effects.trace.append(Trace(item.received_at, What.UNDELIVERED, *place, failure.reason, detail))
     if item.reaction in ANSWERS:
         answered(plan, contact, item, effects)
         return

@@ -23,7 +23,7 @@ import msgspec
 
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape
-from parcours.core.calls import ANSWERS
+from parcours.core.calls import ANSWERS, FAILED
 from parcours.core.checks import Checks, nesting_problem
 from parcours.core.compiled import CompiledJourney
 from parcours.core.inputs import (
@@ -31,6 +31,7 @@ from parcours.core.inputs import (
     Award,
     Enrol,
     Enter,
+    Failure,
     Grant,
     Input,
     Interaction,
@@ -87,7 +88,9 @@ class Reacted(msgspec.Struct):
     message: str
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
     ours: bool = False
-    """The outbox tells what became of a call; doors never say this."""
+    """The outbox tells what became of a message or call; doors never say this."""
+    why: str = ""
+    """With `ours`: why it failed, as `inputs.Failure` has it."""
 
 
 class Called(msgspec.Struct):
@@ -270,7 +273,17 @@ def _react(
         attributes=what.attributes,
         source=arrival.source,
         message_id=arrival.message_id,
+        failure=_failure(what),
     )
+
+
+def _failure(what: Reacted) -> Failure | None:
+    usual = _FAILURES.get(what.reaction)
+    return Failure((what.ours and what.why) or usual) if usual is not None else None
+
+
+_FAILURES = {"bounced": "bounced", FAILED: "refused"}
+"""Reactions that tell of a failure, with why if nobody says more."""
 
 
 def _admit_asked(

@@ -65,6 +65,18 @@ CANCELLED = "cancelled"
 """The reaction by which the engine tells that a message is not sent after all; nobody else may."""
 
 
+class Failure(msgspec.Struct, array_like=True):
+    """What of a journey could not be done: a message was not delivered, a call failed for good."""
+
+    reason: str
+    """`bounced` when a provider told it later, `refused` when it would not take it, `given_up` after too many tries."""
+    journey: str = ""
+    """Where it was decided; empty until the engine has found it."""
+    version: int = 0
+    run: str = ""
+    step: str = ""
+
+
 class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
     """Something became of a message: it was delivered, opened, clicked, bounced, complained of or unsubscribed from."""
 
@@ -76,6 +88,8 @@ class Reaction(msgspec.Struct, array_like=True, tag="reaction", kw_only=True):
     attributes: dict[str, Any]
     source: str = ""
     message_id: str = ""
+    failure: Failure | None = None
+    """What could not be done, if it tells that, and is the first to tell it of the message."""
 
 
 class Enter(msgspec.Struct, array_like=True, tag="enter", kw_only=True):

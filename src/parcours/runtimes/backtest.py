@@ -119,7 +119,9 @@ class Backtest:
         """What budgets come to; None where no rule has one. With one, people are run at once, not in shares."""
         steps = [step.definition for name in self.running for step in self.plan.newest[name].steps.values()]
         self.calls = any(isinstance(step, Webhook) for step in steps)
-        self.reacts = self.plan.remembers_messages or any(compiled.reacts for compiled in self.plan.newest.values())
+        listens = self.plan.remembers_messages or any(compiled.reacts for compiled in self.plan.newest.values())
+        self.reacts = bool(self.assumed.rates) and (listens or "bounced" in self.assumed.rates)
+        """Whether it makes a difference how people react."""
         rewards = self.plan.loyalty.rewards.values()
         self.limited = frozenset(
             reward.name for reward in rewards if reward.stock or reward.pool or reward.name in job.assume.stock

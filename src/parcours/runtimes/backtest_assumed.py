@@ -14,7 +14,7 @@ from parcours.core.calls import ANSWERED, FAILED
 from parcours.core.compiled import CompiledJourney
 from parcours.core.effects import Message
 from parcours.core.gate import REACTIONS
-from parcours.core.inputs import Enter, Interaction, Reaction, cause_of
+from parcours.core.inputs import Enter, Failure, Interaction, Reaction, cause_of
 from parcours.core.plan import Plan
 from parcours.definitions.entries import ApiEntry
 from parcours.definitions.steps import Webhook
@@ -157,7 +157,13 @@ def _reaction(kind: str, message: Message, at: int, said: dict[str, object]) -> 
         message=message.id,
         attributes=said,
         message_id=f"{kind}:{message.id}",
+        failure=Failure(_FAILURES[kind], message.journey, message.journey_version, message.run, message.step)
+        if kind in _FAILURES
+        else None,
     )
+
+
+_FAILURES = {"bounced": "bounced", FAILED: "refused"}
 
 
 def _length(text: str, place: str) -> int:

@@ -72,6 +72,8 @@ class _Person:
         self.answers: dict[str, int] = {}
         """Calls of which the answer is recorded, with the instant of that."""
         self.turn = 0
+        self.sent: set[str] = set()
+        """Messages and calls that were decided."""
         self.position = 0
         """The latest place in the log."""
         self.journeys: set[str] = set()
@@ -214,6 +216,8 @@ class _Person:
         self.position = max(self.position, item.position)
         if type(item) is Grant and self.past is None:
             self._draw(item, at)
+        elif type(item) is Reaction and item.failure is not None and item.message not in self.sent:
+            item.failure = None  # of a message that others sent
         purse = self.backtest.purse
         if purse is not None:
             bring(self.plan.loyalty, item, purse.read)
@@ -324,12 +328,13 @@ class _Person:
         self.touched |= {(entry.programme, entry.rule), (entry.programme, "")}
 
     def _sent(self, message: Message) -> None:
+        self.sent.add(message.id)
         if message.channel == WEBHOOK:
             self._called(message)
             return
         if message.journey in self.backtest.drafts:
             self.counts.sent[message.journey, message.message, message.decided_at // QUARTER] += 1
-        if self.backtest.reacts and self.backtest.assumed.rates:
+        if self.backtest.reacts:
             for at, reaction in self.backtest.assumed.reactions_to(message):
                 self._assume(at, reaction, "reaction", reaction.reaction)
 

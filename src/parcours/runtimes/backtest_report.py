@@ -39,6 +39,8 @@ class StepReport(msgspec.Struct):
     """How often a reward would have been given."""
     declined: dict[str, int] = {}
     """Reason to how often it would not."""
+    failed: dict[str, int] = {}
+    """Reason to how often a message or call failed for good, as recorded or assumed."""
 
 
 class JourneyReport(msgspec.Struct):
@@ -262,5 +264,7 @@ def _step(step: StepReport, what: str, reason: str, count: int) -> None:
         step.left = {**step.left, reason: count}
     elif what == What.SENT:
         step.sent = {**step.sent, reason: count}
+    elif what == What.UNDELIVERED:
+        step.failed = {**step.failed, reason: count}
     elif what == What.SUPPRESSED:
         step.suppressed = {**step.suppressed, reason: count}

@@ -28,6 +28,7 @@ from parcours.core.effects import Trace, What
 from parcours.core.inputs import Input, Publish
 from parcours.core.merge import parts_of
 from parcours.core.plan import OPEN, Plan
+from parcours.definitions.steps import Webhook
 from parcours.errors import ParcoursError
 from parcours.ports import Store
 from parcours.runtimes.retelling import Moment, Retelling, Retold, State, is_held_entry
@@ -223,6 +224,45 @@ def _would_have(life: Retelling, moment: Moment, entry: Trace) -> str:
     return "an entry that had been held would have" if held else f"{moment.what!r} would have"
 
 
+def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
+    """Return what is told of pauses, of moves, and of what failed."""
+    at = brief(entry.at)
+    match entry.what:
+        case What.ENTERED if entry.run in life.held:
+            held = life.held[entry.run]
+            return (
+                f"At {at} the entry of {brief(held.at)} ({held.what!r}), held while the journey was paused, was let in."
+            )
+        case What.HELD if is_held_entry(entry):
+            return (
+                f"At {at} {moment.what!r} would have let the contact in: the journey was paused, and the entry is held."
+            )
+        case What.HELD:
+            return f"At {at} the message {entry.reason!r} was decided at {entry.step!r}, and held for quiet hours."
+        case What.UNDELIVERED:
+            detail = entry.detail or {}
+            error = f" ({detail['error']})" if detail.get("error") else ""
+            called = _is_call(life, entry)
+            return f"At {at} {'the call' if called else 'the message'} of {entry.step!r} failed: {entry.reason}{error}."
+        case What.PAUSED:
+            return f"At {at} the journey was paused: nothing of the run moves until that is over."
+        case What.RESUMED:
+            return f"At {at} the journey was no longer paused, and the run goes on."
+        case What.MOVED:
+            versions = f"from version {entry.version} to {(entry.detail or {}).get('version', 'another')}"
+            same = entry.step == entry.reason
+            steps = f"and stays at {entry.step!r}" if same else f"from {entry.step!r} to {entry.reason!r}"
+            return f"At {at} the run was moved {versions}, {steps}."
+        case _:
+            return f"At {at} {entry.what}" + (f": {entry.reason}." if entry.reason else ".")
+
+
+def _is_call(life: Retelling, entry: Trace) -> bool:
+    journey = life.plan.journeys.get(entry.journey, {}).get(entry.version)
+    step = journey.steps.get(entry.step) if journey is not None else None
+    return step is not None and isinstance(step.definition, Webhook)
+
+
 _STATES = frozenset({"draft", "closed", "stopped", "archived", "scheduled"})
 
 
@@ -235,23 +275,7 @@ def _why_refused(entry: Trace) -> str:
 def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
     at = brief(entry.at)
     match entry.what:
-        case What.ENTERED if entry.run in life.held:
-            held = life.held[entry.run]
-            yield f"At {at} the entry of {brief(held.at)} ({held.what!r}), held while the journey was paused, was let in."
-        case What.HELD if is_held_entry(entry):
-            yield f"At {at} {moment.what!r} would have let the contact in: the journey was paused, and the entry is held."
-        case What.HELD:
-            yield f"At {at} the message {entry.reason!r} was decided at {entry.step!r}, and held for quiet hours."
-        case What.PAUSED:
-            yield f"At {at} the journey was paused: nothing of the run moves until that is over."
-        case What.RESUMED:
-            yield f"At {at} the journey was no longer paused, and the run goes on."
-        case What.MOVED:
-            versions = f"from version {entry.version} to {(entry.detail or {}).get('version', 'another')}"
-            same = entry.step == entry.reason
-            steps = f"and stays at {entry.step!r}" if same else f"from {entry.step!r} to {entry.reason!r}"
-            yield f"At {at} the run was moved {versions}, {steps}."
-        case What.ENTERED:
+        case What.ENTERED if entry.run not in life.held:
             asked = [one for one in moment.asked if one.place.startswith(("entry", "segment")) and one.answer.answer]
             saw = f", for {'; '.join(reason for one in asked for reason in one.answer.reasons())}"
             yield f"At {at} {moment.what!r} let the contact in{saw if asked else ''}."
@@ -271,5 +295,4 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
         case What.ARRIVED:
             pass
         case _:
-            reason = f": {entry.reason}" if entry.reason else ""
-            yield f"At {at} {entry.what}{reason}."
+            yield _told_of_life(life, moment, entry)

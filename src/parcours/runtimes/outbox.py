@@ -323,7 +323,7 @@ class _Line:
         except TemporaryFailureError as error:
             failure = error
         except PermanentFailureError as error:
-            await self._give_up(item, attempts, str(error), error.answer)
+            await self._give_up(item, attempts, "refused", str(error), error.answer)
             return
         except Exception as error:  # noqa: BLE001 (a defect in a channel must cost one try, not the line)
             defect = error
@@ -336,7 +336,9 @@ class _Line:
         if attempts < (MOST_ATTEMPTS if step is None else step.retries + 1):
             self._again(item, attempts, failure)
         else:
-            await self._give_up(item, attempts, f"gave up after {attempts} tries: {failure}", failure.answer)
+            await self._give_up(
+                item, attempts, "given_up", f"gave up after {attempts} tries: {failure}", failure.answer
+            )
         if defect is not None:
             _log.error("channel_failed", channel=self._name, message_id=item.message.id, exc_info=defect)
 
@@ -374,21 +376,21 @@ class _Line:
         said = _told(item, str(error))
         _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=said)
 
-    async def _give_up(self, item: Pending, attempts: int, error: str, answer: object = None) -> None:
+    async def _give_up(self, item: Pending, attempts: int, why: str, error: str, answer: object = None) -> None:
         if item.sequence in self._dropped:
             return
         kind, said = "bounced", {"channel": self._name, "error": error}
         if self._name == WEBHOOK:
             kind, said = FAILED, {"error": error, **(_of(answer) if isinstance(answer, Answer) else {})}
-        if not await self._report(item, attempts, kind, said):
+        if not await self._report(item, attempts, kind, said, why):
             return
         self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))
         _log.warning("message_failed", channel=self._name, message_id=item.message.id, error=_told(item, error))
 
-    async def _report(self, item: Pending, attempts: int, kind: str, said: dict[str, Any]) -> bool:
+    async def _report(self, item: Pending, attempts: int, kind: str, said: dict[str, Any], why: str = "") -> bool:
         """Tell what became of a message, durably; when that cannot be kept, try the message again."""
         message = item.message
-        reaction = Reacted(kind, message.id, said, ours=True)
+        reaction = Reacted(kind, message.id, said, ours=True, why=why)
         try:
             await self._outbox.bounce(Arrival("parcours", f"{kind}:{message.id}", (), reaction))
         except Exception as unkept:  # noqa: BLE001 (whatever it is, the message must not be lost)

@@ -19,6 +19,7 @@ from parcours.core.inputs import (
     Input,
     Interaction,
     Publish,
+    Reaction,
     Receive,
     Transfer,
     Update,
@@ -36,7 +37,7 @@ from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition
 from parcours.errors import InvalidDefinitionError, UnstorableError
 from parcours.ports import Clock, Identity, Record, Store, Tombstone
-from parcours.runtimes import budgets, rewards
+from parcours.runtimes import budgets, places, rewards
 from parcours.runtimes.engine.batch import Batch
 
 DEFECTS = (
@@ -304,6 +305,8 @@ class Folding:
         if type(item) is Grant:
             self._answer(batch, contact, item)
             return True
+        if type(item) is Reaction:
+            return places.complete(self.store, batch.changes, contact, item)
         return budgets.complete(self.store, batch.changes, self.plan.loyalty, item)
 
     def _answer(self, batch: Batch, contact: Contact, item: Grant) -> None:
