@@ -537,11 +537,17 @@ class Disordered:
                 self._settle()
 
     def _apart(self, arrivals: Sequence[Arrival]) -> list[list[Arrival]]:
-        """Return arrivals by whom they may concern: those that share an identity, a contact or a card are together."""
+        """Return arrivals by whom they may concern: those that share an identity, a contact or a card are together.
+
+        So are who gives points and who is to have them.
+        """
         groups: list[tuple[set[Any], list[Arrival]]] = []
         for arrival in arrivals:
-            names: set[Any] = set(arrival.identities)
-            names.update(map(self._person, self.store.resolve(list(arrival.identities)).values()))
+            identities = list(arrival.identities)
+            if isinstance(arrival.what, Asked) and arrival.what.to is not None:
+                identities.append(arrival.what.to)
+            names: set[Any] = set(identities)
+            names.update(map(self._person, self.store.resolve(identities).values()))
             if arrival.message_id in self._ordered.owners:
                 names.add(self._person(self._ordered.owners[arrival.message_id]))
             if isinstance(arrival.what, Reacted):
