@@ -1,6 +1,6 @@
 """Runs parked in waits: what they cost while they wait, how fast they wake, and how late.
 
-Contacts enter a journey that waits for an hour, and then sends a message or ends. Measured are
+Contacts who can be reached enter a journey that waits for an hour, and then sends a message or ends. Measured are
 
 - a start of the service with all of them parked, which reads when each is due,
 - the processor while nothing is due,
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from parcours.core.gate import Arrival, Happened
+from parcours.core.gate import Arrival, Happened, Learned
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
@@ -57,6 +57,18 @@ class RunningClock(VirtualClock):
 
     def now(self) -> int:
         return super().now() + int((time.perf_counter() - self._set_at) * 1_000)
+
+
+def make_contacts(engine: Engine, clock: VirtualClock, count: int) -> None:
+    """Make contacts who can be reached."""
+    clock.set(START - HOUR)
+    for first in range(0, count, 1_000):
+        engine.accept(
+            [
+                Arrival("bench", f"c{n}", (("user_id", f"u{n}"),), Learned({"push_token": f"t{n}"}, {"push": f"t{n}"}))
+                for n in range(first, min(first + 1_000, count))
+            ]
+        )
 
 
 def park(engine: Engine, clock: VirtualClock, runs: int, rate: int) -> None:
@@ -121,6 +133,7 @@ def measure(runs: int, rate: int, then: str) -> None:
         store, clock = SqliteStore(path), VirtualClock(START)
         engine = Engine(store, clock)
         engine.publish(definitions(then))
+        make_contacts(engine, clock, runs)
         started = time.perf_counter()
         park(engine, clock, runs, rate)
         print(f"waits: {runs:,} runs parked ({runs / (time.perf_counter() - started):,.0f}/s), then {then}")
@@ -140,6 +153,8 @@ def measure(runs: int, rate: int, then: str) -> None:
             f"  steadily   {count:,} woken, {rate:,}/s asked, {count / processor:,.0f} a processor second; "
             f"late by {low:.0f} ms (median), {high:.0f} ms (most)"
         )
+        sent = sum(store.outbox_counts().values())
+        assert sent == (runs if then == "send" else 0), f"{sent} messages were decided"
         store.close()
 
 

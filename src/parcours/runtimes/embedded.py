@@ -28,7 +28,7 @@ from parcours.errors import ParcoursError, Problem, StoreError
 from parcours.ports import Channel, Secrets, Settlement, Store
 from parcours.runtimes.calls import Render
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Marking, Outcome
-from parcours.runtimes.facts import as_message, facts
+from parcours.runtimes.facts import Facts, as_message
 from parcours.runtimes.outbox import Outbox
 from parcours.runtimes.secrets import OperatorSecrets
 
@@ -291,7 +291,7 @@ class Embedded:
         if content is not None:
             definition = msgspec.structs.replace(definition, content=dict(content))
         would = as_message(plan, contact, message, engine.clock.now(), self.store.last_position())
-        texts = self.outbox.render(definition, facts(self.store, plan, would, interaction))
+        texts = self.outbox.render(definition, Facts(self.store, plan, would, interaction))
         return dict(texts), address(contact, definition.channel)
 
     async def try_out(self, journey: str, contacts: Sequence[str], attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -410,7 +410,8 @@ class Embedded:
         if time.monotonic() < self._not_before:
             # A try would fold again all that the store's states lack, only to fail again.
             return self._refuse()
-        worked = bool(self._queue or self._settlements_due())
+        # Settlements go with what is written anyway.
+        worked = bool(self._queue or (self._settlements_due() and (self._closing or not self.engine.reading)))
         if worked:
             await self._accept()
         if self._closing or time.monotonic() < self._not_before:
@@ -421,8 +422,7 @@ class Embedded:
             await self._finish(ticked)
             reading = self.engine.reading
             if reading:
-                self.engine.read(finish=False)
-                await self._finish(SMALL_BATCH)
+                await self._read()
             expiring = self._expire()
         except Exception as error:  # noqa: BLE001 (whatever it is, the host goes on)
             self._failed(error)
@@ -430,6 +430,16 @@ class Embedded:
         if ticked or reading:
             self._failing_until = 0.0
         return worked or bool(ticked) or reading or expiring
+
+    async def _read(self) -> None:
+        """Read a slice, and write with it what became of messages."""
+        settlements = self._take_settlements()
+        try:
+            self.engine.read(settlements, finish=False)
+            await self._finish(SMALL_BATCH)
+        except BaseException:
+            self._settlements = settlements + self._settlements
+            raise
 
     async def _finish(self, count: int) -> None:
         """Make so many that were begun durable."""

@@ -18,7 +18,6 @@ there is empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 
 from parcours.conditions.instants import moment_of
@@ -72,20 +71,50 @@ class Lazy(Mapping[str, Any]):
 
 
 class Person(Mapping[str, Any]):
-    """The attributes of a contact, and the names beside them that are looked up."""
+    """The attributes of a contact, and the names beside them that are looked up.
 
-    def __init__(self, attributes: Mapping[str, Any], beside: Mapping[str, Callable[[], Any]]) -> None:
-        self._attributes = attributes
-        self._beside = beside
-        self._found: dict[str, Any] = {}
+    Those of loyalty are every programme (`loyalty`), the latest coupons (`rewards`), and in short `points` and `tier` in
+    the first of the programmes; an attribute of the name of one of these three is what is meant.
+    """
+
+    def __init__(self, store: Store, plan: Plan, message: Message) -> None:
+        self._store = store
+        self._plan = plan
+        self._message = message
+        self._attributes = message.attributes
+        self._interactions: Lazy | None = None
 
     def __getitem__(self, key: str) -> Any:
-        make = self._beside.get(key)
-        if make is None:
-            return self._attributes[key]
-        if key not in self._found:
-            self._found[key] = make()
-        return self._found[key]
+        if key in RESERVED:
+            return self._beside(key)
+        if key in _OF_LOYALTY and key not in self._attributes:
+            return self._of_loyalty(key)
+        return self._attributes[key]
+
+    def _beside(self, key: str) -> Any:
+        message = self._message
+        match key:
+            case "id":
+                return message.contact
+            case "identities":
+                return dict(reversed(message.identities))
+            case "lists":
+                return list(message.lists)
+            case "loyalty":
+                return message.loyalty
+            case _:
+                if self._interactions is None:
+                    self._interactions = Lazy(History(self._store, self._plan, message).of)
+                return self._interactions
+
+    def _of_loyalty(self, key: str) -> Any:
+        message = self._message
+        if key == "rewards":
+            if message.rewards:
+                return message.rewards
+        elif message.loyalty:
+            return message.loyalty[min(message.loyalty)][key]
+        raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._attributes)
@@ -97,22 +126,10 @@ class Person(Mapping[str, Any]):
         return str(dict(self._attributes))
 
 
-RESERVED = ("id", "identities", "interactions", "lists", "loyalty")
+RESERVED = frozenset({"id", "identities", "interactions", "lists", "loyalty"})
 """What a contact has beside its attributes. An attribute of the same name is hidden."""
 
-
-def of_loyalty(message: Message) -> dict[str, Callable[[], Any]]:
-    """Return what is looked up of a member: every programme, and in short points and tier in the first of them."""
-    found: dict[str, Callable[[], Any]] = {"loyalty": lambda: message.loyalty}
-    if message.rewards and "rewards" not in message.attributes:
-        found["rewards"] = lambda: message.rewards
-    if message.loyalty:
-        first = message.loyalty[min(message.loyalty)]
-        # An attribute of the same name is what is meant.
-        for name in ("points", "tier"):
-            if name not in message.attributes:
-                found[name] = partial(first.__getitem__, name)
-    return found
+_OF_LOYALTY = frozenset({"points", "tier", "rewards"})
 
 
 class Started(Mapping[str, Any]):
@@ -143,34 +160,53 @@ class Started(Mapping[str, Any]):
         return str(dict(self._attributes()))
 
 
-def facts_of(store: Store, plan: Plan, message: Message) -> dict[str, Any]:
+def facts_of(store: Store, plan: Plan, message: Message) -> Facts:
     """Return what the templates of a message see."""
-    return facts(store, plan, message, Started(store, message.trigger))
+    return Facts(store, plan, message, Started(store, message.trigger))
 
 
-def facts(store: Store, plan: Plan, message: Message, interaction: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the templates of a message see, whatever it was that started the run."""
-    history = History(store, plan, message)
-    versions = plan.newest.get(message.journey)
-    started_at = moment_of(message.started_at) if message.started_at else None
-    return {
-        "contact": Person(
-            message.attributes,
-            {
-                "id": lambda: message.contact,
-                "identities": lambda: dict(reversed(message.identities)),
-                "lists": lambda: list(message.lists),
-                "interactions": lambda: Lazy(history.of),
-                **of_loyalty(message),
-            },
-        ),
-        "interaction": interaction,
-        "journey": message.journey,
-        "message_id": message.id,
-        "run": message.saved | {"key": message.key, "started_at": started_at, "id": message.run},
-        "catalogue": Catalogues(store, plan).all,
-        "timezone": zone_among(plan, message.attributes, versions).key,
-    }
+class Facts(Mapping[str, Any]):
+    """What the templates of a message see, whatever it was that started the run. Made name by name, as they are asked."""
+
+    def __init__(self, store: Store, plan: Plan, message: Message, interaction: Mapping[str, Any]) -> None:
+        self._store = store
+        self._plan = plan
+        self._message = message
+        self._found: dict[str, Any] = {"interaction": interaction}
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._found:
+            self._found[key] = self._make(key)
+        return self._found[key]
+
+    def _make(self, key: str) -> Any:
+        message = self._message
+        match key:
+            case "contact":
+                return Person(self._store, self._plan, message)
+            case "journey":
+                return message.journey
+            case "message_id":
+                return message.id
+            case "run":
+                started_at = moment_of(message.started_at) if message.started_at else None
+                return message.saved | {"key": message.key, "started_at": started_at, "id": message.run}
+            case "catalogue":
+                return Catalogues(self._store, self._plan).all
+            case "timezone":
+                versions = self._plan.newest.get(message.journey)
+                return zone_among(self._plan, message.attributes, versions).key
+            case _:
+                raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+_NAMES = ("contact", "interaction", "journey", "message_id", "run", "catalogue", "timezone")
 
 
 class History:

@@ -126,7 +126,8 @@ class Outbox:
 
     def stopped(self, message: Message) -> bool:
         """Return whether a message is not to be sent, for its journey was stopped since it was decided."""
-        return message.decided_at <= self.plan().stopped_at.get(message.journey, -1)
+        stopped_at = self.plan().stopped_at
+        return bool(stopped_at) and message.decided_at <= stopped_at.get(message.journey, -1)
 
     def in_hand(self, sequence: int) -> bool:
         """Return whether a channel has a message in hand, told by its sequence."""

@@ -6,7 +6,7 @@ It keeps encoded contacts, so that what was handed out and changed, but not comm
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -108,8 +108,7 @@ class MemoryStore:
         for message in changes.messages:
             self._outbox.append(Pending(len(self._outbox) + 1, message))
         self._keep_entries(changes.ledger)
-        for settlement in changes.settlements:
-            self._settled[settlement.sequence] = settlement
+        self._settle(changes.settlements)
         for statistic, count in changes.statistics.items():
             self._statistics[statistic] += count
         for name in changes.marks:
@@ -126,6 +125,12 @@ class MemoryStore:
             self._erase(contact_id)
         for position in changes.redacted:
             self._log[position - 1] = redacted_record(self._log[position - 1])
+
+    def _settle(self, settlements: Sequence[Settlement]) -> None:
+        for settlement in settlements:
+            before = self._settled.get(settlement.sequence)
+            if before is None or before.state != settlement.state or before.state == "pending":
+                self._settled[settlement.sequence] = settlement
 
     def _keep_entries(self, entries: list[Entry]) -> None:
         for entry in entries:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +57,10 @@ SMALL_BATCH = 64
 """Contacts up to which a batch writes their states at once."""
 
 
+MOST_FRESH = 5_000
+"""Messages that are kept in memory until they are settled, so that they need not be read back to be sent."""
+
+
 class SqliteStore(CommittedRows, ContactRows):
     """A store in one file (and its `-wal` and `-shm`). See `ports.Store`.
 
@@ -82,6 +87,7 @@ class SqliteStore(CommittedRows, ContactRows):
         """Whether contacts that have no row yet are counted."""
         self._written: tuple[Changes, _Written] = (Changes(), _Written({}, False, 0))
         self._known: dict[Identity, str] = {}
+        self._fresh = {}
         self._lock = lock(path)
         try:
             self._db = open_file(path)
@@ -353,7 +359,7 @@ class SqliteStore(CommittedRows, ContactRows):
             rows = [(number, places[number]) for number in sorted(places)]
             db.executemany("insert or ignore into seen values (?, ?)", rows)
             db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
-        write_counts(db, changes)
+        write_counts(db, self._fresh, changes)
         if changes.erased or changes.redacted or changes.tombstones:
             self._write_erasures(changes, len(timers))
         return _Written(keys, flushed, new, len(timers))
@@ -450,6 +456,7 @@ class SqliteStore(CommittedRows, ContactRows):
         else:
             self._recent |= written.keys
         self._traces += written.timers
+        self._freshen(changes)
         self._sequence += len(changes.messages)
         self._entries += len(changes.ledger)
         self._people += written.new
@@ -461,6 +468,19 @@ class SqliteStore(CommittedRows, ContactRows):
         for name in changes.marks:
             self._marks.pop(name, None)
         self._marks.update({name: mark for name, mark in changes.marks.items() if mark is not None})
+
+    def _freshen(self, changes: Changes) -> None:
+        """Keep the messages of a batch in memory until they are settled, as long as there is room."""
+        fresh = self._fresh
+        for settled in changes.settlements:
+            if settled.state != "pending":
+                fresh.pop(settled.sequence, None)
+        if changes.messages:
+            fresh.update(enumerate(changes.messages, self._sequence + 1))
+            for sequence in list(islice(fresh, max(0, len(fresh) - MOST_FRESH))):
+                del fresh[sequence]
+        if changes.erased:
+            fresh.clear()
 
     def forget(self) -> None:
         self._held.clear()

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from parcours.core.codec import decode_entry, decode_input, decode_item, decode_message, decode_traces
-from parcours.core.effects import Entry, Trace
+from parcours.core.effects import Entry, Message, Trace
 from parcours.core.ids import contact_from_number
 from parcours.core.inputs import Publish
 from parcours.ports import LedgerDay, Pending, Posted, Record, Statistic, Tombstone, Total
@@ -48,6 +48,8 @@ class CommittedRows:
     """Questions that committed rows alone answer, by a connection that sees no transaction under way."""
 
     _reader: sqlite3.Connection
+    _fresh: dict[int, Message]
+    """The latest messages that were committed and are not settled, by their sequence."""
 
     def log(self, after: int = 0, limit: int = 1_000) -> list[Record]:
         rows = self._reader.execute(
@@ -114,7 +116,8 @@ class CommittedRows:
             f" where state = 'pending' and channel = ? and sequence > ?{only} order by sequence limit ?",
             (channel, after, limit),
         )
-        return [Pending(row[0], decode_message(row[1]), row[2], row[3], row[4]) for row in rows]
+        fresh = self._fresh.get
+        return [Pending(row[0], fresh(row[0]) or decode_message(row[1]), row[2], row[3], row[4]) for row in rows]
 
     def outbox(self, after: int = 0, limit: int = 1_000) -> list[Posted]:
         rows = self._reader.execute(

@@ -54,13 +54,16 @@ def write_ledger(db: sqlite3.Connection, held: Mapping[str, Held], last: int, en
     )
 
 
-def write_counts(db: sqlite3.Connection, changes: Changes) -> None:
-    """Write the counts of a batch, and what of it stands by a name: items, knowledge, marks."""
+def write_counts(db: sqlite3.Connection, fresh: Mapping[int, Message], changes: Changes) -> None:
+    """Write the counts of a batch, and what of it stands by a name: items, knowledge, marks.
+
+    `fresh` are messages that are not settled, by their sequence: as many of them as are in memory.
+    """
     counts: Counter[tuple[str, str, str]] = Counter()
     for message in changes.messages:
         counts[message.channel, message.message, "pending"] += 1
     if changes.settlements:
-        settle(db, changes.settlements, counts)
+        settle(db, fresh, changes.settlements, counts)
     count_messages(db, counts)
     if changes.statistics:
         db.executemany(
@@ -82,8 +85,48 @@ def write_counts(db: sqlite3.Connection, changes: Changes) -> None:
         db.executemany("insert or replace into mark values (?, ?)", marks)
 
 
-def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], counts: Counter[tuple[str, str, str]]) -> None:
+def settle(
+    db: sqlite3.Connection,
+    fresh: Mapping[int, Message],
+    settlements: Sequence[Settlement],
+    counts: Counter[tuple[str, str, str]],
+) -> None:
     """Write what became of messages, and count it."""
+    if not _settle_fresh(db, fresh, settlements, counts):
+        _settle_any(db, settlements, counts)
+
+
+def _settle_fresh(
+    db: sqlite3.Connection,
+    fresh: Mapping[int, Message],
+    settlements: Sequence[Settlement],
+    counts: Counter[tuple[str, str, str]],
+) -> bool:
+    """Do so for messages that are in memory and wait still, as most do; return whether these were such."""
+    messages = [fresh.get(settled.sequence) for settled in settlements]
+    if None in messages or len({settled.sequence for settled in settlements}) < len(settlements):
+        return False
+    db.execute("savepoint settling")
+    rows = [(one.state, one.attempts, one.due, one.error, one.sequence) for one in settlements]
+    done = db.executemany(f"{_SETTLE} and state = 'pending'", rows).rowcount
+    if done < len(rows):
+        db.execute("rollback to settling")
+    db.execute("release settling")
+    if done < len(rows):
+        return False
+    for settled, message in zip(settlements, messages, strict=True):
+        assert message is not None  # noqa: S101 (looked at above)
+        counts[message.channel, message.message, "pending"] -= 1
+        counts[message.channel, message.message, settled.state] += 1
+    return True
+
+
+_SETTLE = "update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?"
+
+
+def _settle_any(
+    db: sqlite3.Connection, settlements: Sequence[Settlement], counts: Counter[tuple[str, str, str]]
+) -> None:
     query = "select sequence, channel, message, state from outbox where sequence in"
     known = {row[0]: row[1:] for row in lookup(db, query, list({one.sequence for one in settlements}))}
     rows: list[tuple[Any, ...]] = []
@@ -96,7 +139,7 @@ def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], counts: Co
         counts[channel, message, settled.state] += 1
         known[settled.sequence] = (channel, message, settled.state)
         rows.append((settled.state, settled.attempts, settled.due, settled.error, settled.sequence))
-    db.executemany("update outbox set state = ?, attempts = ?, due = ?, error = ? where sequence = ?", rows)
+    db.executemany(_SETTLE, rows)
 
 
 def count_messages(db: sqlite3.Connection, counts: Counter[tuple[str, str, str]]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from operator import attrgetter
+
 import structlog
 
 from parcours.core.chains import ENDLESS
 from parcours.core.contact import Contact
-from parcours.core.effects import TEST, Effects, What
-from parcours.core.inputs import (
-    Input,
-)
+from parcours.core.effects import TEST, Effects, Trace, What
+from parcours.core.inputs import Input
 from parcours.core.prepared import Prepared
-from parcours.ports import Changes
+from parcours.ports import Changes, Statistic
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +27,8 @@ class Batch:
         """The two contacts of the transfer that is being folded."""
         self.changes = Changes()
         self.due: list[tuple[int, str]] = []
+        self._counted: list[Statistic] = []
+        """What statistics count, once for each time it was decided."""
         self.inputs: list[Input | Prepared] = []
         """What is learned from once the batch is kept."""
         self.spelled: set[str] = set()
@@ -45,6 +49,12 @@ class Batch:
         batch.changes.marks = marks
         return batch
 
+    def whole_changes(self) -> Changes:
+        """Return what is to be written: what was kept, and how often each thing was decided."""
+        if self._counted:
+            self.changes.statistics = Counter(self._counted)
+        return self.changes
+
     def keep(self, contact: Contact, position: int, effects: Effects, due_before: int | None) -> None:
         """Take over what a fold left."""
         changes = self.changes
@@ -63,12 +73,11 @@ class Batch:
             _log.error(ENDLESS, contact=contact.id, steps=failed)
         if effects.trace:
             changes.traces.append((contact.id, position, effects.trace))
-            statistics = changes.statistics
-            for entry in effects.trace:
-                if entry.run.startswith(TEST):
-                    continue  # tests are not counted
-                place = (entry.journey, entry.version, entry.step, entry.what, entry.reason)
-                statistics[place] = statistics.get(place, 0) + 1
+            # Tests are not counted.
+            self._counted += [_STATISTIC(entry) for entry in effects.trace if not entry.run.startswith(TEST)]
         timers = contact.timers
         if timers and timers[0].due != due_before:
             self.due.append((timers[0].due, contact.id))
+
+
+_STATISTIC: Callable[[Trace], Statistic] = attrgetter("journey", "version", "step", "what", "reason")

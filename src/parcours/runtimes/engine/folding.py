@@ -327,7 +327,7 @@ class Folding:
         batch.between = {contact.id: contact, receiver.id: receiver}
 
     def _write(self, batch: Batch) -> None:
-        changes = batch.changes
+        changes = batch.whole_changes()
         if changes.records or changes.contacts or changes.settlements or changes.marks:
             self.store.write(changes)
             self._begun = batch

@@ -8,9 +8,8 @@ from functools import partial
 import structlog
 
 from parcours.core import ids
-from parcours.core.inputs import (
-    Enter,
-)
+from parcours.core.inputs import Enter
+from parcours.ports import Changes, Settlement
 from parcours.runtimes.engine.batch import Batch
 from parcours.runtimes.engine.folding import DEFECTS
 from parcours.runtimes.engine.publishing import Publishing
@@ -28,32 +27,37 @@ class ReadingSegments(Publishing):
         busy = self._bringing is not None or self._cancelling is not None
         return busy or self._readings.under_way(self.clock.now())
 
-    def read(self, *, finish: bool = True) -> bool:
+    def read(self, settlements: Sequence[Settlement] = (), *, finish: bool = True) -> bool:
         """Read the next slice of a segment into the journey that asks for it; return whether there is more to read.
 
-        How far it got is committed with the entries, so a reading that was cut off goes on where it was. Unless told to
-        `finish`, that is left to be called.
+        How far it got is committed with the entries, so a reading that was cut off goes on where it was; settlements are
+        kept with them. Unless told to `finish`, that is left to be called.
 
         Raises:
             StoreError: Nothing of the slice was kept.
         """
+        settled = list(settlements)
         if self._bringing is not None:
+            self._settle(settled)
             # First, so that who is read into a journey is known by all that its condition counts.
             self._bring_up(self._bringing)
             return self.reading
         if self._cancelling is not None:
+            self._settle(settled)
             self._cancel(self._cancelling)
             return self.reading
         self._turn_until(self.clock.now())
         now = self.clock.now()
         reading = self._readings.current(now)
         if reading is None:
+            self._settle(settled)
             return self.reading
         self.catch_up()
         assert reading.after is not None  # noqa: S101 (it is under way)
         found = self.store.ids(reading.after, self.SLICE)
         batch = Batch(self.store.last_position())
         batch.changes.passing = True
+        batch.changes.settlements = settled
         before, reading.after = reading.after, found[-1] if len(found) == self.SLICE else None
         batch.changes.marks[mark_name(reading.journey)] = reading.mark()
         question = reading.journey.segment
@@ -73,7 +77,9 @@ class ReadingSegments(Publishing):
                 self.store.forget()
                 reading.begun = False
                 self._enter_each(reading, members, now)
-                self._commit(Batch.of_marks(self.store.last_position(), batch.changes.marks))
+                rest = Batch.of_marks(self.store.last_position(), batch.changes.marks)
+                rest.changes.settlements = settled
+                self._commit(rest)
             else:
                 self._write(batch)
                 if finish:
@@ -85,6 +91,10 @@ class ReadingSegments(Publishing):
         if self._begun is not None:
             self._undo = partial(setattr, reading, "after", before)
         return self.reading
+
+    def _settle(self, settled: list[Settlement]) -> None:
+        if settled:
+            self.store.commit(Changes(settlements=settled))
 
     def _enter(
         self, batch: Batch, reading: Reading, members: Sequence[str], now: int, *, certain: bool = False
