@@ -186,9 +186,70 @@ def test_a_failure_shows_the_timeline_up_to_where_it_is(tmp_path: Path):
     failure = played(tmp_path, BEGIN + "}", "{after: 1d, who: ann, track: Come, expect: {ended: other}}")
     assert failure is not None
     assert [line.what for line in failure.happened] == [
-        "identify", "Go", "entered", "→", "sent", "suppressed", "→", "Come", "branched", "→", "ended",
+        "identify", "Go", "entered", "→", "sent", "suppressed", "→", "Come", "branched", "→", "ended", "✗ not so",
     ]  # fmt: skip
     assert "Tue 2026-03-03 09:00:00  Come" in str(failure)
+
+
+def test_a_timeline_shows_what_was_looked_at_when(tmp_path: Path):
+    failure = played(
+        tmp_path,
+        BEGIN + ", expect: {sent: receipt}}",
+        "{after: 1d, who: bob, track: Seen, expect: {nothing: true}}",
+        "{after: 1h, who: ann, expect: [{step: listen}, {runs: 9}]}",
+    )
+    assert failure is not None
+    looks = [(line.when[4:20], line.what, line.why) for line in failure.happened if "line" in line.why]
+    assert looks == [
+        ("2026-03-02 09:00", "looked", "line 28"),
+        ("2026-03-03 10:00", "looked", "line 30"),
+        ("2026-03-03 10:00", "✗ not so", "line 30"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "expect, said",
+    [
+        ("not_sent: reciept", "there is no message 'reciept' (did you mean 'receipt'?)"),
+        ("not_sent: [news, nws]", "there is no message 'nws' (did you mean 'news'?)"),
+        ("journey: k, entered: false", "there is no journey 'k'"),
+        ("journey: k, refused: false", "there is no journey 'k'"),
+        ("sent: {message: recept}", "there is no message 'recept' (did you mean 'receipt'?)"),
+        ("sent: [receipt, recept]", "there is no message 'recept'"),
+        ("held: nws", "there is no message 'nws'"),
+        ("suppressed: {nws: no_consent}", "there is no message 'nws'"),
+        ("ended: {k: finished}", "there is no journey 'k'"),
+        ("step: lisen", "there is no step 'lisen' (did you mean 'listen'?)"),
+        ("path: [thank, lisen]", "there is no step 'lisen'"),
+        ("called: thnk", "there is no step 'thnk' (did you mean 'thank'?)"),
+        ("goal: bought", "there is no goal 'bought'"),
+        ("points: {clb: 5}", "there is no programme 'clb' (did you mean 'club'?)"),
+        ("tier: {clb: bronze}", "there is no programme 'clb'"),
+    ],
+)
+def test_a_name_that_names_nothing_never_holds(tmp_path: Path, expect: str, said: str):
+    failure = played(tmp_path, BEGIN + f", expect: {{{expect}}}}}")
+    assert failure is not None
+    assert any(said in message for message in failure.messages), failure.messages
+
+
+def test_a_time_of_day_at_which_something_was_decided_is_the_latest_one(tmp_path: Path):
+    later = "{after: 5d, who: ann, expect: {at: mon 9:00, sent: receipt}}"
+    assert played(tmp_path, BEGIN + "}", later) is None
+    ahead = played(tmp_path, BEGIN + "}", "{who: ann, expect: {at: 2026-03-03 09:00, sent: receipt}}")
+    assert ahead is not None
+    assert "Tue 2026-03-03 09:00:00 is asked for, and that lies ahead" in ahead.messages[0]
+
+
+def test_why_somebody_is_in_no_segment_is_said(tmp_path: Path):
+    failure = played(tmp_path, "{who: ann, identify: {age: 17}, expect: {in_segment: grown}}")
+    assert failure is not None
+    assert failure.messages == ["ann was to be in the segment 'grown': age ≥ 18 (it was 17)"]
+
+
+@pytest.mark.parametrize("at", ["9:00", "09:00", "monday 9:00", "Mon 09:00", "MONDAY 09:00:00"])
+def test_times_of_day_may_be_written_as_people_do(tmp_path: Path, at: str):
+    assert played(tmp_path, BEGIN + "}", f"{{at: {at}, who: ann, expect: {{sent: receipt}}}}") is None
 
 
 def test_what_was_looked_at_is_not_new_any_more(tmp_path: Path):
@@ -207,7 +268,8 @@ def test_what_was_looked_at_is_not_new_any_more(tmp_path: Path):
         ("{who: ann, lists: {others: true}}", "there is no list 'others'"),
         ("{who: ann, consent: {letter: opted_in}}", "unknown channel 'letter'"),
         ("{who: ann, track: ' '}", "'track' is missing"),
-        ("{who: ann, react: opened}", "ann was sent 0 of the message so far"),
+        ("{who: ann, react: opened}", "ann was sent 0 messages so far: nothing to react to"),
+        ("{who: ann, react: opened, to: recept}", "nothing to react to (did you mean 'receipt'?)"),
         ("{who: ann, answer: {status: 200}}", "a step made 0 calls for ann so far"),
         ("{who: bob, erase: true}", "there is nothing known of bob"),
         ("{at: 2026-03-01}", "the clock stands at Mon 2026-03-02 09:00:00, and does not go back"),
@@ -262,6 +324,9 @@ def test_inputs_of_every_kind(tmp_path: Path, host: str):
         ("{who: anne, track: Go}", "there is no contact 'anne' (did you mean 'ann'?)"),
         ("{who: ann, track: Go, react: opened}", "a step lets one thing happen, and this one has track, react"),
         ("{who: ann, outcome: duplicate}", "nothing happens in this step, so outcome says nothing"),
+        ("{}", "nothing happens in this step, and nothing is looked at"),
+        ("{who: ann, note: later}", "nothing happens in this step, and nothing is looked at"),
+        ("{at: someday 09:00}", "is no time"),
         ("{at: 09:00, after: 1d}", "both say when"),
         ("{at: 9 o'clock}", "is no time"),
         ("{at: 25:00}", "is no time of day"),

@@ -12,7 +12,7 @@ from parcours.core.gate import Asked, Called, Happened, Learned, Reacted
 from parcours.core.inputs import Move
 from parcours.core.loyalty.coupons import USES
 from parcours.definitions.load import Located, dump
-from parcours.errors import InvalidDefinitionError
+from parcours.errors import InvalidDefinitionError, did_you_mean
 from parcours.runtimes.engine import Outcome
 from parcours.runtimes.rewards import identity_of
 from parcours.sources.plain import checked_name, learned_from
@@ -47,8 +47,10 @@ def _react(world: World, step: Step, who: str, _pointer: str) -> Outcome:
     sent = [entry for entry in world.trace(who) if entry.what == What.SENT and step.to in {"", entry.reason}]
     place = step.nth or len(sent)
     if not 1 <= place <= len(sent):
-        named = f"message {step.to!r}" if step.to else "message"
-        raise UnexpectedError(f"{who} was sent {len(sent)} of the {named} so far: nothing to react to")
+        named = f"of the message {step.to!r}" if step.to else "messages"
+        hint = did_you_mean(step.to, world.engine.plan.messages) if step.to not in world.engine.plan.messages else ""
+        said = f"{who} was sent {len(sent)} {named} so far: nothing to react to"
+        raise UnexpectedError(f"{said} ({hint})" if hint else said)
     entry = sent[place - 1]
     message = str((entry.detail or {})["message_id"])
     # As a door does, which knows the channel by the event.

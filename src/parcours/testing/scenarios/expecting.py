@@ -25,6 +25,7 @@ import msgspec
 
 from parcours.channels.render import Renderer
 from parcours.conditions import ast
+from parcours.conditions.examine import examine
 from parcours.conditions.names import match_name
 from parcours.conditions.to_python import compile_condition, consent_state
 from parcours.core.contact import Contact, Run, Timer
@@ -32,11 +33,12 @@ from parcours.core.effects import Message, Trace, What
 from parcours.core.gate import Arrival
 from parcours.core.inputs import Interaction
 from parcours.core.member import Member
-from parcours.errors import PermanentFailureError
+from parcours.errors import PermanentFailureError, did_you_mean
 from parcours.ports import Delivery, KnownSecret
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.outbox import Outbox
 from parcours.testing.scenarios.format import NEVER, Calling, Entry, Expect, Names, Posted, Reasons, Recorded, Sending
+from parcours.testing.scenarios.naming import unknown
 from parcours.testing.scenarios.times import is_length, length_in
 
 _EVERYTHING = 1_000_000
@@ -55,6 +57,9 @@ class Look(msgspec.Struct):
     contact: Contact
     now: int
     instant: Callable[[str], int]
+    """Returns what a time means that lies ahead."""
+    past: Callable[[str], int]
+    """Returns what a time means that is over."""
     shown: Callable[[int], str]
     trace: list[Trace]
     """Everything ever decided, oldest first."""
@@ -112,13 +117,15 @@ def unmet(expect: Expect, look: Look) -> list[tuple[str, str]]:
     """Return what is not as expected: the field, and what was expected and found."""
     view = _View(expect, look)
     found: list[tuple[str, str]] = []
+    if view.at is not None and view.at > look.now:
+        found.append(("at", f"what is decided at {look.shown(view.at)} is asked for, and that lies ahead"))
     for field, check in CHECKS.items():
         wanted = getattr(expect, field)
         # False is something else than nothing, and 0 than false.
         if type(wanted) is type(_USUAL[field]) and wanted == _USUAL[field]:
             continue
         found += [(field, problem) for problem in check(view, wanted)]
-    return found
+    return [*found, *unknown(expect, look.engine.plan)]
 
 
 class _View:
@@ -141,7 +148,7 @@ class _View:
 
     def instant(self, text: str) -> int | None:
         """Return the instant at which something was decided, None for any."""
-        return None if text == "any" else self.look.instant(text)
+        return None if text == "any" else self.look.past(text)
 
     def _key(self, entry: Trace) -> str:
         keys = {one.run: str((one.detail or {}).get("key", "")) for one in self.look.trace if one.what == What.ENTERED}
@@ -446,9 +453,16 @@ def _not_in_segment(view: _View, wanted: Names) -> Problems:
 def _of_segments(view: _View, wanted: Names, *, member: bool) -> Problems:
     for name in _listed(wanted):
         if name not in view.look.engine.plan.segments:
-            yield f"there is no segment {name!r}"
+            yield f"there is no segment {name!r}{_meant(name, view.look.engine.plan.segments)}"
         elif _member(view, name) != member:
-            yield f"{view.who} was {'' if member else 'not '}to be in the segment {name!r}"
+            why = examine(view.look.engine.plan.segments[name], view.look.contact, {}, view.look.now).reasons()
+            said = f": {'; '.join(why)}" if why else ""
+            yield f"{view.who} was {'' if member else 'not '}to be in the segment {name!r}{said}"
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    hint = did_you_mean(name, known)
+    return f" ({hint})" if hint else ""
 
 
 def _on_list(view: _View, wanted: Names) -> Problems:
@@ -462,7 +476,7 @@ def _not_on_list(view: _View, wanted: Names) -> Problems:
 def _of_lists(view: _View, wanted: Names, *, member: bool) -> Problems:
     for name in _listed(wanted):
         if name not in view.look.engine.plan.workspace.lists:
-            yield f"there is no list {name!r}"
+            yield f"there is no list {name!r}{_meant(name, view.look.engine.plan.workspace.lists)}"
             continue
         known = view.look.contact.lists.get(name)
         if (known is not None and known.member) != member:
@@ -476,7 +490,8 @@ def _of_member(view: _View, wanted: Any, name: str, value: Callable[[Member], An
     programmes = view.look.engine.plan.workspace.programmes
     if not isinstance(wanted, Mapping):
         if len(programmes) != 1:
-            yield f"{name} is to be given by programme: there are {', '.join(programmes) or 'none'}"
+            there = f"is to be given by programme: there are {', '.join(programmes)}"
+            yield f"{name} {there}" if programmes else f"there is no programme, so {name} is nobody's"
             return
         wanted = {next(iter(programmes)): wanted}
     for programme, one in wanted.items():
@@ -503,7 +518,7 @@ def _coupons(view: _View, wanted: dict[str, str]) -> Problems:
     found = {coupon.reward: coupon.state for coupon in view.look.contact.coupons.values()}
     for reward, state in wanted.items():
         if reward not in view.look.engine.plan.workspace.rewards:
-            yield f"there is no reward {reward!r}"
+            yield f"there is no reward {reward!r}{_meant(reward, view.look.engine.plan.workspace.rewards)}"
         elif found.get(reward, "") != state:
             yield f"the latest {reward!r} of {view.who} was to be {state or 'none'}, and is {found.get(reward) or 'none'}"
 

@@ -293,8 +293,11 @@ def _wrong_steps(
         if not inputs and (stray := [name for name in _WITH_INPUTS if getattr(step, name)]):
             message = f"nothing happens in this step, so {', '.join(stray)} says nothing"
             yield Problem(code="ambiguous", message=message, pointer=place, hint="say what happens")
-        of_contacts = [name for name in inputs if name not in OF_NOBODY]
         looks = step.expect if isinstance(step.expect, list) else [step.expect] if step.expect else []
+        if not inputs and not looks and step.at is None and step.after is None:
+            message = "nothing happens in this step, and nothing is looked at"
+            yield Problem(code="ambiguous", message=message, pointer=place, hint="say what happens, or leave it out")
+        of_contacts = [name for name in inputs if name not in OF_NOBODY]
         nameless = bool(of_contacts) or any(not look.who for look in looks)
         if nameless and not step.who and len(contacts) != 1:
             yield Problem(

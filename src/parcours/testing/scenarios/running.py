@@ -8,7 +8,7 @@ reads it, and is not "new".
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -36,7 +36,7 @@ class Failure(msgspec.Struct):
     """The instant, as people read it."""
     who: str = ""
     happened: list[Line] = msgspec.field(default_factory=list)
-    """The whole timeline of the contact it is about."""
+    """The whole timeline of the contact it is about, with the looks at it."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: {self.when}"
@@ -72,6 +72,7 @@ def run(scenario: Scenario, host: Callable[[int], Host], name: str = "") -> Resu
 def play(world: World) -> Failure | None:
     """Run every step; return the first failure."""
     scenario = world.scenario
+    looked: dict[str, list[tuple[int, Line]]] = {}
     try:
         _begin(world)
     except (UnexpectedError, InvalidDefinitionError, MalformedError) as error:
@@ -82,7 +83,7 @@ def play(world: World) -> Failure | None:
         try:
             _do(world, step, who, pointer)
         except UnexpectedError as error:
-            return _failure(world, pointer, [_noted(step, str(error))], who)
+            return _failure(world, pointer, [_noted(step, str(error))], who, looked.get(who, ()))
         looks = step.expect if isinstance(step.expect, list) else [step.expect] if step.expect else []
         if looks:
             world.host.settle()
@@ -90,16 +91,20 @@ def play(world: World) -> Failure | None:
             of = expect.who or who
             at = f"{pointer}/expect/{place}" if isinstance(step.expect, list) else f"{pointer}/expect"
             problems = unmet(expect, world.look(of))
+            line = Line("", "looked" if not problems else "✗ not so", why=f"line {scenario.line_of(at)}")
+            looked.setdefault(of, []).append((world.now, line))
             if problems:
                 below, messages = problems[0][0], [_noted(step, message) for _, message in problems]
-                return _failure(world, f"{at}/{below}", messages, of)
+                return _failure(world, f"{at}/{below}", messages, of, looked[of])
     return None
 
 
-def _failure(world: World, pointer: str, messages: list[str], who: str) -> Failure:
+def _failure(
+    world: World, pointer: str, messages: list[str], who: str, looks: Iterable[tuple[int, Line]] = ()
+) -> Failure:
     scenario = world.scenario
     world.host.settle()
-    happened = timeline(world.host.store, world.ids_of(who), scenario.zone) if who else []
+    happened = timeline(world.host.store, world.ids_of(who), scenario.zone, looks) if who else []
     line = scenario.line_of(pointer)
     return Failure(shown_path(scenario.file), line, messages, world.shown(world.now), who, happened)
 

@@ -52,8 +52,13 @@ class Line(msgspec.Struct):
         return "  ".join(part for part in (self.when, self.what, place, self.why) if part)
 
 
-def timeline(store: Store, contacts: Iterable[str], zone: ZoneInfo) -> list[Line]:
-    """Return what happened to a contact under all the ids it had, oldest first."""
+def timeline(
+    store: Store, contacts: Iterable[str], zone: ZoneInfo, looks: Iterable[tuple[int, Line]] = ()
+) -> list[Line]:
+    """Return what happened to a contact under all the ids it had, oldest first.
+
+    `looks` are lines that come after everything of their instants.
+    """
     found: list[tuple[int, Line]] = []
     for contact in contacts:
         for moment in reversed(store.timeline(contact, _EVERYTHING)):
@@ -63,6 +68,7 @@ def timeline(store: Store, contacts: Iterable[str], zone: ZoneInfo) -> list[Line
                 if line is not None:
                     found.append((item.received_at, line))
             found += [(entry.at, _decision(entry, zone)) for entry in moment.trace]
+    found += looks
     found.sort(key=lambda one: one[0])
     for at, line in found:
         line.when = shown(at, zone)

@@ -10,7 +10,8 @@ from parcours.conditions.durations import parse_duration
 from parcours.conditions.instants import milliseconds, moment_of
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_OF_DAY = re.compile(rf"(?:({'|'.join(_DAYS)}) )?(\d\d):(\d\d)(?::(\d\d))?")
+_LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_OF_DAY = re.compile(rf"(?:({'|'.join((*_LONG, *_DAYS))}) )?(\d\d?):(\d\d)(?::(\d\d))?", re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9a-z]+(-[0-9a-z]+)?")
 
 
@@ -50,20 +51,21 @@ def is_length(text: str) -> bool:
     return True
 
 
-def instant_in(text: str, now: int, zone: ZoneInfo) -> int:
+def instant_in(text: str, now: int, zone: ZoneInfo, *, past: bool = False) -> int:
     """Return an instant in milliseconds.
 
     Args:
         text: With an offset, or local in the zone; a time of day is the next one, this instant included.
         now: What "next" is counted from.
         zone: The zone of times without an offset.
+        past: Whether a time of day is the latest one instead, this instant included.
 
     Raises:
         ValueError: It is none, or one that the zone's clocks do not show.
     """
     found = _OF_DAY.fullmatch(text)
     if found is not None:
-        return _next(found, now, zone)
+        return _closest(found, now, zone, past=past)
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -72,7 +74,7 @@ def instant_in(text: str, now: int, zone: ZoneInfo) -> int:
     return milliseconds(time) if time.tzinfo is not None else _local(time, zone)
 
 
-def _next(found: re.Match[str], now: int, zone: ZoneInfo) -> int:
+def _closest(found: re.Match[str], now: int, zone: ZoneInfo, *, past: bool) -> int:
     day, hour, minute, second = found.groups()
     today = moment_of(now).astimezone(zone)
     try:
@@ -80,9 +82,11 @@ def _next(found: re.Match[str], now: int, zone: ZoneInfo) -> int:
     except ValueError:
         raise ValueError(f"{found[0]!r} is no time of day") from None
     for days in range(9):
-        time = first + timedelta(days=days)
-        if (day is None or time.weekday() == _DAYS.index(day)) and _local(time, zone) >= now:
-            return _local(time, zone)
+        time = first - timedelta(days=days) if past else first + timedelta(days=days)
+        if day is None or time.weekday() == _DAYS.index(day[:3].lower()):
+            at = _local(time, zone)
+            if at <= now if past else at >= now:
+                return at
     raise ValueError(f"there is no {found[0]!r} to come")  # pragma: no cover (a week has every day)
 
 

@@ -55,6 +55,10 @@ class World:
         """Return an instant that the scenario names."""
         return instant_in(text, self.now, self.scenario.zone)
 
+    def past(self, text: str) -> int:
+        """Return an instant at which something was decided; a time of day is the latest one."""
+        return instant_in(text, self.now, self.scenario.zone, past=True)
+
     def shown(self, instant: int) -> str:
         """Return an instant as the scenario writes it."""
         return shown(instant, self.scenario.zone)
@@ -176,6 +180,7 @@ class World:
             contact=self.contact(id_),
             now=self.now,
             instant=self.instant,
+            past=self.past,
             shown=self.shown,
             trace=self.trace(who),
             fresh=sorted(fresh, key=lambda entry: entry.at),
