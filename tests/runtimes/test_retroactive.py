@@ -204,6 +204,32 @@ def test_it_is_applied_to_more_and_more_of_the_past():
     assert world.member("ann").balance == 20
 
 
+def test_it_is_applied_to_one_part_of_the_past_after_the_other():
+    world = started()
+    buys(world, "ann", 3)
+    publishes(world, rule(points=10, every=5))
+    assert whole(world) == {"carried": 1}
+    publishes(world, rule(points=10, every=5, state="draft"))
+    later = world.now
+    buys(world, "ann", 2)
+    publishes(world, rule(points=10, every=5))
+    assert whole(world, later) == {"carried": 1, "given": 1}
+    assert whole(world) == {}
+    assert world.member("ann").balance == 10
+
+
+def test_runs_that_did_not_know_of_each_other_add_nothing_twice():
+    world = started()
+    buys(world, "ann", 4)
+    later = world.now
+    buys(world, "ann", 3)
+    publishes(world, rule(points=10, every=5))
+    short, long = found(world, later), found(world)
+    applied(world, short)
+    applied(world, long)
+    assert (world.member("ann").balance, world.member("ann").counts["r"]) == (10, 7)
+
+
 def test_what_it_counted_when_it_was_live_before_is_not_counted_again():
     world = started()
     buys(world, "ann", 2)
@@ -273,9 +299,9 @@ _moves = st.lists(
 
 
 @examples(80)
-@given(_moves, st.integers(1, 4), st.booleans())
+@given(_moves, st.integers(1, 4), st.booleans(), st.sampled_from(["apply", "apply all"]))
 def test_live_and_past_come_to_what_the_rule_would_have_given_from_the_beginning(
-    moves: list[Any], every: int, limited: bool
+    moves: list[Any], every: int, limited: bool, last: str
 ):
     """Whenever the rule is live or not, and however often and to how much of the past it is applied."""
     more: dict[str, Any] = {"points": 10, "reward": "cup", "every": every}
@@ -284,7 +310,7 @@ def test_live_and_past_come_to_what_the_rule_would_have_given_from_the_beginning
     world = started(CUP)
     bought: Counter[str] = Counter()
     middle = START
-    for move in [*moves, "live", "apply all"]:
+    for move in [*moves, "live", last]:
         match move:
             case "live" | "draft":
                 publishes(world, rule(**more, state=move))

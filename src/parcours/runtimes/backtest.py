@@ -89,14 +89,19 @@ class Backtest:
             for item in workspace.all()
             if isinstance(item, JourneyDefinition) and job.with_live and item.state == "live" and not item.archived
         ]
-        nothing = Plan.empty()
-        nothing.loyalty.live = since
-        self.base = nothing.publish(
-            [
-                *(item for item in workspace.all() if not isinstance(item, JourneyDefinition | OfLoyalty)),
-                *(item for item in before.all() if isinstance(item, OfLoyalty)),
-            ]
-        )
+        known = [
+            *(item for item in workspace.all() if not isinstance(item, JourneyDefinition | OfLoyalty)),
+            *(item for item in before.all() if isinstance(item, OfLoyalty)),
+        ]
+
+        def published(since: dict[str, int]) -> Plan:
+            nothing = Plan.empty()
+            nothing.loyalty.live = since
+            return nothing.publish(known)
+
+        self.base = published(dict(since))
+        self.base_live = published({**since, job.retroactive: self.lived[0][0]}) if self.lived else self.base
+        """The same while the rule was live before that is to be applied to the past: it goes on from what it counted."""
         for name in self.rules:
             self.base.loyalty.live.pop(name, None)
         new = [item for item in workspace.all() if isinstance(item, OfLoyalty)]

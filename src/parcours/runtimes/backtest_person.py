@@ -89,7 +89,7 @@ class _Person:
         running = backtest.running
         if job.retroactive:
             rule = backtest.plan.loyalty.rules[job.retroactive]
-            self.given = PastAwards(rule, job.before, backtest.live, backtest.lived, inputs)
+            self.given = PastAwards(rule, job.start + 1, job.before, backtest.live, backtest.lived, inputs)
         timeline = [
             (at, item)
             for item in inputs
@@ -178,7 +178,10 @@ class _Person:
             if self.backtest.purse is not None:
                 yield from self._pass(at)
             yield at, item.position
+            if self.given is not None:
+                self.plan = self.backtest.base_live if self.given.knows(item) else self.backtest.base
             self._fold(item, at)
+        self.plan = self.backtest.base
         yield from self._pass(start)
         self._wake(start)
         past, self.past = self.past, None
@@ -383,7 +386,8 @@ def _instant(item: Input, backtest: Backtest) -> int | None:
         case Interaction() | Grant() if item.source == OF_PROGRAMMES:
             return None  # it is told anew
         case Award() if item.lot.rule == backtest.job.retroactive:
-            return None  # what it was made to give for the past, it gives as if it had been live then
+            # What it was made to give for the past it gives as if it had been live; what was counted before is known.
+            return item.received_at if item.counted and item.received_at <= backtest.job.start else None
         case Interaction() | Update() if item.backfill:
             item.backfill = False
             return item.occurred_at

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ids import derive
-from parcours.core.inputs import Input, Interaction, cause_of
+from parcours.core.inputs import Award, Input, Interaction, cause_of
 from parcours.core.loyalty.compiled import CompiledRule
 from parcours.core.loyalty.earn import TO_REVIEW
 from parcours.core.member import IN_REVIEW, Lot
@@ -27,6 +27,7 @@ class PastAwards:
 
     Args:
         rule: The rule, as the backtest has it.
+        since: What occurred then or later is looked at.
         before: What occurred before this is given.
         live: Since when the rule has been live in truth.
         lived: When it was live before that; what it counted then is not counted again.
@@ -34,14 +35,19 @@ class PastAwards:
     """
 
     def __init__(
-        self, rule: CompiledRule, before: int, live: int, lived: Sequence[Lived], inputs: Iterable[Input]
+        self, rule: CompiledRule, since: int, before: int, live: int, lived: Sequence[Lived], inputs: Sequence[Input]
     ) -> None:
         self._rule = rule
+        self._since = since
         self._before = before
         self._live = live
         self._given: list[PastAward] = []
         self._later: list[PastAward] = []
         self._met = self._counted = 0
+        carried = [item for item in inputs if type(item) is Award and item.counted and item.lot.rule == rule.name]
+        self._carried = max((item.counted for item in carried), default=0)
+        self._covered = [(item.lot.at, item.occurred_at) for item in carried]
+        """What time the rule was applied to before: what it would have counted then was added."""
         self._known = {
             item.position
             for item in inputs
@@ -54,6 +60,11 @@ class PastAwards:
     def forget(self) -> None:
         """Forget all of it: the person was erased."""
         self._given, self._later, self._counted = [], [], 0
+        self._carried, self._covered = 0, []
+
+    def knows(self, item: Input) -> bool:
+        """Return whether the rule was live before as something came, and looked at it."""
+        return item.position in self._known
 
     def begin(self, contact: Contact) -> None:
         """Note how often the rule was met before an interaction is folded."""
@@ -62,7 +73,9 @@ class PastAwards:
     def note(self, contact: Contact, item: Interaction, effects: Effects) -> None:
         """Remember what the rule gave for an interaction that was folded; lots go on changing."""
         rule = self._rule
-        if item.occurred_at < self._before and item.position not in self._known:
+        at = item.occurred_at
+        covered = any(since <= at <= until for since, until in self._covered)
+        if at < self._before and item.position not in self._known and not covered:
             self._counted += max(0, self._count(contact) - self._met)
         if not any(gave(entry, rule.name) for entry in effects.trace):
             return
@@ -82,8 +95,10 @@ class PastAwards:
         """Yield what is to be given: first what is to be added to what the rule has counted, then each award."""
         name, programme = self._rule.name, self._rule.programme.name
         if self._counted:
-            key = derive("retroactive-count", programme, name, contact, str(self._counted))
-            yield PastAward(contact, self._before - 1, 0, key, Lot("", name, 0, 0, 0), counted=self._counted)
+            # In all, so that what two runs found that did not know of each other is not added twice.
+            counted = self._carried + self._counted
+            key = derive("retroactive-count", programme, name, contact, str(counted))
+            yield PastAward(contact, self._before - 1, 0, key, Lot("", name, self._since, 0, 0), counted=counted)
         for award in (*self._given, *self._later):
             lot = award.lot
             points = lot.points - lot.reversed
