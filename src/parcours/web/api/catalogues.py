@@ -15,11 +15,11 @@ from parcours.conditions.parse import shown
 from parcours.definitions.interaction import AttributeDefinition
 from parcours.definitions.lists import CatalogueDefinition
 from parcours.definitions.workspace import is_archived
-from parcours.errors import Problem, did_you_mean
+from parcours.errors import Problem
 from parcours.runtimes.embedded import Embedded
 from parcours.sources.plain import refuse_unstorable
 from parcours.sources.segment import MalformedError
-from parcours.web.api.common import guard, host_of
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.people import cursor_of, place_in, refusal
 
 MOST_ITEMS = 10_000
@@ -183,12 +183,7 @@ class CataloguesApi(Controller):
 
 
 def _catalogue(host: Embedded, name: str) -> CatalogueDefinition:
-    catalogues = host.engine.plan.workspace.catalogues
-    if name not in catalogues:
-        hint = did_you_mean(name, catalogues)
-        detail = f"there is no catalogue {shown(name)}"
-        raise NotFoundException(detail=f"{detail} ({hint})" if hint else detail)
-    return catalogues[name]
+    return named("catalogue", name, host.engine.plan.workspace.catalogues)
 
 
 def _item_in(request: Request[Any, Any, Any]) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 
+from parcours.conditions.parse import shown
 from parcours.core.codec import decode_message
 from parcours.core.contact import Contact, Delayed
 from parcours.core.effects import Entry, Trace
 from parcours.core.inputs import Input, WorkspaceInput
+from parcours.errors import did_you_mean
 from parcours.runtimes.embedded import Embedded
 from parcours.web.auth import Holder, Keys, covers, scope_of
 from parcours.web.bodies import StatusError
+
+T = TypeVar("T")
 
 DEEPEST = 100
 """How deep the values of a contact are shown; what is nested deeper stands as "…"."""
@@ -71,6 +76,24 @@ def caller_of(request: Request[Any, Any, Any]) -> Holder:
     """Return with whose key a request came."""
     holder: Holder = request.scope["auth"]
     return holder
+
+
+def named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """Return what is known by a name.
+
+    Raises:
+        NotFoundException: Nothing is; the name that may have been meant is told.
+    """
+    if name not in known:
+        raise not_there(kind, name, known)
+    return known[name]
+
+
+def not_there(kind: str, name: str, known: Iterable[str]) -> NotFoundException:
+    """Return the answer that tells that nothing of a kind has a name, and which one may have been meant."""
+    hint = did_you_mean(name, known)
+    said = f"there is no {kind} {shown(name)}"
+    return NotFoundException(detail=f"{said} ({hint})" if hint else said)
 
 
 def host_of(request: Request[Any, Any, Any]) -> Embedded:

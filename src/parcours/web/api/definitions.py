@@ -33,7 +33,7 @@ from parcours.definitions.workspace import (
     select,
 )
 from parcours.errors import Problem, did_you_mean
-from parcours.web.api.common import guard, host_of
+from parcours.web.api.common import guard, host_of, not_there
 
 MOST_PROBLEMS = 200
 """Problems listed in one answer."""
@@ -190,10 +190,7 @@ def _below_kind(request: Request[Any, Any, Any]) -> list[str]:
 
 
 def _missing(workspace: Workspace, kind: str, name: str) -> NotFoundException:
-    names = [one.name for one in workspace.all() if key_of(one)[0] == kind]
-    hint = did_you_mean(name, names)
-    said = f"there is no {kind} {shown(name)}"
-    return NotFoundException(detail=f"{said} ({hint})" if hint else said)
+    return not_there(kind, name, [one.name for one in workspace.all() if key_of(one)[0] == kind])
 
 
 def check_match(headers: Mapping[str, str], found: AnyDefinition | None) -> None:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, get
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, QueryParameter
 
 from parcours.conditions.instants import milliseconds
 from parcours.conditions.parse import shown
-from parcours.errors import did_you_mean
 from parcours.runtimes.explain import TooMuchError, explain, past_of
-from parcours.web.api.common import as_object, guard, host_of
+from parcours.web.api.common import as_object, guard, host_of, named
 from parcours.web.api.people import find, iso
 
 Who = Annotated[str, QueryParameter(description="An identity such as user_id:42, or the id of a contact.")]
@@ -39,9 +38,7 @@ class ExplainApi(Controller):
         if not contact:
             detail = "'contact' is missing: write for example ?contact=user_id:42"
             raise HTTPException(status_code=400, detail=detail, extra={"code": "missing_key"})
-        if journey not in host.engine.plan.journeys:
-            hint = did_you_mean(journey, host.engine.plan.journeys)
-            raise NotFoundException(f"there is no journey {shown(journey)}" + (f": {hint}" if hint else ""))
+        named("journey", journey, host.engine.plan.journeys)
         until = _instant(at) if at else None
         async with host.turn:
             state = find(host, contact)

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, Request, Response, post
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 
 from parcours.definitions.entries import ApiEntry
-from parcours.errors import Problem, StoreError, did_you_mean
+from parcours.errors import Problem, StoreError
 from parcours.runtimes.embedded import OverloadedError
 from parcours.sources.plain import read_entries
 from parcours.sources.segment import MalformedError
-from parcours.web.api.common import caller_of, guard, host_of
+from parcours.web.api.common import caller_of, guard, host_of, named
 from parcours.web.auth import DEFAULT_SOURCE
 from parcours.web.doors import PLACES, Answer, submit_items
 
@@ -34,10 +34,7 @@ class JourneysApi(Controller):
         made. Whether the journey's rules let a contact in is in its trace.
         """
         host, body = host_of(request), await request.body()
-        journey = host.engine.plan.newest.get(name)
-        if journey is None:
-            hint = did_you_mean(name, host.engine.plan.newest)
-            raise NotFoundException(detail=f"there is no journey {name!r}" + (f" ({hint})" if hint else ""))
+        journey = named("journey", name, host.engine.plan.newest)
         if not isinstance(journey.definition.entry, ApiEntry):
             detail = f"the journey {name!r} is not entered over the API: give it the entry '{{type: api}}'"
             raise HTTPException(status_code=409, detail=detail)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 from litestar import Controller, Request, Response, get, put
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from parcours.conditions.parse import shown
@@ -15,9 +15,9 @@ from parcours.core.contact import Contact
 from parcours.core.gate import Arrival, Learned
 from parcours.definitions.lists import ListDefinition
 from parcours.definitions.workspace import is_archived
-from parcours.errors import Problem, did_you_mean
+from parcours.errors import Problem
 from parcours.runtimes.embedded import Embedded
-from parcours.web.api.common import guard, host_of
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.people import PATIENCE, arrival_of, cursor_of, iso, look_up, place_in, problem_of, submit
 from parcours.web.api.search import MOST_FOUND, contacts, is_there, on_list, search
 
@@ -165,12 +165,7 @@ class ListsApi(Controller):
 
 
 def _list(host: Embedded, name: str) -> ListDefinition:
-    lists = host.engine.plan.workspace.lists
-    if name not in lists:
-        hint = did_you_mean(name, lists)
-        detail = f"there is no list {shown(name)}"
-        raise NotFoundException(detail=f"{detail} ({hint})" if hint else detail)
-    return lists[name]
+    return named("list", name, host.engine.plan.workspace.lists)
 
 
 async def _count(host: Embedded) -> tuple[dict[str, int], bool]:

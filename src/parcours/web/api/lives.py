@@ -25,7 +25,7 @@ from parcours.definitions.load import dump
 from parcours.definitions.packs import put_away
 from parcours.errors import Problem, did_you_mean
 from parcours.runtimes.embedded import Embedded
-from parcours.web.api.common import as_object, guard, host_of
+from parcours.web.api.common import as_object, guard, host_of, named
 from parcours.web.api.definitions import Published, check_match, etag_of, of_one, other_problems, published, publishing
 from parcours.web.api.people import find, iso
 
@@ -420,11 +420,7 @@ def known(plan: Plan, name: str) -> CompiledJourney:
     Raises:
         NotFoundException: There is no such journey.
     """
-    found = plan.newest.get(name)
-    if found is None:
-        hint = did_you_mean(name, plan.newest)
-        raise NotFoundException(detail=f"there is no journey {shown(name)}" + (f" ({hint})" if hint else ""))
-    return found
+    return named("journey", name, plan.newest)
 
 
 def version_of(plan: Plan, name: str, version: int) -> CompiledJourney:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from litestar import Controller, Request, Response, get, post
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from parcours.conditions.instants import milliseconds
@@ -23,12 +23,11 @@ from parcours.core.effects import Entry, What
 from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledProgramme
 from parcours.core.member import Member
-from parcours.errors import did_you_mean
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
 from parcours.runtimes.statement import as_csv, statement_of
-from parcours.web.api.common import guard, host_of
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.loyalty_shapes import (
     AdjustAsked,
     Answer,
@@ -348,12 +347,7 @@ def programme_of(host: Embedded, name: str) -> CompiledProgramme:
     Raises:
         NotFoundException: There is none of this name.
     """
-    known = host.engine.plan.loyalty.programmes
-    if name not in known:
-        hint = did_you_mean(name, known)
-        detail = f"there is no programme {shown(name)}"
-        raise NotFoundException(detail=f"{detail} ({hint})" if hint else detail)
-    return known[name]
+    return named("programme", name, host.engine.plan.loyalty.programmes)
 
 
 def _member(contact: Contact, programme: str) -> Member:

@@ -6,15 +6,14 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, Request, post
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, JSONBody
 
-from parcours.conditions.parse import shown
 from parcours.core.permission import refusal
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.templates import of_content
-from parcours.errors import PermanentFailureError, did_you_mean
-from parcours.web.api.common import guard, host_of
+from parcours.errors import PermanentFailureError
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.people import find
 
 
@@ -54,11 +53,7 @@ class MessagesApi(Controller):
     ) -> Preview:
         """Fill the templates of a message for a contact, as if it were decided now. Nothing is sent."""
         host = host_of(request)
-        known = host.engine.plan.messages
-        if message not in known:
-            hint = did_you_mean(message, known)
-            raise NotFoundException(f"there is no message {shown(message)}" + (f": {hint}" if hint else ""))
-        definition = known[message].definition
+        definition = named("message", message, host.engine.plan.messages).definition
         if data.content is not None and (problems := host.check(of_content(data.content))):
             raise HTTPException(
                 status_code=422, detail="a template cannot be read", extra=msgspec.to_builtins(problems)

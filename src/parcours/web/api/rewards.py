@@ -22,11 +22,11 @@ from parcours.core.gate import Arrival, Asked
 from parcours.core.inputs import Grant
 from parcours.core.loyalty.coupons import discount, why_unusable
 from parcours.definitions.loyalty import PoolCodes, RewardDefinition
-from parcours.errors import StoreError, did_you_mean
+from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
 from parcours.runtimes.rewards import LONGEST_CODE, identity_of, in_pool, issued, normal
-from parcours.web.api.common import guard, host_of
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.loyalty import declined
 from parcours.web.api.people import ask_once, find, identity_in, iso, look_up, place_of
 
@@ -318,12 +318,7 @@ def _answered(
 
 
 def _reward(host: Embedded, name: str) -> RewardDefinition:
-    known = host.engine.plan.workspace.rewards
-    if name not in known:
-        hint = did_you_mean(name, known)
-        detail = f"there is no reward {shown(name)}"
-        raise NotFoundException(detail=f"{detail} ({hint})" if hint else detail)
-    return known[name]
+    return named("reward", name, host.engine.plan.workspace.rewards)
 
 
 def _reward_shown(host: Embedded, reward: RewardDefinition) -> RewardShown:

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from litestar import Controller, Request, get, post
-from litestar.exceptions import HTTPException, NotFoundException
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
@@ -29,7 +29,7 @@ from parcours.core.contact import Contact
 from parcours.core.ids import contact_from_number, contact_number
 from parcours.errors import Problem, did_you_mean
 from parcours.runtimes.embedded import Embedded
-from parcours.web.api.common import guard, host_of
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.people import cursor_of, iso, place_in
 from parcours.web.api.search import MOST_FOUND, is_there, search
 
@@ -403,11 +403,7 @@ def _of_segment(host: Embedded, name: str) -> Group:
         HTTPException: There is no such segment, or it cannot be asked of all contacts.
     """
     segments = host.engine.plan.segments
-    if name not in segments:
-        hint = did_you_mean(name, segments)
-        detail = f"there is no segment {shown(name)}"
-        raise NotFoundException(detail=f"{detail} ({hint})" if hint else detail)
-    return _answerable(Group(segments[name], segments, host.engine.clock.now()), "")
+    return _answerable(Group(named("segment", name, segments), segments, host.engine.clock.now()), "")
 
 
 def of_condition(host: Embedded, condition: object, pointer: str, now: int | None = None) -> Group:
