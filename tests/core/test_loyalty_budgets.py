@@ -219,6 +219,14 @@ def test_a_period_that_was_never_taken_from_gets_nothing_back():
     assert budget.count(back, lambda _name: kept) == {"budget:r/day": kept}
 
 
+def test_what_occurred_beyond_the_calendar_is_taken_in_and_gets_nothing():
+    world = members(rule(points=10, budget=[{"per": "day", "times": 1}]), timezone="America/New_York")
+    arrival = world.arrival("ann", Happened("Bought", {}))
+    arrival.occurred_at = -62_135_596_800_000
+    world.accept(arrival)
+    assert points(world) == [0, 0, 0]
+
+
 def test_history_takes_nothing():
     world = members(rule(points=10, budget=[{"times": 1}]))
     arrival = world.arrival("ann", Happened("Bought", {}))

@@ -384,6 +384,7 @@ def test_what_is_left_of_a_budget_is_told_and_all_at_once_cannot_exceed_it(api: 
     before = got(api.api("GET", "/v1/loyalty/club/budgets?at=2020-01-01T00:00:00Z"))["budgets"]
     assert [row["given_times"] for row in before if row["rule"] == "early"] == [5, 0]
     assert got(api.api("GET", "/v1/loyalty/culb/budgets"), 404)
+    assert got(api.api("GET", "/v1/loyalty/club/budgets?at=yesterday"), 400)
     refused = [one for one in people if not look(api, one)["balance"]]
     rows = got(api.api("GET", f"/v1/contacts/{refused[0]}/timeline?kind=points"))["entries"]
     decided = [(one["what"], one["reason"]) for row in rows for one in row["decisions"]]

@@ -70,12 +70,17 @@ def left_of(budget: CompiledBudget, counted: Counted, period: int) -> Left:
 
 
 def left_for(rules: Iterable[CompiledRule], at: int, read: Read) -> dict[str, Left]:
-    """Return what is left for what occurs at an instant, of every budget of some rules."""
-    return {
-        budget.key: left_of(budget, decoded(read(name_of(budget.key))), period_of(budget.unit, at, rule.programme.zone))
-        for rule in rules
-        for budget in rule.budget
-    }
+    """Return what is left for what occurs at an instant, of every budget of some rules: nothing beyond the calendar."""
+    found: dict[str, Left] = {}
+    for rule in rules:
+        for budget in rule.budget:
+            try:
+                period = period_of(budget.unit, at, rule.programme.zone)
+            except OverflowError:
+                found[budget.key] = 0, 0
+            else:
+                found[budget.key] = left_of(budget, decoded(read(name_of(budget.key))), period)
+    return found
 
 
 def count(draws: Iterable[Draw], read: Read) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, Request, get
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
 from parcours.runtimes.budgets import BudgetState, states
@@ -48,7 +49,10 @@ class BudgetsApi(Controller):
         programme_of(host, programme)
         async with host.turn:
             now = instant_of(at, "at") if at else host.engine.clock.now()
-            found = states(host.store, host.engine.plan.loyalty, programme, now)
+            try:
+                found = states(host.store, host.engine.plan.loyalty, programme, now)
+            except OverflowError:
+                raise HTTPException(status_code=400, detail="'at' is beyond the calendar of the programme") from None
         rows = [
             BudgetRow(
                 **msgspec.structs.asdict(state), since_time=iso(state.since_at) if state.since_at is not None else None
