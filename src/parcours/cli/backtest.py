@@ -21,14 +21,20 @@ from parcours.errors import InvalidDefinitionError, ParcoursError
 from parcours.runtimes.backtest_job import Assumptions
 from parcours.runtimes.backtest_report import BacktestReport, JourneyReport, RewardReport
 
+Against = Annotated[
+    list[Path] | None, typer.Option(help="Files of other drafts to compare with; may be given several times.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(help="The folder of a service, running or not; without it, a running one is asked.")
+]
+Processes = Annotated[int, typer.Option(min=1, max=64, help="With --data: processes that share the work.")]
+
 
 def backtest(
     files: Files,
     start: Annotated[str, typer.Option("--from", help="When the draft goes live, ISO 8601 with an offset.")],
     end: Annotated[str, typer.Option("--to", help="Until when it runs, ISO 8601 with an offset.")],
-    against: Annotated[
-        list[Path] | None, typer.Option(help="Files of other drafts to compare with; may be given several times.")
-    ] = None,
+    against: Against = None,
     rate: Annotated[
         list[str] | None,
         typer.Option(help="The share of messages assumed to be reacted to: opened=0.25. May be given several times."),
@@ -46,10 +52,8 @@ def backtest(
     with_live: Annotated[
         bool, typer.Option("--with-live", help="Let the journeys that are live take part, so that caps are shared.")
     ] = False,
-    data: Annotated[
-        Path | None, typer.Option(help="The folder of a service, running or not; without it, a running one is asked.")
-    ] = None,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="With --data: processes that share the work.")] = 2,
+    data: Folder = None,
+    processes: Processes = 2,
     url: Url = "http://127.0.0.1:8700",
     secret_key: SecretKey = "",
     json: AsJson = False,

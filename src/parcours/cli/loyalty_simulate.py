@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 
 from parcours.cli.asking import AsJson, as_json
-from parcours.cli.backtest import definitions_in, names_of, run_here, run_there
+from parcours.cli.backtest import Against, Folder, Processes, definitions_in, names_of, run_here, run_there
 from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, sources_in
 from parcours.errors import ParcoursError
 from parcours.runtimes.backtest_report import BacktestReport
@@ -27,17 +26,13 @@ def simulate(
     rule: Annotated[
         list[str] | None, typer.Option(help="Only this rule of the files; may be given several times.")
     ] = None,
-    against: Annotated[
-        list[Path] | None, typer.Option(help="Files of other drafts to compare with; may be given several times.")
-    ] = None,
+    against: Against = None,
     against_live: Annotated[bool, typer.Option("--against-live", help="Compare with what is live.")] = False,
     everybody: Annotated[
         bool, typer.Option("--everybody", help="Let everybody be a member, from when they are known.")
     ] = False,
-    data: Annotated[
-        Path | None, typer.Option(help="The folder of a service, running or not; without it, a running one is asked.")
-    ] = None,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="With --data: processes that share the work.")] = 2,
+    data: Folder = None,
+    processes: Processes = 2,
     url: Url = "http://127.0.0.1:8700",
     secret_key: SecretKey = "",
     json: AsJson = False,
