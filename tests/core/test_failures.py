@@ -129,3 +129,14 @@ def test_a_message_to_somebody_who_became_part_of_another_is_counted_once():
     tells(world, "bounced")
     tells(world, "bounced")
     assert at(world).failed == {"bounced": 1}
+
+
+@pytest.mark.parametrize("more", [{}, {"unavailable": "c"}])
+def test_a_reward_that_is_not_issued_is_counted_with_its_reason(more: dict[str, str]):
+    mug = {"kind": "reward", "name": "mug", "gift": "a mug", "stock": 1}
+    others = {"c": END} if more else {}
+    world = World(mug, journey({"a": {"type": "give", "reward": "mug", "next": "b", **more}, "b": END, **others}))
+    for who in ("ann", "bob", "cyd"):
+        world.did(who, "Go")
+    assert at(world).failed == {"out_of_stock": 2}
+    assert at(world).left == ({"unavailable": 2} if more else {})

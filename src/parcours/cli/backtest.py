@@ -183,7 +183,7 @@ def _print(report: BacktestReport) -> None:
     for journey in report.journeys:
         _print_journey(journey)
     for reward in report.rewards:
-        _print_reward(reward)
+        print_reward(reward)
     for one in report.assumed:
         OUT.print(
             f"Assumed of the {one.what} {one.of!r}: {one.how} ({one.times:,} {plural(one.times, 'time')})", markup=False
@@ -209,7 +209,8 @@ def _print(report: BacktestReport) -> None:
 _DAYS = 7
 
 
-def _print_reward(reward: RewardReport) -> None:
+def print_reward(reward: RewardReport) -> None:
+    """Print what would have become of a reward."""
     left = f", {reward.left:,} left" if reward.left is not None else ""
     declined = f"; not issued: {names_of(reward.declined)}" if reward.declined else ""
     ran_out = f"; none left from {reward.ran_out} on" if reward.ran_out else ""

@@ -10,7 +10,16 @@ import typer
 from rich.table import Table
 
 from parcours.cli.asking import AsJson, as_json
-from parcours.cli.backtest import Against, Folder, Processes, definitions_in, names_of, run_here, run_there
+from parcours.cli.backtest import (
+    Against,
+    Folder,
+    Processes,
+    definitions_in,
+    names_of,
+    print_reward,
+    run_here,
+    run_there,
+)
 from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, sources_in
 from parcours.errors import ParcoursError
 from parcours.runtimes.backtest_report import BacktestReport
@@ -67,6 +76,8 @@ def _print(report: BacktestReport) -> None:
     OUT.print(f"{report.start} to {report.end}: {inputs} of {people}, {report.seconds:.1f} s")
     for programme in report.programmes:
         _print_programme(programme)
+    for reward in report.rewards:
+        print_reward(reward)
     table = Table(title="By rule", title_justify="left")
     for column in ("rule", "times", "members", "given", "pending", "reversed", "expired", "cost"):
         table.add_column(column, justify="left" if column == "rule" else "right")

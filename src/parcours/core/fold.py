@@ -101,7 +101,7 @@ def fold(plan: Plan, contact: Contact, item: Input) -> Effects:
         contact.revision = plan.revision
     taken = _take(plan, contact, item, effects)
     if contact.awaits and not item.source:
-        refused = type(item) is Grant and bool(item.refused)
+        refused = item.refused if type(item) is Grant else ""
         go_on(plan, contact, item.message_id, now, effects, refused=refused)
     if fresh and plan.created:
         _created(plan, contact, item, effects)

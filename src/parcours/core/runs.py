@@ -194,7 +194,7 @@ def time_is_up(walk: Walk, token: Token) -> None:
         resume(walk, token, "timeout", step.after_timeout)
 
 
-def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects, *, refused: bool = False) -> None:
+def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects, *, refused: str = "") -> None:
     """Let the token go on that waits for what its step made happen, if one does. The contact is changed."""
     awaited = contact.awaits.pop(message, None)
     if awaited is None:
@@ -207,6 +207,8 @@ def go_on(plan: Plan, contact: Contact, message: str, now: int, effects: Effects
     walk = Walk(plan, contact, plan.journeys[journey][run.version], run, now, effects)
     step = walk.journey.steps[token.step].definition
     assert isinstance(step, Update | Enlist | Record | Start | Award | Enrol | Give)  # noqa: S101 (no other waits so)
+    if refused:
+        walk.note(What.SKIPPED, token.step, refused)
     if refused and isinstance(step, Give) and step.unavailable is not None:
         walk.note(What.BRANCHED, token.step, "unavailable")
         go(walk, token, step.unavailable)

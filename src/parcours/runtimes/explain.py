@@ -244,6 +244,8 @@ def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
             error = f" ({detail['error']})" if detail.get("error") else ""
             called = _is_call(life, entry)
             return f"At {at} {'the call' if called else 'the message'} of {entry.step!r} failed: {entry.reason}{error}."
+        case What.SKIPPED:
+            return f"At {at} {entry.step!r} did not do what it was to do: {entry.reason}."
         case What.PAUSED:
             return f"At {at} the journey was paused: nothing of the run moves until that is over."
         case What.RESUMED:

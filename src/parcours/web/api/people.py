@@ -315,7 +315,7 @@ OF_DECISIONS = {
         What.VOIDED,
         What.LAPSED,
     ),
-    "message": (What.SENT, What.SUPPRESSED, What.HELD),
+    "message": (What.SENT, What.SUPPRESSED, What.HELD, What.CANCELLED, What.UNDELIVERED),
     "step": (
         What.ENTERED,
         What.ARRIVED,
