@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 WRITE_KEY = "wk_test"
 SECRET_KEY = "sk_test"
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds after which a service that should have started or ended has not."""
 
 

@@ -1,14 +1,16 @@
 """A service that is killed again and again loses nothing it has acknowledged and does nothing twice.
 
-A child process serves real HTTP on a real data folder; a push provider (in this process) counts what it is handed. The
-child is killed with SIGKILL at moments drawn from a seed: in the middle of ingest, with requests on their way, states
-written behind and messages half sent, and also while it starts. Clients then send again what was not acknowledged, as
-SDKs do. At the end the data folder is read, and compared with a clean replay of its log.
+A child process serves real HTTP on a real data folder; a push provider (in this process, another for each life of the
+child) counts what it is handed. The child is killed with SIGKILL at moments drawn from a seed: in the middle of ingest,
+with requests on their way, states written behind and messages half sent, and also while it starts. Clients then send
+again what was not acknowledged, as SDKs do. At the end the data folder is read, and compared with a clean replay of its
+log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -29,13 +31,15 @@ from tests.core.invariants import OF_A_CONTACT, the_log_has_no_gap_and_no_key_tw
 from tests.core.world import journey, push, send, wait, wait_for
 from tests.service import Service, basic
 
-# Thirty starts take a minute and a half on a busy machine.
+# Thirty starts take a minute and a half on a busy machine. Nothing here depends on how fast it is.
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
 KILLS = 32
 CLIENTS = 6
 PEOPLE = 400
 SEED = 20_260_302
+PATIENCE = 240.0
+"""Seconds after which what is left to be done should be done on any machine."""
 
 DEFINITIONS = [
     *(push(name, purpose="transactional") for name in ("ping", "later", "thanks", "nudge")),
@@ -127,23 +131,30 @@ async def ingest_until_killed(service: Service, clients: list[Client], chance: r
     """Let all clients send, and kill the service after so many acknowledgements and a moment."""
     enough = chance.randrange(1, 600)
     moment = chance.random() * 0.03
-    count = 0
+    count, killed = 0, False
     reached = asyncio.Event()
 
     async def work(client: Client, session: aiohttp.ClientSession) -> None:
         nonlocal count
-        try:
-            while True:
+        while not killed:
+            try:
                 count += await client.step(session, service.url)
-                if count >= enough:
-                    reached.set()
-        except (aiohttp.ClientError, OSError):
-            return  # it was killed
+            except (aiohttp.ClientError, OSError):
+                # It was killed, or let go of a connection that had nothing to do for a while.
+                assert killed or service.process.poll() is None, "the service ended by itself"
+                continue
+            if count >= enough:
+                reached.set()
 
     async with aiohttp.ClientSession(headers=basic("wk_test")) as session:
         workers = [asyncio.create_task(work(client, session)) for client in clients]
-        await reached.wait()
-        await asyncio.sleep(moment)  # not to wait for anything: the moment of the kill is to be any
+        waiting = asyncio.create_task(reached.wait())
+        # A worker ends before only when something is wrong, which it tells.
+        done, _ = await asyncio.wait([waiting, *workers], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if waiting in done:
+            await asyncio.sleep(moment)  # not to wait for anything: the moment of the kill is to be any
+        killed = True
         service.process.kill()
         await asyncio.gather(*workers)
     await asyncio.to_thread(service.kill)
@@ -155,7 +166,7 @@ async def finish(service: Service, clients: list[Client]) -> None:
         for client in clients:
             while client.waits:
                 await client.step(session, service.url, more=False)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     while True:
         report = await asyncio.to_thread(service.report)
         counts: Counter[str] = Counter()
@@ -172,9 +183,15 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(tmp_path: 
     chance = random.Random(SEED)
     clients = [Client(number, random.Random(SEED + number)) for number in range(CLIENTS)]
     data = tmp_path / "data"
-    async with PushReceiver(keep=True) as provider:
-        options = ("--push-url", provider.url)
-        service = await asyncio.to_thread(Service(data, *options).wait_started)
+    providers: list[PushReceiver] = []
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin() -> Service:
+            """Begin a life of the service, with a provider of its own."""
+            providers.append(await stack.enter_async_context(PushReceiver(keep=True)))
+            return Service(data, "--push-url", providers[-1].url)
+
+        service = await asyncio.to_thread((await begin()).wait_started)
         published = await asyncio.to_thread(service.publish, *DEFINITIONS)
         assert published.status == 200, published
         async with aiohttp.ClientSession(headers=basic("wk_test")) as session:
@@ -182,24 +199,25 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(tmp_path: 
         for number in range(KILLS):
             await ingest_until_killed(service, clients, chance)
             if number % 8 == 7:  # and once in a while it is killed while it starts
-                early = Service(data, *options)
+                early = await begin()
                 await asyncio.sleep(chance.random())
                 await asyncio.to_thread(early.kill)
-            service = await asyncio.to_thread(Service(data, *options).wait_started)
+            service = await asyncio.to_thread((await begin()).wait_started)
         await finish(service, clients)
         assert await asyncio.to_thread(service.stop) == 0
-        delivered = Counter(body["message_id"] for _, body in provider.requests)
+        lives = [Counter(body["message_id"] for _, body in provider.requests) for provider in providers]
 
     store = SqliteStore(data / "parcours.db")
     try:
         Engine(store, SystemClock())  # folds what the states lack, if they do
-        check(store, clients, delivered)
+        check(store, clients, lives)
     finally:
         store.close()
 
 
-def check(store: Store, clients: list[Client], delivered: Counter[str]) -> None:
+def check(store: Store, clients: list[Client], lives: list[Counter[str]]) -> None:
     live = snapshot(store)
+    delivered = sum(lives, Counter())
     sent = {id_: event for client in clients for id_, event in client.sent.items()}
     acknowledged = set().union(*(client.acknowledged for client in clients))
     assert acknowledged == set(sent)
@@ -242,9 +260,9 @@ def check(store: Store, clients: list[Client], delivered: Counter[str]) -> None:
     for contact in live.contacts.values():
         for rule in OF_A_CONTACT:
             rule(contact, plan)
-    # At least once, and hardly ever more: only what was under way at a kill is sent again.
+    # At least once, and more only after a kill: what had left then and was not settled.
+    assert all(set(life.values()) <= {1} for life in lives), "no life of the service sends a message twice"
     repeated = sum(delivered.values()) - len(delivered)
-    assert repeated < 0.2 * len(delivered), repeated
     print(f"{len(live.records)} records, {len(decided)} messages, {repeated} delivered again, {KILLS} kills")
 
 
