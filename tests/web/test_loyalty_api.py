@@ -305,9 +305,9 @@ def test_a_rule_is_applied_to_the_past_when_asked_and_once(api: Service, who: st
     given = got(api.api("POST", f"{path}/apply", {"author": "eve"}))
     assert (given["points"], given["awards"], given["members"]) == (22, 2, 1)
     # Again, and by a run over another time: nothing is given twice.
-    for again, since in ((path, ""), (past(api, "2019-06-01")[0], "")):
-        answer = got(api.api("POST", f"{again}/apply", {"author": "eve"})), since
-        assert (answer[0]["awards"], answer[0]["declined"]) == (0, {"repeated": 2})
+    for again in (path, past(api, "2019-06-01")[0], past(api, "0001-01-01")[0]):
+        answer = got(api.api("POST", f"{again}/apply", {"author": "eve"}))
+        assert (answer["awards"], answer["declined"]) == (0, {"repeated": 2})
     entry = look(api, who, "/ledger")["entries"][0]
     assert (entry["kind"], entry["amount"], entry["rule"], entry["balance"]) == ("earned", 8, "past", 36)
     assert (entry["reason"], entry["author"]) == ("retroactive", "eve")
