@@ -406,6 +406,7 @@ _moves = st.one_of(
 )
 
 
+@pytest.mark.timeout(400)  # as above
 @examples(20)
 @given(
     st.lists(_trees(_of_member), min_size=8, max_size=12),
