@@ -261,3 +261,21 @@ def test_what_failed_of_others_is_not_counted():
     assert step(reported(world, live), "a").failed == {"bounced": 1}
     assert step(reported(world, live | {"name": "k"}), "a").failed == {}
     assert step(reported(world, live | {"steps": {"a": wait("1h", next="b"), "b": send("m")}}), "a").failed == {}
+
+
+def test_what_steps_of_live_journeys_do_happens_once_whether_or_not_these_take_part():
+    """Recorded as it was, or anew; never both."""
+    marks = journey({"a": {"type": "record", "interaction": "Marked"}})
+    starts = journey({"a": {"type": "start", "journey": "vip"}}, name="s")
+    world = World(email("m"), marks, starts, ASKED | {"entry": {"type": "journey"}})
+    world.after("1s")
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.after("1d")
+    drafts = [
+        journey({"x": send("m")}, on="Marked", name="draft"),
+        ASKED | {"entry": {"type": "journey"}, "re_entry": "always"},
+    ]
+    for with_live in (False, True):
+        report = reported(world, *drafts, with_live=with_live)
+        assert {one.journey: one.entries for one in report.journeys} == {"draft": 1, "vip": 1}

@@ -11,6 +11,8 @@
 | `times`    | instants and lengths of time as people write them                           |
 | `hosts`    | where a scenario runs                                                       |
 | `running`  | what each step does                                                         |
+| `looking`  | what there is to see of a contact at one instant                            |
+| `naming`   | names in expectations that name nothing                                     |
 | `expecting`| whether it is as expected: one function a field of `format.Expect`          |
 | `timeline` | what happened to a contact, in lines for a person                           |
 """

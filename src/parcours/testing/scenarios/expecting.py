@@ -17,27 +17,24 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from parcours.channels.render import Renderer
 from parcours.conditions import ast
 from parcours.conditions.examine import examine
 from parcours.conditions.names import match_name
 from parcours.conditions.to_python import compile_condition, consent_state
-from parcours.core.contact import Contact, Run, Timer
-from parcours.core.effects import Message, Trace, What
-from parcours.core.gate import Arrival
+from parcours.core.contact import Timer
+from parcours.core.effects import Trace, What
 from parcours.core.inputs import Interaction
 from parcours.core.member import Member
 from parcours.errors import PermanentFailureError, did_you_mean
-from parcours.ports import Delivery, KnownSecret
-from parcours.runtimes.engine import Engine
-from parcours.runtimes.outbox import Outbox
+from parcours.ports import Delivery
 from parcours.testing.scenarios.format import NEVER, Calling, Entry, Expect, Names, Posted, Reasons, Recorded, Sending
+from parcours.testing.scenarios.looking import Look, View
 from parcours.testing.scenarios.naming import unknown
 from parcours.testing.scenarios.times import is_length, length_in
 
@@ -45,77 +42,12 @@ _EVERYTHING = 1_000_000
 _OURS = frozenset({"", "loyalty"})
 """The sources of interactions that nobody sent: steps and rules recorded them."""
 
-_RENDERER = Renderer()
-
-
-class Look(msgspec.Struct):
-    """What there is to see of a contact at one instant."""
-
-    who: str
-    ids: list[str]
-    """Of the contact, and of all that became part of it."""
-    contact: Contact
-    now: int
-    instant: Callable[[str], int]
-    """Returns what a time means that lies ahead."""
-    past: Callable[[str], int]
-    """Returns what a time means that is over."""
-    shown: Callable[[int], str]
-    trace: list[Trace]
-    """Everything ever decided, oldest first."""
-    fresh: list[Trace]
-    """What was decided since the last look."""
-    engine: Engine
-
-    def message(self, id_: str) -> Message | None:
-        """Return a message that was decided."""
-        for contact in self.ids:
-            for posted in self.engine.store.posted(contact, _EVERYTHING):
-                if posted.message.id == id_:
-                    return posted.message
-        return None
-
-    def deliver(self, message: Message) -> Delivery:
-        """Return a message as its channel would get it."""
-        outbox = Outbox(
-            self.engine.store,
-            {},
-            _RENDERER.render,
-            plan=lambda: self.engine.plan,
-            settled=_settled,
-            bounce=_bounce,
-            secrets=_ShownSecrets(),
-        )
-        return outbox.deliver(message)
-
-
-class _ShownSecrets:
-    """Stands for the secrets of a service: nobody is called, so each is shown by its name."""
-
-    def names(self) -> Collection[str]:
-        return ()
-
-    def known(self) -> Sequence[KnownSecret]:
-        return ()
-
-    def hosts(self, name: str) -> Collection[str]:  # noqa: ARG002 (as `ports.Secrets` has it)
-        return ()
-
-    def value(self, name: str) -> str:
-        return f"(the secret {name})"
-
-
-def _settled(_: object) -> None:
-    pass
-
-
-async def _bounce(_: Arrival) -> None:
-    pass
+Problems = Iterator[str]
 
 
 def unmet(expect: Expect, look: Look) -> list[tuple[str, str]]:
     """Return what is not as expected: the field, and what was expected and found."""
-    view = _View(expect, look)
+    view = View(expect, look)
     found: list[tuple[str, str]] = []
     if view.at is not None and view.at > look.now:
         found.append(("at", f"what is decided at {look.shown(view.at)} is asked for, and that lies ahead"))
@@ -128,67 +60,10 @@ def unmet(expect: Expect, look: Look) -> list[tuple[str, str]]:
     return [*found, *unknown(expect, look.engine.plan)]
 
 
-class _View:
-    """A look through the eyes of one expectation: the decisions and runs that it asks about."""
-
-    def __init__(self, expect: Expect, look: Look) -> None:
-        self.expect = expect
-        self.look = look
-        self.who = look.who
-
-        def asked(entry: Trace) -> bool:
-            if expect.journey and entry.journey != expect.journey:
-                return False
-            return not expect.key or self._key(entry) == expect.key
-
-        self.fresh = [entry for entry in look.fresh if asked(entry)]
-        self.ever = [entry for entry in look.trace if asked(entry)]
-        self.at = at = self.instant(expect.at) if expect.at else look.now
-        self.current = [entry for entry in self.fresh if at is None or entry.at == at]
-
-    def instant(self, text: str) -> int | None:
-        """Return the instant at which something was decided, None for any."""
-        return None if text == "any" else self.look.past(text)
-
-    def _key(self, entry: Trace) -> str:
-        keys = {one.run: str((one.detail or {}).get("key", "")) for one in self.look.trace if one.what == What.ENTERED}
-        return keys.get(entry.run, str((entry.detail or {}).get("key", "")))
-
-    def decided(self, *what: str) -> list[Trace]:
-        """Return what was decided when the expectation says."""
-        return [entry for entry in self.current if entry.what in what]
-
-    def since(self, *what: str) -> list[Trace]:
-        """Return what was decided since the last look."""
-        return [entry for entry in self.fresh if entry.what in what]
-
-    @property
-    def runs(self) -> list[Run]:
-        """The runs under way that are asked about."""
-        expect = self.expect
-        return [
-            run
-            for journey, runs in self.look.contact.runs.items()
-            if expect.journey in {"", journey}
-            for run in runs.values()
-            if expect.key in {"", run.key}
-        ]
-
-    def when(self, entries: Iterable[Trace], name: Callable[[Trace], str]) -> str:
-        """Return decisions as a person reads them, with their instants when that is not this one."""
-        said = [
-            name(entry) + ("" if entry.at == self.look.now else f" at {self.look.shown(entry.at)}") for entry in entries
-        ]
-        return ", ".join(said) or "nothing"
-
-
-Problems = Iterator[str]
-
-
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def _sent(view: _View, wanted: str | list[str | Sending] | Sending) -> Problems:
+def _sent(view: View, wanted: str | list[str | Sending] | Sending) -> Problems:
     items = [item if isinstance(item, Sending) else Sending(message=item) for item in _listed(wanted)]
     counts = Counter((item.message, item.at) for item in items)
     sent = view.since(What.SENT)
@@ -234,14 +109,14 @@ def _made(look: Look, item: Sending, entry: Trace) -> Problems:
                 yield f"{text!r} was not to be in the text of {item.message!r}, which says: {whole}"
 
 
-def _not_sent(view: _View, wanted: bool | Names) -> Problems:  # noqa: FBT001 (as it is written)
+def _not_sent(view: View, wanted: bool | Names) -> Problems:  # noqa: FBT001 (as it is written)
     names = None if isinstance(wanted, bool) else set(_listed(wanted))
     found = [entry for entry in view.ever if entry.what == What.SENT and (names is None or entry.reason in names)]
     if found:
         yield f"{view.when(found, _of_message)} was not to be sent to {view.who}"
 
 
-def _reasons(view: _View, wanted: Reasons, what: str, name: str, *, by: Callable[[Trace], str]) -> Problems:
+def _reasons(view: View, wanted: Reasons, what: str, name: str, *, by: Callable[[Trace], str]) -> Problems:
     """Check decisions that have a reason: any, none, of these reasons, or of each named thing this reason."""
     found = view.decided(what)
     instead = view.when(view.since(what), lambda entry: f"{by(entry)} ({entry.reason})")
@@ -261,11 +136,11 @@ def _reasons(view: _View, wanted: Reasons, what: str, name: str, *, by: Callable
         left[reason] -= 1
 
 
-def _suppressed(view: _View, wanted: Reasons) -> Problems:
+def _suppressed(view: View, wanted: Reasons) -> Problems:
     return _reasons(view, wanted, What.SUPPRESSED, "suppressed", by=_message_in)
 
 
-def _held(view: _View, wanted: Reasons) -> Problems:
+def _held(view: View, wanted: Reasons) -> Problems:
     found = view.decided(What.HELD)
     until = {entry.reason: int((entry.detail or {}).get("until", 0)) for entry in found}
     instead = view.when(view.since(What.HELD), lambda entry: entry.reason)
@@ -280,7 +155,7 @@ def _held(view: _View, wanted: Reasons) -> Problems:
             yield f"{name!r} was to be held until {wanted[name]}, and is until {view.look.shown(until[name])}"
 
 
-def _called(view: _View, wanted: str | list[str | Calling] | Calling) -> Problems:
+def _called(view: View, wanted: str | list[str | Calling] | Calling) -> Problems:
     found = view.decided(What.CALLED)
     instead = view.when(view.since(What.CALLED), lambda entry: entry.step)
     for one in _listed(wanted):
@@ -316,7 +191,7 @@ def _made_as(asked: Calling, delivery: Delivery) -> Problems:
             yield f"the {name} of the call of {asked.step!r} was to be {wanted!r}, and is {found!r}"
 
 
-def _nothing_else(view: _View, _wanted: object) -> Problems:
+def _nothing_else(view: View, _wanted: object) -> Problems:
     expect = view.expect
     expected = [item.message if isinstance(item, Sending) else item for item in _listed(expect.sent or [])]
     sent = [entry for entry in view.since(What.SENT) if entry.reason not in expected]
@@ -328,7 +203,7 @@ def _nothing_else(view: _View, _wanted: object) -> Problems:
             yield f"nothing was to be {what} for {view.who}; {what}: {view.when(found, _of_message)}"
 
 
-def _nothing(view: _View, _wanted: object) -> Problems:
+def _nothing(view: View, _wanted: object) -> Problems:
     if view.fresh:
         yield f"nothing was to be decided for {view.who}; decided: {view.when(view.fresh, _described)}"
 
@@ -336,7 +211,7 @@ def _nothing(view: _View, _wanted: object) -> Problems:
 # --- journeys ---------------------------------------------------------------------------------------------------------
 
 
-def _entered(view: _View, wanted: bool | int | Names) -> Problems:  # noqa: FBT001 (as it is written)
+def _entered(view: View, wanted: bool | int | Names) -> Problems:  # noqa: FBT001 (as it is written)
     found, ever = view.decided(What.ENTERED), view.since(What.ENTERED)
     instead = view.when(ever, _of_journey)
     refused = view.since(What.REFUSED)
@@ -356,15 +231,15 @@ def _entered(view: _View, wanted: bool | int | Names) -> Problems:  # noqa: FBT0
             left[name] -= 1
 
 
-def _refused(view: _View, wanted: Reasons) -> Problems:
+def _refused(view: View, wanted: Reasons) -> Problems:
     return _reasons(view, wanted, What.REFUSED, "refused", by=_of_journey)
 
 
-def _ended(view: _View, wanted: Reasons) -> Problems:
+def _ended(view: View, wanted: Reasons) -> Problems:
     return _reasons(view, wanted, What.ENDED, "ended", by=_of_journey)
 
 
-def _goal(view: _View, wanted: Names) -> Problems:
+def _goal(view: View, wanted: Names) -> Problems:
     found = view.decided(What.GOAL)
     for name in _listed(wanted):
         if not any(entry.reason == name for entry in found):
@@ -372,27 +247,27 @@ def _goal(view: _View, wanted: Names) -> Problems:
             yield f"{view.who} was to reach the goal {name!r}; reached: {reached}"
 
 
-def _way(view: _View, wanted: Names) -> Problems:
+def _way(view: View, wanted: Names) -> Problems:
     ways = [entry.reason for entry in view.decided(What.BRANCHED)]
     if ways != _listed(wanted):
         instead = view.when(view.since(What.BRANCHED), lambda entry: f"{entry.step} by {entry.reason!r}")
         yield f"the ways taken were to be {', '.join(_listed(wanted))}; taken since the last look: {instead}"
 
 
-def _path(view: _View, wanted: list[str]) -> Problems:
+def _path(view: View, wanted: list[str]) -> Problems:
     path = [entry.step for entry in view.since(What.ARRIVED)]
     if path != wanted:
         yield f"{view.who} was to come to {', '.join(wanted) or 'no step'}, and came to {', '.join(path) or 'none'}"
 
 
-def _step(view: _View, wanted: Names) -> Problems:
+def _step(view: View, wanted: Names) -> Problems:
     at = sorted(token.step for run in view.runs for token in run.tokens)
     if at != sorted(_listed(wanted)):
         stands = f"stands at {', '.join(at)}" if at else "is in no run"
         yield f"{view.who} was to stand at {', '.join(_listed(wanted)) or 'no step'}, and {stands}"
 
 
-def _waiting_until(view: _View, wanted: str) -> Problems:
+def _waiting_until(view: View, wanted: str) -> Problems:
     look = view.look
     runs = {run.id: {token.id for token in run.tokens} for run in view.runs}
 
@@ -413,7 +288,7 @@ def _waiting_until(view: _View, wanted: str) -> Problems:
         yield f"{view.who} was to wait until {look.shown(until)}, and waits {'until ' if dues else ''}{instead}"
 
 
-def _runs(view: _View, wanted: int) -> Problems:
+def _runs(view: View, wanted: int) -> Problems:
     if len(view.runs) != wanted:
         there = ", ".join(f"{run.journey} {run.key}".strip() for run in view.runs) or "none"
         yield f"{view.who} was to have {wanted} runs under way; there are: {there}"
@@ -422,14 +297,14 @@ def _runs(view: _View, wanted: int) -> Problems:
 # --- the contact ------------------------------------------------------------------------------------------------------
 
 
-def _attributes(view: _View, wanted: dict[str, Any]) -> Problems:
+def _attributes(view: View, wanted: dict[str, Any]) -> Problems:
     known = view.look.contact.attributes
     for name, value in wanted.items():
         if known.get(name) != value or isinstance(known.get(name), bool) != isinstance(value, bool):
             yield f"the attribute {name!r} of {view.who} was to be {value!r}, and is {known.get(name)!r}"
 
 
-def _consent(view: _View, wanted: dict[str, Any]) -> Problems:
+def _consent(view: View, wanted: dict[str, Any]) -> Problems:
     for channel, given in wanted.items():
         for topic, state in (given if isinstance(given, Mapping) else {"": given}).items():
             found = consent_state(view.look.contact.consent, channel, topic) or "unknown"
@@ -437,20 +312,20 @@ def _consent(view: _View, wanted: dict[str, Any]) -> Problems:
                 yield f"consent of {view.who} for {channel} {topic}".rstrip() + f" was to be {state}, and is {found}"
 
 
-def _member(view: _View, name: str) -> bool:
+def _member(view: View, name: str) -> bool:
     test = compile_condition(ast.InSegment(name), view.look.engine.plan.segments)
     return test(view.look.contact, {}, view.look.now)
 
 
-def _in_segment(view: _View, wanted: Names) -> Problems:
+def _in_segment(view: View, wanted: Names) -> Problems:
     yield from _of_segments(view, wanted, member=True)
 
 
-def _not_in_segment(view: _View, wanted: Names) -> Problems:
+def _not_in_segment(view: View, wanted: Names) -> Problems:
     yield from _of_segments(view, wanted, member=False)
 
 
-def _of_segments(view: _View, wanted: Names, *, member: bool) -> Problems:
+def _of_segments(view: View, wanted: Names, *, member: bool) -> Problems:
     for name in _listed(wanted):
         if name not in view.look.engine.plan.segments:
             yield f"there is no segment {name!r}{_meant(name, view.look.engine.plan.segments)}"
@@ -465,15 +340,15 @@ def _meant(name: str, known: Collection[str]) -> str:
     return f" ({hint})" if hint else ""
 
 
-def _on_list(view: _View, wanted: Names) -> Problems:
+def _on_list(view: View, wanted: Names) -> Problems:
     yield from _of_lists(view, wanted, member=True)
 
 
-def _not_on_list(view: _View, wanted: Names) -> Problems:
+def _not_on_list(view: View, wanted: Names) -> Problems:
     yield from _of_lists(view, wanted, member=False)
 
 
-def _of_lists(view: _View, wanted: Names, *, member: bool) -> Problems:
+def _of_lists(view: View, wanted: Names, *, member: bool) -> Problems:
     for name in _listed(wanted):
         if name not in view.look.engine.plan.workspace.lists:
             yield f"there is no list {name!r}{_meant(name, view.look.engine.plan.workspace.lists)}"
@@ -486,7 +361,7 @@ def _of_lists(view: _View, wanted: Names, *, member: bool) -> Problems:
 # --- loyalty ----------------------------------------------------------------------------------------------------------
 
 
-def _of_member(view: _View, wanted: Any, name: str, value: Callable[[Member], Any], none: Any) -> Problems:
+def _of_member(view: View, wanted: Any, name: str, value: Callable[[Member], Any], none: Any) -> Problems:
     programmes = view.look.engine.plan.workspace.programmes
     if not isinstance(wanted, Mapping):
         if len(programmes) != 1:
@@ -502,19 +377,19 @@ def _of_member(view: _View, wanted: Any, name: str, value: Callable[[Member], An
             yield f"{name} of {view.who} in {programme!r} was to be {one!r}, and is {found!r}{is_none}"
 
 
-def _points(view: _View, wanted: int | dict[str, int]) -> Problems:
+def _points(view: View, wanted: int | dict[str, int]) -> Problems:
     return _of_member(view, wanted, "the balance", attrgetter("balance"), 0)
 
 
-def _held_points(view: _View, wanted: int | dict[str, int]) -> Problems:
+def _held_points(view: View, wanted: int | dict[str, int]) -> Problems:
     return _of_member(view, wanted, "what is held", attrgetter("held"), 0)
 
 
-def _tier(view: _View, wanted: str | dict[str, str]) -> Problems:
+def _tier(view: View, wanted: str | dict[str, str]) -> Problems:
     return _of_member(view, wanted, "the tier", attrgetter("tier"), "")
 
 
-def _coupons(view: _View, wanted: dict[str, str]) -> Problems:
+def _coupons(view: View, wanted: dict[str, str]) -> Problems:
     found = {coupon.reward: coupon.state for coupon in view.look.contact.coupons.values()}
     for reward, state in wanted.items():
         if reward not in view.look.engine.plan.workspace.rewards:
@@ -523,14 +398,14 @@ def _coupons(view: _View, wanted: dict[str, str]) -> Problems:
             yield f"the latest {reward!r} of {view.who} was to be {state or 'none'}, and is {found.get(reward) or 'none'}"
 
 
-def _declined(view: _View, wanted: Names) -> Problems:
+def _declined(view: View, wanted: Names) -> Problems:
     found = [entry.reason for entry in view.decided(What.DECLINED)]
     if found != _listed(wanted):
         said = ", ".join(found) or "nothing"
         yield f"something was to be declined for {view.who} as {', '.join(_listed(wanted))}; declined: {said}"
 
 
-def _ledger(view: _View, wanted: list[Posted]) -> Problems:
+def _ledger(view: View, wanted: list[Posted]) -> Problems:
     look = view.look
     postings = [posting.entry for id_ in look.ids for posting in look.engine.store.ledger(id_, _EVERYTHING)]
     found = [entry for entry in sorted(postings, key=attrgetter("at", "sequence")) if view.at in {None, entry.at}]
@@ -546,7 +421,7 @@ def _ledger(view: _View, wanted: list[Posted]) -> Problems:
 # --- everything else --------------------------------------------------------------------------------------------------
 
 
-def _recorded(view: _View, wanted: str | list[str | Recorded] | Recorded) -> Problems:
+def _recorded(view: View, wanted: str | list[str | Recorded] | Recorded) -> Problems:
     look = view.look
     records = [record.input() for id_ in look.ids for record in look.engine.store.history(id_, _EVERYTHING)]
     found = [
@@ -564,7 +439,7 @@ def _recorded(view: _View, wanted: str | list[str | Recorded] | Recorded) -> Pro
             yield f"{asked.interaction!r} {asked.attributes or ''} was to be recorded for {view.who}; recorded: {said}"
 
 
-def _trace(view: _View, wanted: Entry | list[Entry]) -> Problems:
+def _trace(view: View, wanted: Entry | list[Entry]) -> Problems:
     for entry in _listed(wanted):
         found = [one for one in view.current if _fits(one, entry)]
         if len(found) != entry.times and not (entry.times == 1 and found):
@@ -610,7 +485,7 @@ def _described(entry: Trace) -> str:
     return " ".join(part for part in (entry.journey, entry.step, entry.what, entry.reason) if part)
 
 
-CHECKS: dict[str, Callable[[_View, Any], Problems]] = {
+CHECKS: dict[str, Callable[[View, Any], Problems]] = {
     "sent": _sent,
     "not_sent": _not_sent,
     "suppressed": _suppressed,

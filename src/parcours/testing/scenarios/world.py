@@ -18,9 +18,9 @@ from parcours.ports import Identity
 from parcours.runtimes.engine import Engine, Outcome
 from parcours.sources.plain import identities_in, learned_from
 from parcours.sources.segment import MalformedError, read_consent
-from parcours.testing.scenarios.expecting import Look
 from parcours.testing.scenarios.format import Known, Step
 from parcours.testing.scenarios.hosts import Host
+from parcours.testing.scenarios.looking import Look
 from parcours.testing.scenarios.reading import Scenario
 from parcours.testing.scenarios.times import instant_in, length_in, shown
 
