@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from parcours.core.contact import Contact
 from parcours.core.gate import Arrival, Happened, Learned
-from parcours.ports import Changes
+from parcours.ports import Changes, Settlement
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Accepted, Engine, folding
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.faults import copy_store
-from tests.core.world import World, journey
+from tests.core.world import World, email, journey, send
 
 START = 1_700_000_000_000
 
@@ -83,6 +85,39 @@ def test_a_member_that_cannot_be_folded_is_left_out_of_a_reading(behind: SqliteS
     triggers = {run.trigger for runs in entered.values() for run in runs.get("j", {}).values()}
     positions = {record.position for record in behind.log() if type(record.input()).__name__ == "Enter"}
     assert triggers == positions
+
+
+def test_a_member_that_cannot_be_asked_is_left_out_of_a_reading_and_settlements_are_kept(
+    behind: SqliteStore,
+):
+    engine = Engine(behind, VirtualClock(START))
+    for number, who in enumerate(("ann", "bad", "cyd")):
+        engine.accept([Arrival("test", f"m{number}", (("user_id", who),), Learned({"who": who}))])
+    segment = {"kind": "segment", "name": "all", "condition": {"contact": "who", "is_present": True}}
+    entry = {"type": "segment", "segment": "all"}
+    steps = {"w": {"type": "wait", "for": "1d"}}
+    mail = email("mail", purpose="transactional")
+    go = {**journey({"s": send("mail")}), "name": "k"}
+    engine.publish([mail, go])
+    learned = Learned({"email": "ann@parcours.dev"}, {"email": "ann@parcours.dev"})
+    engine.accept([Arrival("test", "e", (("user_id", "ann"),), learned)])
+    engine.accept([happened(9)])
+    engine.publish([segment, {"kind": "journey", "name": "j", "entry": entry, "start": "w", "steps": steps}])
+    question = engine.plan.newest["j"].segment
+    real = question.ask
+
+    def ask(contact: Contact, *rest: object) -> bool:
+        if contact.attributes.get("who") == "bad":
+            raise KeyError("a defect of ours")
+        return real(contact, *rest)
+
+    msgspec.structs.force_setattr(question, "ask", ask)
+    (message,) = behind.pending("email")
+    while engine.read([Settlement(message.sequence, "sent", 1)]):
+        pass
+    entered = {contact.attributes["who"] for contact in behind.scan() if contact.runs.get("j")}
+    assert entered == {"ann", "cyd"}
+    assert behind.pending("email") == []
 
 
 def test_who_became_part_of_another_is_no_member():

@@ -173,6 +173,21 @@ def test_a_slice_that_is_not_kept_is_read_again():
     assert [entered(world, f"p{number}") for number in range(3)] == [[ms("3h")]] * 3
 
 
+def test_a_slice_that_could_not_be_looked_at_is_read_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Engine, "SLICE", 2)
+    store = FaultyStore(MemoryStore())
+    world = World(LOCALS, reads(schedule=DAILY), store=store)
+    for number in range(5):
+        lives(world, f"p{number}")
+    world.run.clock.set(START + ms("3h"))
+    world.run.engine.read()
+    store.fail("contacts", StoreError("disk I/O error"))
+    with pytest.raises(StoreError):
+        world.run.engine.read()
+    world.run.advance(world.now)
+    assert [entered(world, f"p{number}") for number in range(5)] == [[ms("3h")]] * 5
+
+
 def test_what_was_begun_and_is_not_kept_stays_due_and_is_read_again():
     store = FaultyStore(MemoryStore())
     world = World(LOCALS, journey({"w": wait("1h")}, name="waits"), store=store)

@@ -60,16 +60,8 @@ class ReadingSegments(Publishing):
         batch.changes.settlements = settled
         before, reading.after = reading.after, found[-1] if len(found) == self.SLICE else None
         batch.changes.marks[mark_name(reading.journey)] = reading.mark()
-        question = reading.journey.segment
-        members = [
-            contact.id
-            for contact in self.store.contacts(found).values()
-            if not contact.merged_into
-            and not contact.erased_at
-            and question is not None
-            and question.ask(contact, {}, now)
-        ]
         try:
+            members = self._members(reading, found, now)
             try:
                 self._enter(batch, reading, members, now, certain=reading.certain)
                 reading.begun = True
@@ -91,6 +83,20 @@ class ReadingSegments(Publishing):
         if self._begun is not None:
             self._undo = partial(setattr, reading, "after", before)
         return self.reading
+
+    def _members(self, reading: Reading, found: Sequence[str], now: int) -> list[str]:
+        """Return who of some contacts is a member of what is read; one that cannot be asked is left out."""
+        question = reading.journey.segment
+        members: list[str] = []
+        for contact in self.store.contacts(found).values():
+            if question is None or contact.merged_into or contact.erased_at:
+                continue
+            try:
+                if question.ask(contact, {}, now):
+                    members.append(contact.id)
+            except DEFECTS:
+                _log.exception("entry_failed", journey=reading.journey.name, contact=contact.id)
+        return members
 
     def _settle(self, settled: list[Settlement]) -> None:
         if settled:
