@@ -14,7 +14,7 @@ from parcours.core.inputs import (
     Reaction,
 )
 from parcours.definitions.message import LINES
-from parcours.ports import Clock, Pending, Settlement, Store
+from parcours.ports import Changes, Clock, Pending, Settlement, Store
 from parcours.runtimes.engine.batch import Batch
 from parcours.runtimes.engine.firing import Firing
 from parcours.runtimes.engine.folding import DEFECTS
@@ -35,7 +35,8 @@ class Slices(Firing):
 
     def __init__(self, store: Store, clock: Clock) -> None:
         super().__init__(store, clock)
-        self._cancelling = Cancelling() if CANCELLING in store.marks() else None
+        # What a channel had in hand when the process was killed was left to it, and is pending still.
+        self._cancelling = Cancelling() if CANCELLING in store.marks() or self.plan.stopped_at else None
         """How far messages of stopped journeys are cancelled; None when all are."""
         self.in_hand: Callable[[int], bool] = lambda _sequence: False
         """Whether a channel has a message in hand, told by its sequence: then it is sent, if it can be."""
@@ -114,15 +115,14 @@ class Slices(Firing):
                 # Whichever order the outbox is in between contacts, the log is in this one.
                 work.found.sort(key=lambda item: (item.message.contact, item.sequence), reverse=True)
             return
-        self.catch_up()
-        batch = Batch(self.store.last_position())
         slice_, now = [work.found.pop() for _ in range(min(self.SLICE, len(work.found)))], self.clock.now()
-        if not work.found:
-            batch.changes.marks[CANCELLING] = None
+        marks: dict[str, str | None] = {} if work.found else {CANCELLING: None}
         try:
-            for item in slice_:
-                self._cancel_one(batch, item, now)
-            self._commit(batch)
+            try:
+                self._cancel_these(slice_, now, marks)
+            except DEFECTS:
+                self.store.forget()
+                self._cancel_each(slice_, now, marks)
         except BaseException:
             self.store.forget()
             self._cancelling = Cancelling()
@@ -130,16 +130,35 @@ class Slices(Firing):
         if not work.found:
             self._cancelling = None
 
+    def _cancel_these(self, found: Sequence[Pending], now: int, marks: dict[str, str | None]) -> None:
+        """Cancel messages in one transaction, together with marks."""
+        self.catch_up()
+        batch = Batch.of_marks(self.store.last_position(), marks)
+        for item in found:
+            self._cancel_one(batch, item, now)
+        self._commit(batch)
+
+    def _cancel_each(self, found: Sequence[Pending], now: int, marks: dict[str, str | None]) -> None:
+        """Cancel one message after the other, for of one of them the contact cannot be told: it is not sent either."""
+        for item in found:
+            try:
+                self._cancel_these([item], now, {})
+            except DEFECTS:
+                self.store.forget()
+                _log.exception("cancel_failed", contact=item.message.contact, message_id=item.message.id)
+                self.store.commit(Changes(settlements=[_cancelled(item)]))
+        self._cancel_these([], now, marks)
+
     def _cancel_one(self, batch: Batch, pending: Pending, now: int) -> None:
         """Settle a message as not to be sent, and tell its contact's trace."""
         message = pending.message
-        batch.changes.settlements.append(
-            Settlement(pending.sequence, "cancelled", pending.attempts, error=f"{message.journey} was stopped")
-        )
+        batch.changes.settlements.append(_cancelled(pending))
         known = batch.changes.contacts
         contact = known.get(message.contact) or self.store.contacts([message.contact])[message.contact]
         while contact.merged_into:
             contact = known.get(contact.merged_into) or self.store.contacts([contact.merged_into])[contact.merged_into]
+        if contact.erased_at:
+            return  # since it was found: it went with everything of the contact
         said = {
             "journey": message.journey,
             "version": message.journey_version,
@@ -157,6 +176,11 @@ class Slices(Firing):
             message_id=f"cancelled:{message.id}",
         )
         self._append(batch, contact, item, ids.message_key("", item.message_id))
+
+
+def _cancelled(pending: Pending) -> Settlement:
+    error = f"{pending.message.journey} was stopped"
+    return Settlement(pending.sequence, "cancelled", pending.attempts, error=error)
 
 
 class Cancelling:
