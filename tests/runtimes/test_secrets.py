@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from parcours.runtimes.engine import Engine
 from parcours.runtimes.secrets import BLANK, OperatorSecrets, blanked, private_texts
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
+from parcours.wiring.settings import allowed_hosts
 from tests.runtimes.test_webhook_calls import Service, calling, goes, service, standing
 from tests.runtimes.waiting import until
 
@@ -327,11 +329,14 @@ async def test_a_secret_goes_to_the_hosts_it_is_for(service: Service):
         ("https://evil/a.example", ["a.example"], False),
         ("https://evil?a.example", ["a.example"], False),
         ("https://evil:443/@a.example", ["a.example", "evil:80"], False),
-        ("http://[::1]:80/", ["[::1]"], True),
+        ("http://[::1]:80/", allowed_hosts("[::1]"), True),
+        ("http://[::1]:8080/x", allowed_hosts("[::1]:8080"), True),
+        ("http://[::1]", allowed_hosts("[::1]:8080"), False),
+        ("http://[::2]/", allowed_hosts("[::1]"), False),
         ("", ["a.example"], False),
     ],
 )
-def test_which_host_is_meant(url: str, hosts: list[str], may: bool):
+def test_which_host_is_meant(url: str, hosts: Collection[str], may: bool):
     assert may_go_to(url, hosts) is may
 
 
@@ -399,6 +404,24 @@ def strings_in(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from strings_in(part)
+
+
+@pytest.mark.parametrize(
+    "secret, said",
+    [
+        ("cr/et=to:k9\n", "Bearer cr/et=to:k9 "),
+        (" cr/et=to:k9 ", "Bearer cr/et=to:k9"),
+        ("cr/et=one\r\ncr/et=two", "cr/et=one cr/et=two"),
+        ("cr/et=one\n\ncr/et=two", "got cr/et=two"),
+        ("cr/et=to:k9", r'{"token":"cr\/et=to:k9"}'),
+        ("crèt=to:k9", r'{"token":"cr\u00e8t=to:k9"}'),
+    ],
+    ids=["a line too many", "blanks at its ends", "lines in a header", "one of its lines", "slashes", "letters"],
+)
+def test_a_secret_is_blanked_as_headers_and_others_JSON_have_it(secret: str, said: str):
+    found = blanked(said, private_texts([secret]))
+    assert BLANK in found
+    assert not re.search("k9|one|two", found)
 
 
 # Letters of what stands in the place of a secret are left out: beside it they might make the secret once more.

@@ -110,6 +110,7 @@ def may_go_to(url: str, hosts: Collection[str]) -> bool:
     scheme, _, rest = url.partition("://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
     host, _, port = place.rpartition(":") if re.search(r":[0-9]*$", place) else (place, "", "")
+    host = host.removeprefix("[").removesuffix("]")
     return not hosts or host in hosts or f"{host}:{port or PORTS.get(scheme, '')}" in hosts
 
 

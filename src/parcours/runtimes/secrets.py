@@ -15,6 +15,7 @@ a call afterwards (an answer that repeats it, an error) has them blanked.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from html import escape as escape_html
@@ -125,13 +126,19 @@ def private_texts(texts: Iterable[str]) -> tuple[str, ...]:
     The longest come first, so that none is blanked in a part of another.
     """
     found: set[str] = set()
-    for text in texts:
+    for text in {shape for text in texts for shape in _as_headers_have(text)}:
         found |= {text, escape_html(text)}
         for safe in _UNQUOTED:
             found |= {quote(text, safe=safe), quote_plus(text, safe=safe)}
-        found.add(msgspec.json.encode(text).decode()[1:-1])
+        quoted = msgspec.json.encode(text).decode()[1:-1]
+        found |= {quoted, quoted.replace("/", "\\/"), json.dumps(text)[1:-1]}
         found.add(base64.b64encode(text.encode()).decode())
     return tuple(sorted((text for text in found if len(text) >= LEAST_BLANKED), key=lambda text: (-len(text), text)))
+
+
+def _as_headers_have(text: str) -> set[str]:
+    """Return a text as it is, and what a header leaves of it: without white space at its ends, and without line breaks."""
+    return {text, text.strip(), re.sub(r"[\r\n]+", " ", text), *map(str.strip, text.splitlines())}
 
 
 def blanked(value: Any, private: Iterable[str]) -> Any:
