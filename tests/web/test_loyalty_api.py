@@ -125,6 +125,21 @@ def test_points_are_adjusted_and_orders_refunded(api: Service, who: str):
     assert page["entries"][2]["author"] == "eve"
 
 
+def test_a_refund_is_done_though_a_coupon_of_the_order_stays_redeemed(api: Service, who: str):
+    back = {"kind": "reward", "name": "back", "percent": 5, "valid_for": "30d", "reopen_at_refund": True}
+    assert api.publish(back).status == 200
+    issued = got(api.api("POST", "/v1/loyalty/rewards/back/issue", {"contact": who}))
+    code = issued["coupon"]["code"]
+    for number, state in enumerate(("issued", "redeemed")):  # it is reopened once for an order
+        buys(api, who, 10, "twice")
+        redeems = {"code": code, "contact": who, "order": "twice"}
+        got(api.api("POST", "/v1/loyalty/coupons/redeem", redeems))
+        answer = ask(api, who, "refund", reference="twice", id=f"{who}-back-{number}")
+        assert (answer["status"], answer["reason"]) == ("done", "")
+        assert [(entry["kind"], entry["amount"]) for entry in answer["entries"]] == [("reversed", -20)]
+        assert got(api.api("POST", "/v1/loyalty/coupons/check", redeems))["coupon"]["state"] == state
+
+
 def test_a_balance_of_the_past(api: Service, who: str):
     before = look(api, who, "/balance")
     buys(api, who, 5)

@@ -338,7 +338,9 @@ def declined(store: Store, position: int) -> str:
     """Return why what stands at a position was declined, empty when it was not."""
     if not position:
         return ID_TAKEN
-    return next((entry.reason for entry in store.decided(position) if entry.what == What.DECLINED), "")
+    # Of a coupon that could not be reopened it is told with the order: what was asked is done nevertheless.
+    entries = (entry for entry in store.decided(position) if entry.what == What.DECLINED)
+    return next((entry.reason for entry in entries if "order" not in (entry.detail or {})), "")
 
 
 def programme_of(host: Embedded, name: str) -> CompiledProgramme:
