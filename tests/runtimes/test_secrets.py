@@ -418,7 +418,7 @@ def strings_in(value: Any) -> Iterator[str]:
     ],
     ids=["a line too many", "blanks at its ends", "lines in a header", "one of its lines", "slashes", "letters"],
 )
-def test_a_secret_is_blanked_as_headers_and_others_JSON_have_it(secret: str, said: str):
+def test_a_secret_is_blanked_as_headers_and_others_have_it(secret: str, said: str):
     found = blanked(said, private_texts([secret]))
     assert BLANK in found
     assert not re.search("k9|one|two", found)

@@ -126,7 +126,7 @@ def private_texts(texts: Iterable[str]) -> tuple[str, ...]:
     The longest come first, so that none is blanked in a part of another.
     """
     found: set[str] = set()
-    for text in {shape for text in texts for shape in _as_headers_have(text)}:
+    for text in set().union(*map(_as_headers_have, texts)):
         found |= {text, escape_html(text)}
         for safe in _UNQUOTED:
             found |= {quote(text, safe=safe), quote_plus(text, safe=safe)}
