@@ -14,6 +14,7 @@ import contextlib
 import random
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from parcours.testing.receivers import PushReceiver
 from parcours.testing.snapshot import EVERYTHING, Snapshot, replay, snapshot
 from tests.core.invariants import OF_A_CONTACT, the_log_has_no_gap_and_no_key_twice_and_goes_forward
 from tests.core.world import journey, push, send, wait, wait_for
+from tests.crash.killing import until_killed
 from tests.service import Service, basic
 
 # Thirty starts take a minute and a half on a busy machine. Nothing here depends on how fast it is.
@@ -131,33 +133,9 @@ async def ingest_until_killed(service: Service, clients: list[Client], chance: r
     """Let all clients send, and kill the service after so many acknowledgements and a moment."""
     enough = chance.randrange(1, 600)
     moment = chance.random() * 0.03
-    count, killed = 0, False
-    reached = asyncio.Event()
-
-    async def work(client: Client, session: aiohttp.ClientSession) -> None:
-        nonlocal count
-        while not killed:
-            try:
-                count += await client.step(session, service.url)
-            except (aiohttp.ClientError, OSError):
-                # It was killed, or let go of a connection that had nothing to do for a while.
-                assert killed or service.process.poll() is None, "the service ended by itself"
-                continue
-            if count >= enough:
-                reached.set()
-
     async with aiohttp.ClientSession(headers=basic("wk_test")) as session:
-        workers = [asyncio.create_task(work(client, session)) for client in clients]
-        waiting = asyncio.create_task(reached.wait())
-        # A worker ends before only when something is wrong, which it tells.
-        done, _ = await asyncio.wait([waiting, *workers], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if waiting in done:
-            await asyncio.sleep(moment)  # not to wait for anything: the moment of the kill is to be any
-        killed = True
-        service.process.kill()
-        await asyncio.gather(*workers)
-    await asyncio.to_thread(service.kill)
+        asking = [partial(client.step, session, service.url) for client in clients]
+        await until_killed(service, asking, enough, moment)
 
 
 async def finish(service: Service, clients: list[Client]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from tests.core.invariants import (
     days_are_the_entries_counted,
     nothing_goes_below_zero_but_by_a_refund,
 )
+from tests.crash.killing import until_killed
 from tests.service import SECRET_KEY, Service
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
@@ -123,22 +124,12 @@ async def give_until_killed(
     service: Service, clients: Sequence[Steps], session: aiohttp.ClientSession, enough: int
 ) -> None:
     """Let all clients ask, and kill the service after so many answers."""
-    reached = asyncio.Event()
-    count = 0
 
-    async def work(client: Steps) -> None:
-        nonlocal count
-        try:
-            while True:
-                await client.step(session, service.url)
-                count += 1
-                if count >= enough:
-                    reached.set()
-        except (aiohttp.ClientError, OSError):
-            return  # it was killed
+    def asking(client: Steps) -> Callable[[], Awaitable[int]]:
+        async def ask() -> int:
+            await client.step(session, service.url)
+            return 1
 
-    workers = [asyncio.create_task(work(client)) for client in clients]
-    await reached.wait()
-    service.process.kill()
-    await asyncio.gather(*workers)
-    await asyncio.to_thread(service.kill)
+        return ask
+
+    await until_killed(service, [asking(client) for client in clients], enough)
