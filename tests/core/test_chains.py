@@ -13,6 +13,7 @@ from parcours.core.effects import What
 from parcours.core.figures import figures
 from parcours.core.inputs import Interaction
 from parcours.definitions.journey import MOST_RUNS
+from parcours.runtimes.explain import explain, past_of
 from parcours.testing.snapshot import EVERYTHING, replay, snapshot
 from tests.core.invariants import check_invariants
 from tests.core.world import END, START, World, email, journey, ms, send, wait, wait_for
@@ -72,6 +73,9 @@ def test_a_step_that_sets_itself_off_for_ever_fails_and_its_run_ends():
         {"finished": MOST_MADE, "endless_chain": 1},
         {"endless_chain": 1},
     )
+    explained = explain(past_of(world.store, world.id_of("ann")), world.run.engine.plan, "j", world.now)
+    (said,) = [said for said in explained.because if "failed" in said]
+    assert "'note' had made the same happen 100 times without a wait in between: it failed, and the run ended" in said
     # The next input begins a chain of its own.
     world.did("ann", "Go")
     assert world.reasons("ann", What.FAILED) == ["endless_chain"] * 2

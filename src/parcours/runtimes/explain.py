@@ -246,6 +246,12 @@ def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
             return f"At {at} {'the call' if called else 'the message'} of {entry.step!r} failed: {entry.reason}{error}."
         case What.SKIPPED:
             return f"At {at} {entry.step!r} did not do what it was to do: {entry.reason}."
+        case What.FAILED:
+            times = (entry.detail or {}).get("times", "")
+            return (
+                f"At {at} {entry.step!r} had made the same happen {times} times without a wait in between: it failed, and "
+                f"the run ended ({entry.reason})."
+            )
         case What.PAUSED:
             return f"At {at} the journey was paused: nothing of the run moves until that is over."
         case What.RESUMED:
