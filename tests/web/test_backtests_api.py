@@ -102,6 +102,8 @@ def test_a_published_journey_against_a_draft(api: Service):
         ({"definitions": [DRAFT | {"start": "nowhere"}]}, "there is no step 'nowhere'"),
         ({"definitions": []}, "there is no journey or rule among the definitions"),
         ({"definitions": [DRAFT], "end": 0}, "no time between"),
+        ({"definitions": [DRAFT], "start": -(10**17)}, "beyond the calendar"),
+        ({"definitions": [DRAFT], "end": 10**17}, "beyond the calendar"),
         ({"definitions": [DRAFT], "zone": "Mars/Base"}, "there is no zone"),
         ({"definitions": [DRAFT], "rates": {"opened": 2}}, ""),
         ({"definitions": [DRAFT], "unknown": 2}, ""),

@@ -555,6 +555,8 @@ def test_the_ledger_is_dumped(api: Service, who: str, tmp_path: Path):
     page = got(api.api("GET", "/v1/dump/ledger"))
     assert page["after"] is None
     assert found[0] in page["rows"]
+    for kind, after in (("ledger", "zzz"), ("coupons", "%00"), ("contacts", "7"), ("lists", "0" * 16)):
+        assert got(api.api("GET", f"/v1/dump/{kind}?after={after}"), 400)
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

@@ -169,6 +169,9 @@ def _rounds(journeys: Iterable[CompiledJourney], plan: Plan, job: Job) -> list[R
 
 OfLoyalty = ProgrammeDefinition | RuleDefinition
 
+_FIRST, _LAST = -86_400_000, 253_370_764_800_000
+"""Nothing occurs before 1970; and in the year 9999 every zone's calendar ends."""
+
 
 def _workspace(
     job: Job, publications: Iterable[Publish]
@@ -176,6 +179,8 @@ def _workspace(
     """Return what is defined with the drafts and without them, from when until when rules were live, and the drafts."""
     if job.start >= job.end:
         raise BacktestError("there is no time between the start and the end")
+    if job.start < _FIRST or job.end > _LAST:
+        raise BacktestError("the start or the end is beyond the calendar: they are milliseconds since 1970")
     before = Workspace()
     lives: dict[str, list[tuple[int, int | None]]] = {}
     for publication in publications:

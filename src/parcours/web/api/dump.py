@@ -9,6 +9,7 @@ from litestar import Controller, Request, get
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
+from parcours.core.ids import is_contact_id
 from parcours.runtimes.dump import page
 from parcours.web.api.common import guard, host_of
 
@@ -39,10 +40,17 @@ class DumpApi(Controller):
         No import reads `ledger` and `coupons`: points and coupons come of inputs, and of nothing else.
         """
         host = host_of(request)
-        if kind == "interactions" and after and not (after.isascii() and after.isdigit() and len(after) < _DIGITS):
+        if after and not _is_place(kind, after):
             raise ClientException(detail="'after' is not what a page before had")
         async with host.turn:
             return DumpPage(*page(host.engine, kind, after, catalogue=catalogue))
+
+
+def _is_place(kind: str, after: str) -> bool:
+    """Return whether a page may end there: at a position in the log, an item of a catalogue, or a contact."""
+    if kind == "interactions":
+        return after.isascii() and after.isdigit() and len(after) < _DIGITS
+    return kind == "items" or is_contact_id(after)
 
 
 _DIGITS = 19
