@@ -239,7 +239,7 @@ def test_reactions_may_be_stated_with_the_rest():
     )
     assert step(report, "b").left == {"opened": 2}
     assert [(one.of, one.how, one.times) for one in report.assumed] == [
-        ("opened", "1 of the messages, 5:00:00 after them", 2)
+        ("opened", "1 of the messages, 5h after them", 2)
     ]
 
 

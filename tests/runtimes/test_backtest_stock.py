@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parcours.core.gate import Asked
@@ -192,7 +192,7 @@ def test_a_file_tells_the_same_of_rewards_as_a_store(tmp_path: Path):
     world.run.engine.flush()
     file, through = SqlitePast(tmp_path / "parcours.db"), StorePast(store)
     assert file.issued() == through.issued() == [(world.now, "small")]
-    assert file.filled() == through.filled() == [(world.now, "pooled", 2)]
+    assert file.filled() == through.filled() == [(world.now, 2, "pooled", 2)]
     assert file.ever_issued("small") == through.ever_issued("small") == 2  # also what is not recorded any more
     assert file.ever_issued("pooled") == through.ever_issued("pooled") == 0
     file.close()
@@ -210,6 +210,7 @@ _moves = st.lists(
 )
 
 
+@example([("ann", "fill", "1s"), ("ann", "Go", "1h"), ("ann", "Go", "1h"), ("ann", "fill", "1s")], 1, 0)
 @examples(60)
 @given(_moves, st.integers(1, 4), st.integers(0, 3))
 def test_a_backtest_of_what_was_live_runs_out_where_it_did(moves: list[Any], stock: int, codes: int):

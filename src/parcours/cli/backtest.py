@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from parcours.definitions.load import Source, read
 from parcours.definitions.validate import convert
 from parcours.errors import InvalidDefinitionError, ParcoursError
 from parcours.runtimes.backtest_job import Assumptions
-from parcours.runtimes.backtest_report import BacktestReport, JourneyReport, RewardReport
+from parcours.runtimes.backtest_report import BacktestReport, JourneyReport, RewardReport, StepReport
 
 Against = Annotated[
     list[Path] | None, typer.Option(help="Files of other drafts to compare with; may be given several times.")
@@ -214,7 +214,9 @@ def print_reward(reward: RewardReport) -> None:
     left = f", {reward.left:,} left" if reward.left is not None else ""
     declined = f"; not issued: {names_of(reward.declined)}" if reward.declined else ""
     ran_out = f"; none left from {reward.ran_out} on" if reward.ran_out else ""
-    OUT.print(f"Reward {reward.reward!r}: {reward.issued:,} issued{left}{declined}{ran_out}", markup=False)
+    OUT.print(
+        f"Reward {reward.reward!r}: {reward.issued:,} issued{left}{declined}{ran_out}", markup=False, soft_wrap=True
+    )
 
 
 def _print_journey(journey: JourneyReport) -> None:
@@ -233,18 +235,33 @@ def _print_journey(journey: JourneyReport) -> None:
     table = Table()
     for column in ("step", "arrived", "waiting"):
         table.add_column(column, justify="left" if column == "step" else "right")
-    calls, gives = any(step.calls for step in journey.steps), any(step.given or step.declined for step in journey.steps)
-    columns = ["left by", "sent", "suppressed", *(["calls"] if calls else []), *(["rewards"] if gives else [])]
+    # Few journeys call, give or fail.
+    columns = {title: tell for title, tell in _COLUMNS.items() if any(tell(step) for step in journey.steps)}
     for title in columns:
         table.add_column(title, overflow="fold")
     for step in journey.steps:
-        ways = [names_of(step.left), names_of(step.sent), names_of(step.suppressed)]
-        if calls:
-            ways.append(names_of(step.answers) or (f"{step.calls:,}" if step.calls else ""))
-        if gives:
-            ways.append(names_of(({"given": step.given} if step.given else {}) | step.declined))
-        table.add_row(step.step, f"{step.arrived:,}", f"{step.waiting:,}" if step.waiting else "", *ways)
+        waiting = f"{step.waiting:,}" if step.waiting else ""
+        table.add_row(step.step, f"{step.arrived:,}", waiting, *(tell(step) for tell in columns.values()))
     OUT.print(table)
+
+
+def _calls(step: StepReport) -> str:
+    return names_of(step.answers) or (f"{step.calls:,}" if step.calls else "")
+
+
+def _rewards(step: StepReport) -> str:
+    return names_of(({"given": step.given} if step.given else {}) | step.declined)
+
+
+_COLUMNS: dict[str, Callable[[StepReport], str]] = {
+    "left by": lambda step: names_of(step.left),
+    "sent": lambda step: names_of(step.sent),
+    "suppressed": lambda step: names_of(step.suppressed),
+    "calls": _calls,
+    "rewards": _rewards,
+    "failed": lambda step: names_of(step.failed),
+}
+"""What is told of a step, where there is any."""
 
 
 def _compare(one: BacktestReport, other: BacktestReport) -> None:

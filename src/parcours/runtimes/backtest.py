@@ -142,7 +142,7 @@ class Backtest:
     def shortage(self, asking: Asking) -> str:
         """Return why a reward that is asked for is not issued, empty when there is one left."""
         for one in self.shortages.get(asking.reward, ()):
-            if one.since <= asking and (one.until is None or asking.at < one.until):
+            if one.covers(asking):
                 return one.reason
         return ""
 

@@ -41,8 +41,8 @@ class Past(Protocol):
         """Return when rewards were issued, and which, as far as that is recorded."""
         ...
 
-    def filled(self) -> list[tuple[int, str, int]]:
-        """Return when codes were put into pools: of which reward, and how many."""
+    def filled(self) -> list[tuple[int, int, str, int]]:
+        """Return when codes were put into pools, with the place in the log: of which reward, and how many."""
         ...
 
     def ever_issued(self, reward: str) -> int:
@@ -154,6 +154,8 @@ class Asking(msgspec.Struct, frozen=True, array_like=True, order=True):
     """A reward of which there are only so many was asked for. What was asked for first comes first."""
 
     at: int
+    position: int
+    """The place in the log of what it follows from; 0 for time, which comes first at any instant."""
     contact: str
     turn: int
     """Tells what is asked for one person at one instant."""
@@ -168,7 +170,12 @@ class Shortage(msgspec.Struct, frozen=True, array_like=True):
     since: Asking
     reason: str
     """`out_of_stock` or `pool_empty`."""
-    until: int | None = None
+    until: tuple[int, int] | None = None
+    """When that is, with the place in the log."""
+
+    def covers(self, asking: Asking) -> bool:
+        """Return whether somebody asks for it when there is none."""
+        return self.since <= asking and (self.until is None or (asking.at, asking.position) < self.until)
 
 
 class Counts(msgspec.Struct):

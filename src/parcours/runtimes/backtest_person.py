@@ -71,7 +71,8 @@ class _Person:
         """Journeys into which the person was read that read everybody once."""
         self.answers: dict[str, int] = {}
         """Calls of which the answer is recorded, with the instant of that."""
-        self.turn = 0
+        self.turn = self.cause = 0
+        """What tells askings apart, and the place in the log of what happens now; 0 for time alone."""
         self.sent: set[str] = set()
         """Messages and calls that were decided."""
         self.position = 0
@@ -212,6 +213,7 @@ class _Person:
         item.received_at = at
         while due_before(self.contact, item):
             self._fire(at)
+        self.cause = item.position
         self._note(self._fold_one(item, at))
 
     def _fold_one(self, item: Input, at: int) -> Effects:
@@ -250,7 +252,7 @@ class _Person:
         if not recorded and why_not(self.plan.loyalty, self.contact, item):
             return  # the fold says so
         self.turn += 1
-        asking = Asking(at, self.contact.id, self.turn, item.reward, recorded)
+        asking = Asking(at, self.cause, self.contact.id, self.turn, item.reward, recorded)
         self.counts.askings.append(asking)
         if not recorded:
             item.refused = backtest.shortage(asking)
@@ -280,6 +282,7 @@ class _Person:
     def _fire(self, until: int) -> None:
         effects = Effects()
         wake(self.plan, self.contact, until, effects)
+        self.cause = 0
         self._note(effects)
 
     def _note(self, effects: Effects) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from parcours.conditions.durations import format_duration
 from parcours.conditions.instants import iso, moment_of
+from parcours.core.compiled import CompiledJourney
 from parcours.core.effects import What
+from parcours.core.figures import in_order
 from parcours.runtimes.backtest import Backtest
 from parcours.runtimes.backtest_job import QUARTER, USUAL_ANSWER, Counts, PastAward
 from parcours.runtimes.backtest_stock import Left
@@ -143,7 +145,7 @@ def report_of(
         messages=sum(counts.sent.values()),
         days={day: dict(sorted(messages.items())) for day, messages in sorted(days.items())},
         most_loaded_hour=Hour(iso(busiest * 4 * QUARTER, "seconds"), hours[busiest]) if busiest is not None else None,
-        journeys=[_journey(name, counts) for name in made.drafts],
+        journeys=[_journey(made.plan.newest[name], counts) for name in made.drafts],
         rules=rules_of(counts, of_programmes, made.rules),
         programmes=programmes_of(counts, made.programmes),
         assumed=list(_assumed(made, counts, left or {})),
@@ -162,7 +164,8 @@ def _by_time(counts: Counts, zone: ZoneInfo) -> tuple[dict[str, Counter[str]], C
     return days, hours
 
 
-def _journey(name: str, counts: Counts) -> JourneyReport:
+def _journey(journey_: CompiledJourney, counts: Counts) -> JourneyReport:
+    name = journey_.name
     report = JourneyReport(name, people=counts.entered[name], under_way=counts.under_way[name])
     refused: Counter[str] = Counter()
     ended: Counter[str] = Counter()
@@ -186,7 +189,7 @@ def _journey(name: str, counts: Counts) -> JourneyReport:
             goals[reason] += count
     _more_of_steps(name, counts, steps)
     report.refused, report.ended, report.messages, report.goals = map(dict, (refused, ended, messages, goals))
-    report.steps = list(steps.values())
+    report.steps = [steps[step] for step in in_order([journey_]) if step in steps]
     if goals and report.entries:
         report.conversion = max(goals.values()) / report.entries
     return report
@@ -216,7 +219,7 @@ def _assumed(made: Backtest, counts: Counts, left: Mapping[str, Left]) -> Iterat
     """Yield what was assumed, whether or not it came to anything, but for answers to calls that were not made."""
     assumed = made.assumed
     for kind, rate in sorted(assumed.rates.items()):
-        how = f"{rate:.4g} of the messages, {_for(assumed.delays.get(kind, 0))} after them"
+        how = f"{rate:.4g} of the messages, {format_duration(assumed.delays.get(kind, 0))} after them"
         yield Assumption("reaction", kind, how, counts.assumed["reaction", kind])
     places = sorted({(journey, step) for journey, step, how in counts.calls if how in {"answered", "failed"}})
     for place in places:
@@ -251,10 +254,6 @@ def _rewards(counts: Counts, left: Mapping[str, Left]) -> Iterator[RewardReport]
         declined = {reason: count for (reward, reason), count in sorted(counts.declined.items()) if reward == name}
         ran_out = iso(there.ran_out, "seconds") if there is not None and there.ran_out is not None else None
         yield RewardReport(name, counts.issued[name], declined, there.left if there is not None else None, ran_out)
-
-
-def _for(milliseconds: int) -> str:
-    return str(timedelta(milliseconds=milliseconds))
 
 
 def _step(step: StepReport, what: str, reason: str, count: int) -> None:

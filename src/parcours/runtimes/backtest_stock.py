@@ -31,8 +31,8 @@ class Supply(NamedTuple):
     """How many may be issued from the start on; None for any number."""
     codes: int | None
     """How many codes are in the pool at the start; None without a pool."""
-    filled: list[tuple[int, int]]
-    """When codes are put into it later, and how many."""
+    filled: list[tuple[tuple[int, int], int]]
+    """When codes are put into it later, with the place in the log, and how many."""
 
 
 class Left(NamedTuple):
@@ -59,8 +59,8 @@ def supplies_of(made: Backtest, past: Past) -> dict[str, Supply]:
         # What erased people had is not recorded any more; it is taken to be of before.
         before = sum(at <= start for at in recorded) + max(0, past.ever_issued(name) - len(recorded))
         stock = max(0, reward.stock - before) if reward.stock else None
-        codes = sum(count for at, of, count in filled if of == name and at <= start) - before
-        later = [(at, count) for at, of, count in filled if of == name and at > start]
+        codes = sum(count for at, _, of, count in filled if of == name and at <= start) - before
+        later = [((at, place), count) for at, place, of, count in filled if of == name and at > start]
         found[name] = Supply(stock, max(0, codes) if reward.pool else None, later if reward.pool else [])
     return found
 
@@ -97,10 +97,10 @@ def _next(supply: Supply, askings: Iterable[Asking], name: str, known: Iterable[
     waiting = list(supply.filled)
     shortages = [one for one in known if one.since.reward == name]
     for asking in sorted(one for one in askings if one.reward == name):
-        while waiting and waiting[0][0] <= asking.at:
+        while waiting and waiting[0][0] < (asking.at, asking.position):
             codes = (codes or 0) + waiting.pop(0)[1]
         if not asking.recorded:
-            if any(one.since <= asking and (one.until is None or asking.at < one.until) for one in shortages):
+            if any(one.covers(asking) for one in shortages):
                 continue
             if stock is not None and stock <= 0:
                 return Shortage(asking, "out_of_stock")
@@ -114,7 +114,7 @@ def _next(supply: Supply, askings: Iterable[Asking], name: str, known: Iterable[
 def _left(supply: Supply, counts: Counts, name: str, known: Iterable[Shortage]) -> Left:
     shortages = [one for one in known if one.since.reward == name]
     taken = sum(
-        one.recorded or not any(s.since <= one and (s.until is None or one.at < s.until) for s in shortages)
+        one.recorded or not any(shortage.covers(one) for shortage in shortages)
         for one in counts.askings
         if one.reward == name
     )

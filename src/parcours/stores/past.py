@@ -63,8 +63,8 @@ class SqlitePast:
         )
         return [(item.received_at, item.reward) for (body,) in rows if _is_issued(item := decode_input(body))]
 
-    def filled(self) -> list[tuple[int, str, int]]:
-        """Return when codes were put into pools: of which reward, and how many."""
+    def filled(self) -> list[tuple[int, int, str, int]]:
+        """Return when codes were put into pools, with the place in the log: of which reward, and how many."""
         rows = self._db.execute("select body from log where contact is null order by position")
         return [found for (body,) in rows if (found := _filled(decode_input(body))) is not None]
 
@@ -126,8 +126,8 @@ class StorePast:
         items = (record.input() for record in self._store.log(limit=EVERYTHING) if record.contact)
         return [(item.received_at, item.reward) for item in items if _is_issued(item)]
 
-    def filled(self) -> list[tuple[int, str, int]]:
-        """Return when codes were put into pools: of which reward, and how many."""
+    def filled(self) -> list[tuple[int, int, str, int]]:
+        """Return when codes were put into pools, with the place in the log: of which reward, and how many."""
         items = (record.input() for record in self._store.log(limit=EVERYTHING) if not record.contact)
         return [found for item in items if (found := _filled(item)) is not None]
 
@@ -162,11 +162,11 @@ def _is_issued(item: Input | WorkspaceInput) -> TypeGuard[Grant]:
     return isinstance(item, Grant) and bool(item.code)
 
 
-def _filled(item: Input | WorkspaceInput) -> tuple[int, str, int] | None:
+def _filled(item: Input | WorkspaceInput) -> tuple[int, int, str, int] | None:
     """Return when codes were put into the pool of a reward, or None when it is something else that changed."""
     if not isinstance(item, Stock) or not item.catalogue.startswith(_POOL):
         return None
-    return item.received_at, item.catalogue.removeprefix(_POOL), len(item.items)
+    return item.received_at, item.position, item.catalogue.removeprefix(_POOL), len(item.items)
 
 
 def _position(item: Input) -> int:
