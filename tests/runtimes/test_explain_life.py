@@ -163,3 +163,13 @@ def test_runs_of_several_keys_are_paused_together_and_that_is_said_once():
     found = told(world, "ann").because
     assert sum("was paused" in said for said in found) == 1
     assert [said.split(" stands")[0] for said in found[-2:]] == ["The run (x)", "The run (y)"]
+
+
+def test_a_call_and_a_step_that_fails_are_named():
+    note = {"type": "record", "interaction": "Go", "next": "end"}
+    call = {"type": "webhook", "url": "https://api.example/x", "next": "note"}
+    world = World(journey({"call": call, "note": note, "end": {"type": "end"}}, on="Go"))
+    world.did("ann", "Go")
+    because = told(world, "ann").because
+    assert because[1] == "At 2026-03-02T09:00:00Z the call of 'call' was decided."
+    assert "At 2026-03-02T09:00:00Z 'note' failed, and the run ended: endless_chain." in because

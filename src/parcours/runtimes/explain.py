@@ -225,7 +225,7 @@ def _would_have(life: Retelling, moment: Moment, entry: Trace) -> str:
 
 
 def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
-    """Return what is told of pauses, of moves, and of what failed."""
+    """Return what is told of pauses and of moves, and of anything else."""
     at = brief(entry.at)
     match entry.what:
         case What.ENTERED if entry.run in life.held:
@@ -239,19 +239,6 @@ def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
             )
         case What.HELD:
             return f"At {at} the message {entry.reason!r} was decided at {entry.step!r}, and held for quiet hours."
-        case What.UNDELIVERED:
-            detail = entry.detail or {}
-            error = f" ({detail['error']})" if detail.get("error") else ""
-            called = _is_call(life, entry)
-            return f"At {at} {'the call' if called else 'the message'} of {entry.step!r} failed: {entry.reason}{error}."
-        case What.SKIPPED:
-            return f"At {at} {entry.step!r} did not do what it was to do: {entry.reason}."
-        case What.FAILED:
-            times = (entry.detail or {}).get("times", "")
-            return (
-                f"At {at} {entry.step!r} had made the same happen {times} times without a wait in between: it failed, and "
-                f"the run ended ({entry.reason})."
-            )
         case What.PAUSED:
             return f"At {at} the journey was paused: nothing of the run moves until that is over."
         case What.RESUMED:
@@ -261,6 +248,31 @@ def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
             same = entry.step == entry.reason
             steps = f"and stays at {entry.step!r}" if same else f"from {entry.step!r} to {entry.reason!r}"
             return f"At {at} the run was moved {versions}, {steps}."
+        case _:
+            return _told_of_steps(life, entry)
+
+
+def _told_of_steps(life: Retelling, entry: Trace) -> str:
+    """Return what is told of what steps did and could not do."""
+    at = brief(entry.at)
+    match entry.what:
+        case What.UNDELIVERED:
+            detail = entry.detail or {}
+            error = f" ({detail['error']})" if detail.get("error") else ""
+            called = _is_call(life, entry)
+            return f"At {at} {'the call' if called else 'the message'} of {entry.step!r} failed: {entry.reason}{error}."
+        case What.CALLED:
+            return f"At {at} the call of {entry.step!r} was decided."
+        case What.FAILED:
+            return f"At {at} {entry.step!r} failed, and the run ended: {entry.reason}."
+        case What.SKIPPED:
+            return f"At {at} {entry.step!r} did not do what it was to do: {entry.reason}."
+        case What.FAILED:
+            times = (entry.detail or {}).get("times", "")
+            return (
+                f"At {at} {entry.step!r} had made the same happen {times} times without a wait in between: it failed, and "
+                f"the run ended ({entry.reason})."
+            )
         case _:
             return f"At {at} {entry.what}" + (f": {entry.reason}." if entry.reason else ".")
 
