@@ -340,6 +340,18 @@ def test_which_host_is_meant(url: str, hosts: Collection[str], may: bool):
     assert may_go_to(url, hosts) is may
 
 
+async def test_secrets_are_looked_up_once_however_many_definitions_are_published(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    real, asked = OperatorSecrets.names, []
+    monkeypatch.setattr(OperatorSecrets, "names", lambda self: asked.append(1) or real(self))
+    errors, _ = await host.publish([with_secrets(service) | {"name": f"j{number}"} for number in range(5)])
+    assert errors == []
+    assert len(asked) == 1
+    await host.close()
+
+
 async def test_messages_see_no_secrets(service: Service):
     host = await host_with(MemoryStore(), OperatorSecrets(ALL))
     message = {"kind": "message", "name": "m", "channel": "sms", "content": {"text": "{{ secrets.TOKEN }}"}}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from parcours.channels.signing import signed
 from parcours.runtimes.secrets import BLANK
@@ -171,6 +172,16 @@ def test_settings(tmp_path: Path):
             secrets_of(Settings(secrets_hosts=wrong))
     with pytest.raises(SettingsError, match="folder of secrets"):
         secrets_of(Settings(secrets_folder=str(tmp_path / "nowhere")))
+
+
+def test_a_bound_name_that_no_secret_has_is_told_at_the_start():
+    bound = "CRM_TOKNE=crm.example,OTHER=crm.example,CRM_LOGIN=crm.example"
+    with capture_logs() as logged:
+        secrets_of(Settings(secrets={"CRM_TOKEN": "a", "CRM_LOGIN": "b"}, secrets_hosts=bound))
+    assert [(one["event"], one["secret"]) for one in logged] == [
+        ("bound_secret_is_not_set", "CRM_TOKNE"), ("bound_secret_is_not_set", "OTHER"),
+    ]  # fmt: skip
+    assert "CRM_TOKEN" in logged[0]["hint"]
 
 
 def test_check_warns_of_secrets_that_are_not_set_here(tmp_path: Path):

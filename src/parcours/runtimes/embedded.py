@@ -260,10 +260,11 @@ class Embedded:
         workspace, wrong, _ = load_data(list(definitions), self.engine.plan.workspace)
         if wrong:
             return errors, warnings
+        # Once: they may be files.
+        secrets = {name: self.secrets.hosts(name) for name in self.secrets.names()}
+        known = KnownNames(self.engine.learned_attributes, secrets)
         for index, found in names.items():
             key = definitions[index]["kind"], definitions[index]["name"]
-            secrets = {name: self.secrets.hosts(name) for name in self.secrets.names()}
-            known = KnownNames(self.engine.learned_attributes, secrets)
             said = template_findings(key, found, workspace, known)
             for told, problems in zip((errors, warnings), said, strict=True):
                 told += [

@@ -10,12 +10,15 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from parcours.definitions.steps import SECRET_NAME
-from parcours.errors import ParcoursError
+from parcours.errors import ParcoursError, did_you_mean
 from parcours.runtimes.secrets import OperatorSecrets
 
 ENVIRONMENT_PREFIX = "PARCOURS_"
+
+_log = structlog.get_logger(__name__)
 
 
 class SettingsError(ParcoursError):
@@ -123,9 +126,16 @@ def secrets_of(settings: Settings) -> OperatorSecrets:
         except OSError as error:
             raise SettingsError(f"the folder of secrets {folder} cannot be listed: {error.strerror}") from None
     try:
-        return OperatorSecrets(settings.secrets, folder, _hosts_of_secrets(settings.secrets_hosts))
+        hosts = _hosts_of_secrets(settings.secrets_hosts)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+    found = OperatorSecrets(settings.secrets, folder, hosts)
+    known = [one.name for one in found.known()]
+    for name in sorted(hosts.keys() - known):
+        # The one that was meant may go to any host.
+        hint = did_you_mean(name, known) or "upper and lower case are told apart"
+        _log.warning("bound_secret_is_not_set", secret=name, hint=hint)
+    return found
 
 
 def secrets_here() -> OperatorSecrets:
