@@ -279,3 +279,44 @@ def test_what_steps_of_live_journeys_do_happens_once_whether_or_not_these_take_p
     for with_live in (False, True):
         report = reported(world, *drafts, with_live=with_live)
         assert {one.journey: one.entries for one in report.journeys} == {"draft": 1, "vip": 1}
+
+
+def test_what_is_assumed_of_a_call_that_time_makes_comes_before_what_was_recorded_later():
+    """Also when nothing else of the person is recorded between the two, and when nothing is any more."""
+    steps = {
+        "w": wait("1h", next="call"),
+        "call": CALL | {"next": "x", "failed": "x"},
+        "x": {"type": "decision", "if": {"contact": "vip", "is": True}, "then": "late", "else": "soon"},
+        "late": END,
+        "soon": END,
+    }
+    world = World(email("m"))
+    world.after("1s")
+    for who in ("ann", "bob"):
+        world.knows(who)
+        world.did(who, "Go")
+    world.after("2h")
+    world.knows("ann", vip=True)
+    world.after("1d")
+    assert reported(world, journey(steps)).journeys[0].ended == {"finished": 2}
+    assert step(reported(world, journey(steps)), "x").left == {"else": 2}
+
+
+def test_who_opens_a_message_that_time_sent_opens_it_before_what_was_recorded_later():
+    listen = {"type": "wait_for", "events": [{"type": "reaction", "reaction": "opened", "next": "x"}]}
+    steps = {
+        "w": wait("1h", next="a"),
+        "a": send("m", next="b"),
+        "b": listen,
+        "x": {"type": "decision", "if": {"contact": "vip", "is": True}, "then": "late", "else": "soon"},
+        "late": END,
+        "soon": END,
+    }
+    world = World(email("m"))
+    world.after("1s")
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.after("5h")
+    world.knows("ann", vip=True)
+    world.after("1d")
+    assert step(reported(world, journey(steps), rates={"opened": 1.0}), "x").left == {"else": 1}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from parcours.core.acting import maker_of
 from parcours.core.calls import ANSWERS
-from parcours.core.chains import work_out
+from parcours.core.chains import is_ahead, work_out
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import OF_COUPONS, OF_PROGRAMME, Contact
 from parcours.core.effects import Effects, Entry, Message, Trace, What
@@ -117,7 +117,7 @@ class _Person:
         for at, item in timeline[place:]:
             if at > job.end:
                 break
-            if self.ahead or backtest.rounds or backtest.purse is not None:
+            if self._comes_by(at) and not is_ahead(self.contact, item):
                 yield from self._pass(at)
             yield at, item.position
             self.counts.inputs += 1
@@ -128,13 +128,22 @@ class _Person:
         self._wake(job.end)
         self._left()
 
+    def _comes_by(self, at: int) -> bool:
+        """Return whether anything comes up to an instant that was not recorded."""
+        timers, rounds = self.contact.timers, self.backtest.rounds
+        return bool(
+            (timers and timers[0].due <= at)
+            or (self.ahead and self.ahead[0][0] <= at)
+            or (self.round < len(rounds) and rounds[self.round].at <= at)
+        )
+
     def _pass(self, until: int) -> Iterator[Place]:
-        """Let come what was not recorded, up to an instant: timers if others may mind, readings, what is assumed."""
-        rounds, purse = self.backtest.rounds, self.backtest.purse
+        """Let come what was not recorded, up to an instant, in order: timers, readings, what is assumed."""
+        rounds = self.backtest.rounds
         while True:
             ahead = self.ahead[0][0] if self.ahead else _NEVER
             read = rounds[self.round].at if self.round < len(rounds) else _NEVER
-            due = self.contact.next_due if purse is not None else None
+            due = self.contact.next_due
             if due is not None and due <= min(until, ahead, read):
                 yield due, 0
                 self._wake(due)
