@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from rich.table import Table
 
 from parcours.cli.asking import AsJson, as_json, ask
-from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, read_text, sources_in
+from parcours.cli.console import OUT, SERVICE, Files, SecretKey, Url, instant_in, plural, read_text, sources_in
 from parcours.conditions.durations import parse_duration
 from parcours.definitions.load import Source, read
 from parcours.definitions.validate import convert
@@ -54,7 +54,7 @@ def backtest(
     ] = False,
     data: Folder = None,
     processes: Processes = 2,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     json: AsJson = False,
 ) -> None:

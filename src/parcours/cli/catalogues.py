@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask, attributes_in, paged, text
-from parcours.cli.console import OUT, SecretKey, Url
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The id of an item.")]
 def items(
     name: Annotated[str, typer.Argument(metavar="[CATALOGUE]", help="Without it, all catalogues.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many items to show.")] = 100,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -67,7 +67,7 @@ def put(
     attributes: Annotated[
         list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="All its attributes, such as price=59.90.")
     ] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Put an item into a catalogue, or replace it."""
@@ -79,7 +79,7 @@ def put(
 
 
 @app.command()
-def remove(name: Name, id_: Id, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def remove(name: Name, id_: Id, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Take an item out of a catalogue."""
     ask("DELETE", url, ["catalogues", name, "items", id_], secret_key)
     OUT.print(f"the item {id_} is no longer in {name}", markup=False)

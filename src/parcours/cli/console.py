@@ -22,6 +22,9 @@ ERR = Console(stderr=True, highlight=False)
 Files = Annotated[
     list[Path], typer.Argument(help="Definition files (YAML or JSON), or folders of them.", show_default=False)
 ]
+SERVICE = "http://127.0.0.1:8700"
+"""Where a service listens when nothing else is said."""
+
 Url = Annotated[str, typer.Option(envvar="PARCOURS_URL", help="The service.")]
 SecretKey = Annotated[str, typer.Option(envvar="PARCOURS_SECRET_KEY", help="The key that may use the API.")]
 

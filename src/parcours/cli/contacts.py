@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import PAGE, AsJson, Contact, as_json, as_table, ask, condition_in, paged, text
-from parcours.cli.console import OUT, SecretKey, Url, plural, write
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural, write
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -21,9 +21,7 @@ app = typer.Typer(
 
 
 @app.command()
-def show(
-    contact: Contact, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", as_json_: AsJson = False
-) -> None:
+def show(contact: Contact, url: Url = SERVICE, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
     """Show what is known of a contact."""
     answer = ask("GET", url, ["contacts", contact], secret_key, pairs=[("limit", 10)])
     if as_json_:
@@ -58,7 +56,7 @@ def search(
         str, typer.Option(help='A condition as JSON, such as {"contact": "age", "at_least": 18}; nothing beside it.')
     ] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 50,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -107,7 +105,7 @@ def timeline(
         typer.Option(help="Only interaction, update, reaction, merge, message or step; for several, repeat it."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 50,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -151,9 +149,7 @@ def _booked(kind: str, detail: dict[str, Any]) -> str:
 
 
 @app.command()
-def consent(
-    contact: Contact, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", as_json_: AsJson = False
-) -> None:
+def consent(contact: Contact, url: Url = SERVICE, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
     """Show the consent of a contact, and what was said of it: when, by whom and how."""
     history: list[dict[str, Any]] = []
     states: list[dict[str, Any]] = []
@@ -190,7 +186,7 @@ def consent(
 @app.command()
 def export(
     contact: Contact,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     out: Annotated[Path | None, typer.Option(help="A file to write to; without it, the screen.")] = None,
 ) -> None:
@@ -210,7 +206,7 @@ def erase(
         bool, typer.Option("--suppress", help="Take nothing more under any of its identities, ever.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Erase everything about a contact. It cannot be undone."""

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parcours.cli.client import call, in_force, refused, stranger
-from parcours.cli.console import ERR, OUT, Files, SecretKey, Url, plural, print_problems, sources_in, write
+from parcours.cli.console import ERR, OUT, SERVICE, Files, SecretKey, Url, plural, print_problems, sources_in, write
 from parcours.definitions.doubts import doubts
 from parcours.definitions.load import Source, dump, dump_yaml, load
 from parcours.definitions.schema import json_schema
@@ -56,7 +56,7 @@ def check(
     OUT.print(f"{len(workspace.all())} {plural(len(workspace.all()), 'definition')}, no problems")
 
 
-def apply(files: Files, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def apply(files: Files, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Check definition files and put them in force: all or none."""
     workspace, problems, _ = load(sources_in(files), in_force(url, secret_key))
     if problems:
@@ -77,7 +77,7 @@ def apply(files: Files, url: Url = "http://127.0.0.1:8700", secret_key: SecretKe
 
 
 def export(
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     out: Annotated[
         Path | None, typer.Option(help="A folder: one file a definition. Without it, YAML to the screen.")
@@ -132,7 +132,7 @@ def schema(
 @app.command("list")
 def list_(
     kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Only those of a kind.")] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     archived: Annotated[bool, typer.Option("--archived", help="Also those that were put away.")] = False,
     channel: Annotated[str | None, typer.Option(help="Only those of a channel.")] = None,
@@ -157,7 +157,7 @@ def list_(
 
 
 @app.command()
-def show(kind: Kind, name: Name, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def show(kind: Kind, name: Name, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Write a definition in force as YAML, and above it who uses it."""
     place = _place(url, kind, name)
     definition = asked("GET", place, secret_key)
@@ -174,14 +174,14 @@ def show(kind: Kind, name: Name, url: Url = "http://127.0.0.1:8700", secret_key:
 
 
 @app.command()
-def archive(kind: Kind, name: Name, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def archive(kind: Kind, name: Name, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Put a definition away that nothing in use refers to."""
     asked("POST", f"{_place(url, kind, name)}/archive", secret_key)
     OUT.print(f"the {kind} {name!r} is archived", markup=False)
 
 
 @app.command()
-def restore(kind: Kind, name: Name, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def restore(kind: Kind, name: Name, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Take an archived definition back."""
     asked("POST", f"{_place(url, kind, name)}/restore", secret_key)
     OUT.print(f"the {kind} {name!r} is restored", markup=False)

@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from parcours.cli.client import call, refused
-from parcours.cli.console import OUT, SecretKey, plural
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural
 from parcours.errors import ParcoursError, did_you_mean
 from parcours.runtimes.dump import EXPORTS, KINDS, Row, rows
 from parcours.runtimes.dump_loyalty import COLUMNS
@@ -39,7 +39,7 @@ def dump(
     kind: Annotated[str, typer.Option(help="contacts, interactions, lists, items, ledger or coupons.")],
     catalogue: Annotated[str, typer.Option(help="The catalogue, of items.")] = "",
     data: Annotated[Path | None, typer.Option(help="The data folder of a service that does not run.")] = None,
-    url: Annotated[str, typer.Option(envvar="PARCOURS_URL", help="The service.")] = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Write what is kept to a file. Imported into an empty store, it gives the same again.

@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from parcours.cli.asking import AsJson, as_json, ask, text
-from parcours.cli.console import OUT, SecretKey, Url
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url
 
 
 def explain(
     journey: Annotated[str, typer.Option(help="The journey, by name.")],
     contact: Annotated[str, typer.Option(help="An identity such as user_id:42, or the id of a contact.")],
     at: Annotated[str, typer.Option(help="As it was at an instant, ISO 8601 with an offset.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

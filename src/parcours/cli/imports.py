@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parcours.cli.client import call, refused, stranger
-from parcours.cli.console import ERR, OUT, SecretKey, plural, read_text
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, plural, read_text
 from parcours.errors import ParcoursError, Problem
 from parcours.runtimes.dump import EXPORTS
 from parcours.runtimes.importer import Importer, Rehearsal, Tally
@@ -41,7 +41,7 @@ ROWS = 2_500
 LOOK_SECONDS = 0.5
 """Between looks at an import that a service does."""
 
-_USUAL_URL = "http://127.0.0.1:8700"
+_USUAL_URL = SERVICE
 _SHOWN = 10
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask, text
-from parcours.cli.console import SecretKey, Url
+from parcours.cli.console import SERVICE, SecretKey, Url
 
 app = typer.Typer(
     help="Kinds of interaction, defined or learned, and their attributes.",
@@ -21,7 +21,7 @@ _VALUES = 5
 
 
 @app.command("list")
-def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
+def list_(url: Url = SERVICE, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
     """Show every kind of interaction that was defined or learned."""
     answer = ask("GET", url, ["interactions"], secret_key)
     if as_json_:
@@ -47,7 +47,7 @@ def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", as_jso
 @app.command()
 def attributes(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="In any spelling; without it, those of contacts.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

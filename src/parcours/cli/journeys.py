@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, as_json, ask, attributes_in
-from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def enter(
         Path | None,
         typer.Option(help="JSON lines, each with contact, attributes and id, as the API takes them.", exists=True),
     ] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

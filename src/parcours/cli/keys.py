@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parcours.cli.client import call, refused, stranger
-from parcours.cli.console import OUT, SecretKey, Url
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url
 from parcours.conditions.instants import moment_of
 from parcours.errors import ParcoursError
 from parcours.runtimes.clocks import wall_time
@@ -43,7 +43,7 @@ LargestBody = Annotated[int | None, typer.Option(help="Bytes a body may have; 0 
 
 
 @app.command("list")
-def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", data: Data = None) -> None:
+def list_(url: Url = SERVICE, secret_key: SecretKey = "", data: Data = None) -> None:
     """Show all keys, but not the keys themselves."""
     if data is not None:
         with kept_keys(data) as (keys, _):
@@ -82,7 +82,7 @@ def create(
     rate: Rate = None,
     burst: Burst = None,
     largest_body: LargestBody = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     data: Data = None,
 ) -> None:
@@ -111,7 +111,7 @@ def change(
     rate: Rate = None,
     burst: Burst = None,
     largest_body: LargestBody = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     data: Data = None,
 ) -> None:
@@ -128,7 +128,7 @@ def change(
 
 
 @app.command()
-def revoke(key: KeyId, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", data: Data = None) -> None:
+def revoke(key: KeyId, url: Url = SERVICE, secret_key: SecretKey = "", data: Data = None) -> None:
     """Let a key be good for nothing, at once and for ever."""
     if data is not None:
         with kept_keys(data) as (keys, keep):

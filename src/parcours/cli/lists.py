@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask, paged
-from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
 
 app = typer.Typer(
     help="Lists: who is on them, and putting people on and off.",
@@ -26,7 +26,7 @@ People = Annotated[
 def show(
     name: Annotated[str, typer.Argument(metavar="[LIST]", help="Its members; without it, all lists.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many members to show.")] = 100,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -63,13 +63,13 @@ def _show_all(url: str, secret_key: str, as_json_: bool) -> None:
 
 
 @app.command()
-def add(name: Name, people: People, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def add(name: Name, people: People, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Put people on a list; exit with 1 if somebody was rejected."""
     _change(name, "add", people, url, secret_key)
 
 
 @app.command()
-def remove(name: Name, people: People, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def remove(name: Name, people: People, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Take people off a list; exit with 1 if somebody was rejected."""
     _change(name, "remove", people, url, secret_key)
 

@@ -8,7 +8,7 @@ import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask, attributes_in, text
 from parcours.cli.client import call
-from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
 from parcours.cli.journeys import app, identity
 from parcours.errors import ParcoursError
 
@@ -16,14 +16,12 @@ Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="The name of a jour
 
 __all__ = ["app"]
 
-_URL = "http://127.0.0.1:8700"
-
 
 @app.command(name="list")
 def list_(
     state: Annotated[str, typer.Option(help="Only those in this state, such as live or scheduled.")] = "",
     archived: Annotated[bool, typer.Option("--archived", help="Also those that were put away.")] = False,
-    url: Url = _URL,
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -43,7 +41,7 @@ def list_(
 
 
 @app.command()
-def show(name: Name, url: Url = _URL, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
+def show(name: Name, url: Url = SERVICE, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
     """Show a journey with its versions."""
     answer = ask("GET", url, ["journeys", name], secret_key)
     if as_json_:
@@ -69,7 +67,7 @@ def state(
     ],
     starts: Annotated[str, typer.Option(help="With publish and schedule: when it starts.")] = "",
     ends: Annotated[str, typer.Option(help="With publish and schedule: when it ends.")] = "",
-    url: Url = _URL,
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Bring a journey into another state."""
@@ -80,7 +78,7 @@ def state(
 
 
 @app.command()
-def check(name: Name, url: Url = _URL, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
+def check(name: Name, url: Url = SERVICE, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
     """Say everything that is wrong with a journey as it is; exit with 1 if something is."""
     answer = ask("POST", url, ["journeys", name, "check"], secret_key)
     if as_json_:
@@ -98,7 +96,7 @@ def diff(
     name: Name,
     before: Annotated[int, typer.Argument(metavar="VERSION", help="The older version.")],
     after: Annotated[int, typer.Argument(metavar="VERSION", help="The newer version.")],
-    url: Url = _URL,
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -121,7 +119,7 @@ def diff(
 def stats(
     name: Name,
     version: Annotated[int, typer.Option(help="Only this version; 0 for all.")] = 0,
-    url: Url = _URL,
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -190,7 +188,7 @@ def try_out(
         typer.Option("--set", metavar="NAME=VALUE", help="An attribute of what starts the run, such as total=59.90."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, max=60, help="How long to wait for it to end.")] = 10,
-    url: Url = _URL,
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -217,7 +215,7 @@ def move(
         typer.Option(metavar="OLD=NEW", help="Where those at a step go; steps of the same name need none."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
-    url: Url = _URL,
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

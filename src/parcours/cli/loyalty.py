@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from parcours.cli.asking import AsJson, Author, Contact, MessageId, Reason, as_json, as_table, ask, attributes_in, paged
-from parcours.cli.console import ERR, OUT, SecretKey, Url, write
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url, write
 from parcours.cli.loyalty_check import check
 from parcours.cli.loyalty_simulate import simulate
 from parcours.cli.rewards import coupons, rewards
@@ -35,7 +35,7 @@ Reference = Annotated[str, typer.Option("--reference", help="The order it is abo
 
 
 @app.command()
-def programmes(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
+def programmes(url: Url = SERVICE, secret_key: SecretKey = "", as_json_: AsJson = False) -> None:
     """Show all programmes with their tiers and live rules."""
     answer = ask("GET", url, ["loyalty", "programmes"], secret_key)
     if as_json_:
@@ -61,7 +61,7 @@ def member(
     programme: Programme,
     contact: Contact,
     at: Annotated[str, typer.Option(help="The balance at this instant instead, such as 2026-03-02T09:00:00Z.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -79,7 +79,7 @@ def ledger(
     programme: Programme,
     contact: Contact,
     limit: Annotated[int, typer.Option(min=1, help="How many entries to show, the newest.")] = 100,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -98,7 +98,7 @@ def enrol(
     contact: Contact,
     card: Annotated[str, typer.Option(help="The code of their card.")] = "",
     message_id: MessageId = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Make somebody a member; an identity that is nobody's yet makes the contact, too."""
@@ -111,7 +111,7 @@ def leave(
     contact: Contact,
     reason: Reason = "",
     message_id: MessageId = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Let a member leave a programme."""
@@ -127,7 +127,7 @@ def spend(
     reason: Reason = "",
     author: Author = "",
     message_id: MessageId = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Spend points of a member; exit with 1 if there are not enough."""
@@ -144,7 +144,7 @@ def transfer(
     reason: Reason = "",
     author: Author = "",
     message_id: MessageId = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Give points of a member to another, if the programme allows it; exit with 1 if they are not given."""
@@ -161,7 +161,7 @@ def adjust(
     author: Annotated[str, typer.Option("--author", help="Who says so.")],
     qualifying: Annotated[bool, typer.Option("--qualifying", help="They count towards tiers.")] = False,
     message_id: MessageId = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Give points by hand, or take them."""
@@ -179,7 +179,7 @@ def refund(
         typer.Option("--attribute", metavar="NAME=VALUE", help="What came back, if not all: total=12.50."),
     ] = None,
     message_id: MessageId = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Reverse what an order earned, or what the part that came back had earned."""
@@ -194,7 +194,7 @@ def budgets(
     programme: Programme,
     rule: Annotated[str, typer.Option(help="Only those of this rule.")] = "",
     at: Annotated[str, typer.Option(help="In the periods of this instant, such as 2026-03-02T09:00:00Z.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -223,7 +223,7 @@ def budgets(
 def reviews(
     programme: Programme,
     rule: Annotated[str, typer.Option(help="Only those of this rule.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -251,7 +251,7 @@ def approve(
     review: ReviewId,
     author: Author,
     reason: Reason = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Approve an award that was put aside: its points can be spent."""
@@ -264,7 +264,7 @@ def refuse(
     review: ReviewId,
     author: Author,
     reason: Reason = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Refuse an award that was put aside: its points are taken back."""
@@ -280,7 +280,7 @@ def shared(
     ] = None,
     at_least: Annotated[int, typer.Option(min=2, help="How many members share a value.")] = 3,
     list_: Annotated[str, typer.Option("--list", help="Put everybody who shares something on this list.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -310,7 +310,7 @@ def statement(
     since: Annotated[str, typer.Option(help="The first day, such as 2026-03-01.")] = "",
     until: Annotated[str, typer.Option(help="The last day.")] = "",
     out: Annotated[Path | None, typer.Option("--csv", help="Write it as CSV to this file; - for the screen.")] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -346,7 +346,7 @@ def retroactive(
     until: Annotated[str, typer.Option(help="Before this day or instant; else until the rule was live.")] = "",
     apply: Annotated[bool, typer.Option("--apply", help="Give it; without, it is only shown.")] = False,
     author: Annotated[str, typer.Option("--author", help="With --apply: who says so.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

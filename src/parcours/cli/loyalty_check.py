@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask
-from parcours.cli.console import ERR, OUT, SecretKey, Url, plural
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url, plural
 from parcours.errors import ParcoursError
 from parcours.runtimes.reconcile import Reconciled, reconcile
 
@@ -21,7 +21,7 @@ def check(
     data: Annotated[
         Path | None, typer.Option(help="The folder of a service that does not run; without it, a running one is asked.")
     ] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

@@ -20,7 +20,7 @@ from parcours.cli.backtest import (
     run_here,
     run_there,
 )
-from parcours.cli.console import OUT, Files, SecretKey, Url, instant_in, plural, sources_in
+from parcours.cli.console import OUT, SERVICE, Files, SecretKey, Url, instant_in, plural, sources_in
 from parcours.errors import ParcoursError
 from parcours.runtimes.backtest_report import BacktestReport
 from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport
@@ -42,7 +42,7 @@ def simulate(
     ] = False,
     data: Folder = None,
     processes: Processes = 2,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     json: AsJson = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask
-from parcours.cli.console import SecretKey, Url
+from parcours.cli.console import SERVICE, SecretKey, Url
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ def preview(
     interaction: Annotated[
         str, typer.Option(help='Attributes of what would have started the run, as JSON, such as {"total": 12}.')
     ] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parcours.cli.client import stranger
-from parcours.cli.console import OUT, SecretKey, Url, plural, print_problems
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural, print_problems
 from parcours.cli.definitions import asked
 
 if TYPE_CHECKING:  # the application and all it needs, to be loaded only by who asks a service
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @app.command("list")
-def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def list_(url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Show all packs, and which are switched on."""
     table = Table()
     for column in ("name", "title", "version", "definitions", "state"):
@@ -44,7 +44,7 @@ def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> Non
 
 
 @app.command()
-def show(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def show(pack: Pack, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Show the definitions of a pack, and what became of each."""
     from parcours.web.api.packs import PackView
 
@@ -60,7 +60,7 @@ def show(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey =
 
 
 @app.command()
-def enable(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def enable(pack: Pack, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Add the definitions of a pack that are missing, and restore those that were archived."""
     from parcours.web.api.packs import Switched
 
@@ -68,7 +68,7 @@ def enable(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey
 
 
 @app.command()
-def disable(pack: Pack, url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def disable(pack: Pack, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Archive the definitions of a pack that nobody changed and nothing uses."""
     from parcours.web.api.packs import Switched
 

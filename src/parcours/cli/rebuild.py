@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from parcours.cli.asking import ask
-from parcours.cli.console import OUT, SecretKey, Url, plural
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural
 
 app = typer.Typer(
     help="Make again what is made from the log.",
@@ -28,7 +28,7 @@ def analytics(
     data: Annotated[
         Path | None, typer.Option(help="The folder of a service that does not run; without it, a running one is asked.")
     ] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Make the analytics database again. The sizes that segments had are kept."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, Author, Contact, MessageId, Reason, as_json, as_table, ask
-from parcours.cli.console import ERR, OUT, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
 
 _OPTIONS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -26,7 +26,7 @@ Basket = Annotated[float | None, typer.Option("--basket", help="What the basket 
 Order = Annotated[str, typer.Option("--order", help="The order it is for.")]
 
 _AT_ONCE = 5_000
-_HERE = "http://127.0.0.1:8700"
+_HERE = SERVICE
 
 
 @rewards.command("list")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parcours.cli.client import stranger
-from parcours.cli.console import OUT, SecretKey, Url
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url
 from parcours.cli.definitions import asked
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ class _Secret(msgspec.Struct):
 
 
 @app.command("list")
-def list_(url: Url = "http://127.0.0.1:8700", secret_key: SecretKey = "") -> None:
+def list_(url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Show the names of all secrets, where they are set, and who uses them; never what they say."""
     try:
         found = msgspec.convert(asked("GET", f"{url}/v1/secrets", secret_key).get("secrets"), list[_Secret])

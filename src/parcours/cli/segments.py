@@ -15,7 +15,7 @@ import typer
 
 from parcours.cli.asking import AsJson, as_json, as_table, ask, condition_in, text
 from parcours.cli.client import refused
-from parcours.cli.console import OUT, SecretKey, Url, plural
+from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def count(
     condition: Annotated[
         str, typer.Option(help='Or a condition as JSON, such as {"contact": "age", "at_least": 18}.')
     ] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -57,7 +57,7 @@ def sample(
     name: Name,
     size: Annotated[int, typer.Option(min=1, max=1_000, help="How many.")] = 10,
     seed: Annotated[str, typer.Option(help="The same seed gives the same contacts.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -88,7 +88,7 @@ def breakdown(
     by: Annotated[str, typer.Option(help="The attribute.")] = "",
     tier: Annotated[str, typer.Option(help="In place of an attribute a programme, for the tiers of its members.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many values to show.")] = 20,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -110,7 +110,7 @@ def breakdown(
 def overlap(
     first: Name,
     second: Name,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -133,7 +133,7 @@ def sizes(
     start: Annotated[str, typer.Option(help="From this time on; a year ago unless set.")] = "",
     end: Annotated[str, typer.Option(help="Before this time; now unless set.")] = "",
     every: Annotated[str, typer.Option(help="One size for each so long.")] = "1d",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -152,7 +152,7 @@ def changes(
     since: Annotated[str, typer.Option(help="From this time on, such as 2026-01-31.")],
     limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
     after: Annotated[str, typer.Option(help="Go on where an answer said.")] = "",
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
@@ -175,7 +175,7 @@ def export(
     attribute: Annotated[
         list[str] | None, typer.Option(help="Only this attribute; for several, repeat it. All unless set.")
     ] = None,
-    url: Url = "http://127.0.0.1:8700",
+    url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Write everybody in a segment to a file."""
