@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parcours.core.gate import Arrival, Asked
+from parcours.core.gate import Arrival, Asked, Learned
 from parcours.core.loyalty.review import in_review
 from parcours.definitions.load import dump
 from parcours.runtimes.backtest import Backtest
@@ -50,6 +50,13 @@ def buys(world: World, who: str, times: int = 1, **attributes: Any) -> None:
 def publishes(world: World, definition: dict[str, Any]) -> None:
     world.after("1m")
     world.publish(definition)
+
+
+def turn_out_to_be_one(world: World) -> None:
+    world.after("1h")
+    says = world.arrival("ann", Learned(same=True))
+    says.identities = (("user_id", "ann"), ("user_id", "bob"))
+    world.accept(says)
 
 
 def found(world: World, since: int = START, name: str = "r") -> list[PastAward]:
@@ -216,6 +223,22 @@ def test_it_is_applied_to_one_part_of_the_past_after_the_other():
     assert whole(world, later) == {"carried": 1, "given": 1}
     assert whole(world) == {}
     assert world.member("ann").balance == 10
+
+
+def test_what_was_added_to_two_who_turn_out_to_be_one_is_added_up():
+    world = started()
+    buys(world, "ann", 4)
+    later = world.now
+    buys(world, "ann", 3)
+    buys(world, "bob", 3)
+    publishes(world, rule(points=10, every=5))
+    assert whole(world, later) == {"carried": 2}
+    turn_out_to_be_one(world)
+    assert world.member("ann").counts["r"] == 6
+    assert whole(world, later) == {"every": 1}  # the fifth of both, but none is due
+    assert whole(world) == {"carried": 1, "given": 1, "every": 1}
+    assert whole(world) == {}
+    assert (world.member("ann").balance, world.member("ann").counts["r"]) == (10, 10)
 
 
 def test_runs_that_did_not_know_of_each_other_add_nothing_twice():

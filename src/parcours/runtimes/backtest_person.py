@@ -90,7 +90,9 @@ class _Person:
         running = backtest.running
         if job.retroactive:
             rule = backtest.plan.loyalty.rules[job.retroactive]
-            self.given = PastAwards(rule, job.start + 1, job.before, backtest.live, backtest.lived, inputs)
+            self.given = PastAwards(
+                rule, job.start + 1, job.before, backtest.live, backtest.lived, self.contact.id, inputs
+            )
         timeline = [
             (at, item)
             for item in inputs
@@ -379,7 +381,7 @@ class _Person:
                     self.counts.waiting[name, token.step] += 1
         self.counts.touched.update(self.touched)
         if self.given is not None:
-            self.counts.past += self.given.left(self.contact.id)
+            self.counts.past += self.given.left()
         for name in self.backtest.programmes:
             member = self.contact.loyalty.get(name)
             if member is not None:

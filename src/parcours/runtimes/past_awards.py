@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
 from parcours.core.contact import Contact
 from parcours.core.effects import Effects, Trace, What
 from parcours.core.ids import derive
-from parcours.core.inputs import Award, Input, Interaction, cause_of
+from parcours.core.inputs import Absorb, Award, Input, Interaction, cause_of
 from parcours.core.loyalty.compiled import CompiledRule
 from parcours.core.loyalty.earn import TO_REVIEW
 from parcours.core.member import IN_REVIEW, Lot
@@ -31,13 +31,22 @@ class PastAwards:
         before: What occurred before this is given.
         live: Since when the rule has been live in truth.
         lived: When it was live before that; what it counted then is not counted again.
-        inputs: What is recorded of the person.
+        contact: The person.
+        inputs: What is recorded of the person, in the order of the log.
     """
 
     def __init__(
-        self, rule: CompiledRule, since: int, before: int, live: int, lived: Sequence[Lived], inputs: Sequence[Input]
+        self,
+        rule: CompiledRule,
+        since: int,
+        before: int,
+        live: int,
+        lived: Sequence[Lived],
+        contact: str,
+        inputs: Sequence[Input],
     ) -> None:
         self._rule = rule
+        self._contact = contact
         self._since = since
         self._before = before
         self._live = live
@@ -45,7 +54,7 @@ class PastAwards:
         self._later: list[PastAward] = []
         self._met = self._counted = 0
         carried = [item for item in inputs if type(item) is Award and item.counted and item.lot.rule == rule.name]
-        self._carried = max((item.counted for item in carried), default=0)
+        self._carried = _carried(rule, contact, inputs) if carried else 0
         self._covered = [(item.lot.at, item.occurred_at) for item in carried]
         """What time the rule was applied to before: what it would have counted then was added."""
         self._known = {
@@ -91,13 +100,13 @@ class PastAwards:
         award = PastAward(contact.id, item.occurred_at, item.position, key, lot or Lot("", rule.name, 0, 0, 0))
         (self._later if later else self._given).append(award)
 
-    def left(self, contact: str) -> Iterator[PastAward]:
+    def left(self) -> Iterator[PastAward]:
         """Yield what is to be given: first what is to be added to what the rule has counted, then each award."""
-        name, programme = self._rule.name, self._rule.programme.name
+        name, contact = self._rule.name, self._contact
         if self._counted:
             # In all, so that what two runs found that did not know of each other is not added twice.
             counted = self._carried + self._counted
-            key = derive("retroactive-count", programme, name, contact, str(counted))
+            key = _key(self._rule, contact, counted)
             yield PastAward(contact, self._before - 1, 0, key, Lot("", name, self._since, 0, 0), counted=counted)
         for award in (*self._given, *self._later):
             lot = award.lot
@@ -111,6 +120,24 @@ class PastAwards:
     def _count(self, contact: Contact) -> int:
         member = contact.loyalty.get(self._rule.programme.name)
         return member.counts.get(self._rule.name, 0) if member is not None and self._rule.every > 1 else 0
+
+
+def _carried(rule: CompiledRule, contact: str, inputs: Iterable[Input]) -> int:
+    """Return how much was added before to what the rule has counted: to the person, and to who became part of it."""
+    absorbed = [item for item in inputs if type(item) is Absorb]
+    of_others = {part for item in absorbed for part in item.other.merged}
+    total = 0
+    for item in inputs:
+        if type(item) is Award and item.counted and item.message_id == _key(rule, contact, item.counted):
+            total = max(total, item.counted)
+        elif type(item) is Absorb and item.other.id not in of_others:
+            member = item.other.loyalty.get(rule.programme.name)
+            total += member.past.get(rule.name, (0, 0))[0] if member is not None else 0
+    return total
+
+
+def _key(rule: CompiledRule, contact: str, counted: int) -> str:
+    return derive("retroactive-count", rule.programme.name, rule.name, contact, str(counted))
 
 
 def gave(entry: Trace, rule: str) -> bool:
