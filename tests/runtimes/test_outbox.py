@@ -646,3 +646,20 @@ async def test_what_is_urgent_overtakes_all_that_waits_in_line(start: Start, mon
     await until(lambda: len(mail.tried) == 43)
     assert mail.tried[:4] == [line[0].id, urgent[1].id, urgent[0].id, line[1].id]
     assert len(set(mail.tried)) == 43
+
+
+@pytest.mark.parametrize("failure", [PermanentFailureError, TemporaryFailureError, RuntimeError])
+async def test_what_a_provider_says_in_no_unicode_stops_nothing(
+    start: Start, tmp_path: Path, failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+):
+    """Mail servers answer in Latin-1, too; what cannot be decoded comes as halves of surrogate pairs."""
+    monkeypatch.setattr(outbox_module, "MOST_ATTEMPTS", 2)
+    mail = Provider()
+    mail.always = failure("550 Empf\udce4nger unbekannt\0")
+    host = await start(SqliteStore(tmp_path / "s.db"), email=mail)
+    await goes(host, "ann")
+    await until(lambda: states(host.store) == {"failed": 1})
+    (bounce,) = await bounces(host.store)
+    assert "550 Empf\ufffdnger unbekannt" in bounce.attributes["error"]
+    await goes(host, "bob")
+    assert host.healthy

@@ -365,21 +365,23 @@ class _Line:
     def _again(self, item: Pending, attempts: int, error: TemporaryFailureError) -> None:
         if item.sequence in self._dropped:
             return
+        text = _kept(str(error))
         if self._outbox.stopped(item.message):
-            self._outbox.settled(Settlement(item.sequence, "cancelled", attempts, error=str(error)))
+            self._outbox.settled(Settlement(item.sequence, "cancelled", attempts, error=text))
             return
         seconds = pause(attempts, error.retry_after, random.random())  # noqa: S311 (spreads tries; not a secret)
         due = wall_time() + int(seconds * 1000)
-        again = Pending(item.sequence, item.message, attempts, due, str(error))
+        again = Pending(item.sequence, item.message, attempts, due, text)
         heapq.heappush(self._waiting, (due, item.sequence, again))
-        self._outbox.settled(Settlement(item.sequence, "pending", attempts, due, str(error)))
+        self._outbox.settled(Settlement(item.sequence, "pending", attempts, due, text))
         self.wake.set()
-        said = _told(item, str(error))
+        said = _told(item, text)
         _log.info("message_delayed", channel=self._name, message_id=item.message.id, seconds=seconds, error=said)
 
     async def _give_up(self, item: Pending, attempts: int, why: str, error: str, answer: object = None) -> None:
         if item.sequence in self._dropped:
             return
+        error = _kept(error)
         kind, said = "bounced", {"channel": self._name, "error": error}
         if self._name == WEBHOOK:
             kind, said = FAILED, {"error": error, **(_of(answer) if isinstance(answer, Answer) else {})}
@@ -403,6 +405,14 @@ class _Line:
 
 def _of(answer: Answer) -> dict[str, Any]:
     return {"status": answer.status, "body": answer.body}
+
+
+def _kept(error: str) -> str:
+    """Return an error as a store can keep it: what a mail server says in Latin-1 comes as halves of surrogate pairs."""
+    return _UNSTORABLE.sub("\ufffd", error)
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def _told(item: Pending, error: str) -> str:
