@@ -264,15 +264,11 @@ def _told_of_steps(life: Retelling, entry: Trace) -> str:
         case What.CALLED:
             return f"At {at} the call of {entry.step!r} was decided."
         case What.FAILED:
-            return f"At {at} {entry.step!r} failed, and the run ended: {entry.reason}."
+            times = (entry.detail or {}).get("times", "")
+            why = f"it made the same happen {times} times without a wait in between"
+            return f"At {at} {entry.step!r} failed, and the run ended: {entry.reason} ({why})."
         case What.SKIPPED:
             return f"At {at} {entry.step!r} did not do what it was to do: {entry.reason}."
-        case What.FAILED:
-            times = (entry.detail or {}).get("times", "")
-            return (
-                f"At {at} {entry.step!r} had made the same happen {times} times without a wait in between: it failed, and "
-                f"the run ended ({entry.reason})."
-            )
         case _:
             return f"At {at} {entry.what}" + (f": {entry.reason}." if entry.reason else ".")
 
