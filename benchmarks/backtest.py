@@ -17,7 +17,7 @@ from parcours.definitions.load import dump
 from parcours.demo.client import batches
 from parcours.demo.dataset import Dataset
 from parcours.demo.run import load_examples
-from parcours.runtimes.backtest_job import Job
+from parcours.runtimes.backtest.job import Job
 from parcours.runtimes.clocks import InputsClock
 from parcours.runtimes.engine import Engine
 from parcours.sources.segment import SegmentReader

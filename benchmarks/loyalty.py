@@ -20,8 +20,8 @@ from parcours.core.ids import message_key
 from parcours.ports import Identity
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Accepted, Engine
-from parcours.runtimes.reconcile import reconcile
-from parcours.runtimes.statement import statement_of
+from parcours.runtimes.loyalty.reconcile import reconcile
+from parcours.runtimes.loyalty.statement import statement_of
 from parcours.stores.sqlite import SqliteStore
 from parcours.web.api.loyalty import became
 

@@ -28,7 +28,7 @@ from parcours.conditions.parse import parse_condition
 from parcours.core.contact import Contact
 from parcours.core.gate import Arrival, Asked, Happened, Learned, Reacted
 from parcours.core.ids import contact_number
-from parcours.runtimes.rewards import identity_of
+from parcours.runtimes.engine.rewards import identity_of
 from tests.core.world import END, World, email, journey, ms, send, wait
 from tests.profiles import examples
 

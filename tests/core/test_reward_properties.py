@@ -15,7 +15,7 @@ from parcours.core.coupon import OPEN, REDEEMED, state_at
 from parcours.core.effects import OF_REWARDS, What
 from parcours.core.gate import Arrival, Asked, Happened, Learned
 from parcours.runtimes.engine import Accepted, Duplicate, Engine
-from parcours.runtimes.rewards import identity_of
+from parcours.runtimes.engine.rewards import identity_of
 from parcours.stores import sqlite
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore

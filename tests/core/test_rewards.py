@@ -11,8 +11,8 @@ from parcours.core.coupon import Coupon
 from parcours.core.effects import What
 from parcours.core.gate import Arrival, Asked, Learned
 from parcours.runtimes.engine import Accepted, Engine, Refused
+from parcours.runtimes.engine.rewards import ALPHABET, identity_of
 from parcours.runtimes.facts import facts_of
-from parcours.runtimes.rewards import ALPHABET, identity_of
 from tests.core.test_loyalty_rules import programme, rule
 from tests.core.world import Definition, World, email, journey, send
 

@@ -13,10 +13,10 @@ import pytest
 
 from parcours.core.inputs import Input, Interaction
 from parcours.demo.dataset import Dataset, find_data
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Job
-from parcours.runtimes.backtest_person import run
-from parcours.runtimes.backtest_report import report_of
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Job
+from parcours.runtimes.backtest.person import run
+from parcours.runtimes.backtest.report import report_of
 
 HOUSEHOLDS = 60
 END = 10**13

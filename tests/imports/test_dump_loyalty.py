@@ -14,8 +14,8 @@ import pytest
 from parcours.cli.dumps import write
 from parcours.core.gate import Asked, Learned
 from parcours.runtimes.dump import rows
-from parcours.runtimes.dump_loyalty import COLUMNS
-from parcours.runtimes.statement import statement_of
+from parcours.runtimes.loyalty.dump import COLUMNS
+from parcours.runtimes.loyalty.statement import statement_of
 from parcours.stores.memory import MemoryStore
 from tests.cli.test_commands import parcours
 from tests.core.world import World

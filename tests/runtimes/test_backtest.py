@@ -18,10 +18,10 @@ from parcours.core.inputs import Input, Reaction
 from parcours.definitions.message import WEBHOOK
 from parcours.errors import InvalidDefinitionError
 from parcours.ports import Changes, Settlement
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import BacktestError, Counts, Job
-from parcours.runtimes.backtest_person import run
-from parcours.runtimes.backtest_report import report_of
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import BacktestError, Counts, Job
+from parcours.runtimes.backtest.person import run
+from parcours.runtimes.backtest.report import report_of
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
 from parcours.stores.past import SqlitePast, StorePast

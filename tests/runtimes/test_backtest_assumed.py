@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from parcours.core.gate import Called
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Assumptions, BacktestError, Counts, Job
-from parcours.runtimes.backtest_person import run
-from parcours.runtimes.backtest_report import BacktestReport, JourneyReport, StepReport, report_of
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Assumptions, BacktestError, Counts, Job
+from parcours.runtimes.backtest.person import run
+from parcours.runtimes.backtest.report import BacktestReport, JourneyReport, StepReport, report_of
 from parcours.stores.past import StorePast
 from tests.core.world import END, START, World, email, journey, ms, send, wait
 

@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parcours.core.gate import Asked
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Assumptions, BacktestError, Counts, Job
-from parcours.runtimes.backtest_person import run
-from parcours.runtimes.backtest_report import BacktestReport, report_of
-from parcours.runtimes.backtest_stock import Left, with_shortages
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Assumptions, BacktestError, Counts, Job
+from parcours.runtimes.backtest.person import run
+from parcours.runtimes.backtest.report import BacktestReport, report_of
+from parcours.runtimes.backtest.stock import Left, with_shortages
 from parcours.stores.past import SqlitePast, StorePast
 from parcours.stores.sqlite import SqliteStore
 from tests.core.world import END, START, World, email, journey, send, wait

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parcours.core.gate import Asked, Happened
 from parcours.ports import Changes, Total
-from parcours.runtimes.reconcile import Difference, Reconciling, reconcile
+from parcours.runtimes.loyalty.reconcile import Difference, Reconciling, reconcile
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from parcours.core.gate import Arrival, Asked, Learned
 from parcours.core.loyalty.review import in_review
 from parcours.definitions.load import dump
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Job, PastAward
-from parcours.runtimes.backtest_person import run
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Job, PastAward
+from parcours.runtimes.backtest.person import run
 from parcours.runtimes.engine import Accepted, Duplicate
-from parcours.runtimes.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
+from parcours.runtimes.loyalty.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
 from parcours.stores.memory import MemoryStore
 from parcours.stores.past import StorePast
 from parcours.testing.snapshot import replay, snapshot

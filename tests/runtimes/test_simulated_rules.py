@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import BacktestError, Job
-from parcours.runtimes.backtest_person import run
-from parcours.runtimes.backtest_report import BacktestReport, report_of
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import BacktestError, Job
+from parcours.runtimes.backtest.person import run
+from parcours.runtimes.backtest.report import BacktestReport, report_of
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
 from parcours.stores.past import StorePast

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcours.ports import Total
+from parcours.runtimes.loyalty.statement import as_csv, statement_of
 from parcours.runtimes.simulation import Simulation
-from parcours.runtimes.statement import as_csv, statement_of
 from parcours.stores.memory import MemoryStore
 from parcours.testing.snapshot import EVERYTHING
 from parcours.testing.strategies import START, Erases, Scenario, loyal_scenarios, play

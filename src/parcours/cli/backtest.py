@@ -18,8 +18,8 @@ from parcours.conditions.durations import parse_duration
 from parcours.definitions.load import Source, read
 from parcours.definitions.validate import convert
 from parcours.errors import InvalidDefinitionError, ParcoursError
-from parcours.runtimes.backtest_job import Assumptions
-from parcours.runtimes.backtest_report import BacktestReport, JourneyReport, RewardReport, StepReport
+from parcours.runtimes.backtest.job import Assumptions
+from parcours.runtimes.backtest.report import BacktestReport, JourneyReport, RewardReport, StepReport
 
 Against = Annotated[
     list[Path] | None, typer.Option(help="Files of other drafts to compare with; may be given several times.")
@@ -113,7 +113,7 @@ def run_here(
     data: Path, drafts: list[list[dict[str, Any]]], common: dict[str, Any], zone: str, processes: int
 ) -> list[BacktestReport]:
     """Run drafts, and what they are compared with, over what is in a folder."""
-    from parcours.runtimes.backtest_job import Job
+    from parcours.runtimes.backtest.job import Job
     from parcours.wiring import backtest as run
 
     with OUT.status("Running"):

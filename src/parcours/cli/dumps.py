@@ -17,7 +17,7 @@ from parcours.cli.client import call, refused
 from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural
 from parcours.errors import ParcoursError, did_you_mean
 from parcours.runtimes.dump import EXPORTS, KINDS, Row, rows
-from parcours.runtimes.dump_loyalty import COLUMNS
+from parcours.runtimes.loyalty.dump import COLUMNS
 from parcours.wiring import kept_engine
 
 FORMATS = (".jsonl", ".csv", ".parquet")

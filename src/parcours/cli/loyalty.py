@@ -15,7 +15,7 @@ from parcours.cli.loyalty_check import check
 from parcours.cli.loyalty_simulate import simulate
 from parcours.cli.rewards import coupons, rewards
 from parcours.errors import ParcoursError
-from parcours.runtimes.statement import StatementDay, as_csv
+from parcours.runtimes.loyalty.statement import StatementDay, as_csv
 
 app = typer.Typer(
     help="Loyalty: members of programmes, their points and tiers, and what a programme owes.",

@@ -12,7 +12,7 @@ import typer
 from parcours.cli.asking import AsJson, as_json, as_table, ask
 from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url, plural
 from parcours.errors import ParcoursError
-from parcours.runtimes.reconcile import Reconciled, reconcile
+from parcours.runtimes.loyalty.reconcile import Reconciled, reconcile
 
 _POLL_SECONDS = 0.2
 

@@ -22,8 +22,8 @@ from parcours.cli.backtest import (
 )
 from parcours.cli.console import OUT, SERVICE, Files, SecretKey, Url, instant_in, plural, sources_in
 from parcours.errors import ParcoursError
-from parcours.runtimes.backtest_report import BacktestReport
-from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport
+from parcours.runtimes.backtest.report import BacktestReport
+from parcours.runtimes.backtest.rules import ProgrammeReport, RuleReport
 
 _DAYS = 7
 

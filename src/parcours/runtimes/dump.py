@@ -22,9 +22,9 @@ from parcours.conditions.instants import iso
 from parcours.core.contact import Contact
 from parcours.core.inputs import Interaction
 from parcours.ports import Identity, Store
-from parcours.runtimes import dump_loyalty
 from parcours.runtimes.dumped import strength, strongest
 from parcours.runtimes.engine import Engine
+from parcours.runtimes.loyalty import dump as dump_loyalty
 
 KINDS = ("contacts", "interactions", "lists", "items")
 """What an import reads again."""

@@ -15,7 +15,7 @@ from litestar.routes import HTTPRoute
 import parcours
 from parcours.analytics.service import Analytics
 from parcours.errors import StoreError
-from parcours.runtimes.backtests import Backtests
+from parcours.runtimes.backtest.jobs import Backtests
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.jobs import Jobs
 from parcours.sources.webhooks import Webhook

@@ -21,12 +21,12 @@ import structlog
 
 from parcours.channels.render import Renderer
 from parcours.ports import Clock
-from parcours.runtimes.backtests import Backtests
+from parcours.runtimes.backtest.jobs import Backtests
 from parcours.runtimes.clocks import InputsClock, SystemClock, wall_time
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.jobs import Jobs
-from parcours.runtimes.reconcile import LedgerChecks
+from parcours.runtimes.loyalty.reconcile import LedgerChecks
 from parcours.runtimes.simulation import Simulation
 from parcours.sources.files import drop_rejected
 from parcours.stores.memory import MemoryStore

@@ -12,11 +12,11 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Counts, Job, Shortage
-from parcours.runtimes.backtest_person import run as run_people
-from parcours.runtimes.backtest_report import BacktestReport, report_of
-from parcours.runtimes.backtest_stock import with_shortages
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Counts, Job, Shortage
+from parcours.runtimes.backtest.person import run as run_people
+from parcours.runtimes.backtest.report import BacktestReport, report_of
+from parcours.runtimes.backtest.stock import with_shortages
 from parcours.stores.past import SqlitePast
 from parcours.wiring.settings import SettingsError
 

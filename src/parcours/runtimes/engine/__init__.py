@@ -19,6 +19,7 @@ clock, so no timer fires ahead of an input that was received before it.
 | reading    | segments read into journeys                                                 |
 | erasing    | erasure and retention                                                       |
 | stocking   | catalogues and pools                                                        |
+| rewards    | stock and codes of rewards; budgets: what rules may still give              |
 """
 
 from __future__ import annotations

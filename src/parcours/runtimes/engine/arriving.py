@@ -21,7 +21,7 @@ from parcours.core.inputs import (
 from parcours.core.prepared import AnyArrival, Prepared
 from parcours.errors import Problem
 from parcours.ports import Changes, Identity, Record, Settlement
-from parcours.runtimes import rewards
+from parcours.runtimes.engine import rewards
 from parcours.runtimes.engine.batch import Batch
 from parcours.runtimes.engine.direct import Direct
 from parcours.runtimes.engine.folding import DEFECTS

@@ -14,7 +14,7 @@ from parcours.core.inputs import (
 )
 from parcours.errors import StoreError
 from parcours.ports import Tombstone
-from parcours.runtimes import rewards
+from parcours.runtimes.engine import rewards
 from parcours.runtimes.engine.batch import Batch
 from parcours.runtimes.engine.folding import EVERYTHING
 from parcours.runtimes.engine.publishing import Publishing

@@ -37,7 +37,8 @@ from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition
 from parcours.errors import InvalidDefinitionError, UnstorableError
 from parcours.ports import Clock, Identity, Record, Store, Tombstone
-from parcours.runtimes import budgets, places, rewards
+from parcours.runtimes import places
+from parcours.runtimes.engine import budgets, rewards
 from parcours.runtimes.engine.batch import Batch
 
 DEFECTS = (

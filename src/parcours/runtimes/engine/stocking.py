@@ -13,7 +13,7 @@ from parcours.core.inputs import (
 )
 from parcours.errors import Problem
 from parcours.ports import Record
-from parcours.runtimes import rewards
+from parcours.runtimes.engine import rewards
 from parcours.runtimes.engine.batch import Batch
 from parcours.runtimes.engine.publishing import Publishing
 

@@ -14,7 +14,7 @@ from parcours.core.loyalty.coupons import USES
 from parcours.definitions.load import Located, dump
 from parcours.errors import InvalidDefinitionError, did_you_mean
 from parcours.runtimes.engine import Outcome
-from parcours.runtimes.rewards import identity_of
+from parcours.runtimes.engine.rewards import identity_of
 from parcours.sources.plain import checked_name, learned_from
 from parcours.sources.segment import read_consent
 from parcours.testing.scenarios.format import Member, Step

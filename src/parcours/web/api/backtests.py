@@ -12,10 +12,10 @@ from litestar.params import FromPath, JSONBody
 
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Assumptions, BacktestError, Job
-from parcours.runtimes.backtests import Backtests, TooManyBacktestsError, shown
-from parcours.runtimes.backtests import Request as Asking
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Assumptions, BacktestError, Job
+from parcours.runtimes.backtest.jobs import Backtests, TooManyBacktestsError, shown
+from parcours.runtimes.backtest.jobs import Request as Asking
 from parcours.web.api.common import guard, host_of
 
 READ, WRITE = {"scope": "journeys:read"}, {"scope": "journeys:write"}

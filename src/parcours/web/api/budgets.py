@@ -9,7 +9,7 @@ from litestar import Controller, Request, get
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery
 
-from parcours.runtimes.budgets import BudgetState, states
+from parcours.runtimes.engine.budgets import BudgetState, states
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.loyalty import instant_of, programme_of
 from parcours.web.api.people import iso

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Controller, Request, get, post
 from litestar.exceptions import NotFoundException
 
-from parcours.runtimes.reconcile import LedgerCheck, LedgerChecks, Reconciled
+from parcours.runtimes.loyalty.reconcile import LedgerCheck, LedgerChecks, Reconciled
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.people import iso
 

@@ -26,7 +26,7 @@ from parcours.core.member import Member
 from parcours.ports import Identity, Store
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
-from parcours.runtimes.statement import as_csv, statement_of
+from parcours.runtimes.loyalty.statement import as_csv, statement_of
 from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.loyalty_shapes import (
     AdjustAsked,

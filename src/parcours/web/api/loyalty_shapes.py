@@ -11,7 +11,7 @@ from parcours.core.effects import Entry
 from parcours.core.loyalty.compiled import CompiledProgramme
 from parcours.core.loyalty.review import in_review
 from parcours.core.member import IN_REVIEW, Member
-from parcours.runtimes.statement import StatementDay
+from parcours.runtimes.loyalty.statement import StatementDay
 from parcours.web.api.people import iso
 
 

@@ -23,13 +23,13 @@ from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledRule
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import BacktestError, Job, PastAward
-from parcours.runtimes.backtests import Request as Asking
-from parcours.runtimes.backtests import TooManyBacktestsError
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import BacktestError, Job, PastAward
+from parcours.runtimes.backtest.jobs import Request as Asking
+from parcours.runtimes.backtest.jobs import TooManyBacktestsError
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
-from parcours.runtimes.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
+from parcours.runtimes.loyalty.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
 from parcours.web.api.backtests import backtests_of
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.loyalty import instant_of, programme_of

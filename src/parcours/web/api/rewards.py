@@ -25,7 +25,7 @@ from parcours.definitions.loyalty import PoolCodes, RewardDefinition
 from parcours.errors import StoreError
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
-from parcours.runtimes.rewards import LONGEST_CODE, identity_of, in_pool, issued, normal
+from parcours.runtimes.engine.rewards import LONGEST_CODE, identity_of, in_pool, issued, normal
 from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.loyalty import declined
 from parcours.web.api.people import ask_once, find, identity_in, iso, look_up, place_of

@@ -15,7 +15,7 @@ from parcours.core.gate import Arrival, Learned
 from parcours.errors import did_you_mean
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
-from parcours.runtimes.shared import Shared, Sharing, everybody_in
+from parcours.runtimes.loyalty.sharing import Shared, Sharing, everybody_in
 from parcours.web.api.common import guard, host_of
 from parcours.web.api.loyalty import programme_of
 from parcours.web.api.people import look_up, submit

@@ -33,11 +33,11 @@ from parcours.core.loyalty.announce import SOURCE as OF_PROGRAMMES
 from parcours.core.loyalty.coupons import why_not
 from parcours.core.membership import bring_up
 from parcours.definitions.message import WEBHOOK
-from parcours.runtimes.backtest import Backtest, Round
-from parcours.runtimes.backtest_job import QUARTER, Asking, Counts
-from parcours.runtimes.budgets import bring
-from parcours.runtimes.in_order import Place, in_order
-from parcours.runtimes.past_awards import PastAwards
+from parcours.runtimes.backtest.backtest import Backtest, Round
+from parcours.runtimes.backtest.in_order import Place, in_order
+from parcours.runtimes.backtest.job import QUARTER, Asking, Counts
+from parcours.runtimes.backtest.past_awards import PastAwards
+from parcours.runtimes.engine.budgets import bring
 from parcours.runtimes.readings import message_id_of
 
 

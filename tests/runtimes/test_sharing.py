@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from parcours.core.inputs import Interaction, Update
-from parcours.runtimes.shared import Shared, Sharing, everybody_in
+from parcours.runtimes.loyalty.sharing import Shared, Sharing, everybody_in
 
 
 def did(name: str, **attributes: Any) -> Interaction:

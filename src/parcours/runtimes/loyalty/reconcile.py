@@ -33,7 +33,7 @@ from parcours.core.effects import Entry
 from parcours.core.member import Member
 from parcours.ports import LedgerDay, Posting, Store, Total
 from parcours.runtimes.embedded import Embedded
-from parcours.runtimes.statement import StatementDay, statement_of
+from parcours.runtimes.loyalty.statement import StatementDay, statement_of
 
 MOST_SHOWN = 1_000
 """Differences that are told; all are counted."""

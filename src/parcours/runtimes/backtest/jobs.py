@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from parcours.errors import ParcoursError, Problem
-from parcours.runtimes.backtest_job import Job
-from parcours.runtimes.backtest_report import BacktestReport
+from parcours.runtimes.backtest.job import Job
+from parcours.runtimes.backtest.report import BacktestReport
 from parcours.runtimes.clocks import wall_time
 
 MOST_KEPT = 100

@@ -19,7 +19,7 @@ from parcours.core.plan import Plan
 from parcours.definitions.entries import ApiEntry
 from parcours.definitions.steps import Webhook
 from parcours.errors import did_you_mean
-from parcours.runtimes.backtest_job import USUAL_ANSWER, USUAL_DELAYS, AssumedAnswer, AssumedEntries, BacktestError, Job
+from parcours.runtimes.backtest.job import USUAL_ANSWER, USUAL_DELAYS, AssumedAnswer, AssumedEntries, BacktestError, Job
 
 Place = tuple[str, str]
 """A journey, and a step of it."""

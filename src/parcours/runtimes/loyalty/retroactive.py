@@ -21,10 +21,10 @@ from parcours.core.loyalty.compiled import CompiledReward, CompiledRule
 from parcours.core.loyalty.coupons import why_not
 from parcours.core.plan import Plan
 from parcours.ports import Store
-from parcours.runtimes.backtest_job import PastAward
-from parcours.runtimes.budgets import Overlay, bring
-from parcours.runtimes.past_awards import gave
-from parcours.runtimes.rewards import in_pool, issued
+from parcours.runtimes.backtest.job import PastAward
+from parcours.runtimes.backtest.past_awards import gave
+from parcours.runtimes.engine.budgets import Overlay, bring
+from parcours.runtimes.engine.rewards import in_pool, issued
 
 SOURCE = "retroactive"
 """The source of what is given for the past; message ids are told apart by it."""

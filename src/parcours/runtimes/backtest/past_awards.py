@@ -13,7 +13,7 @@ from parcours.core.inputs import Absorb, Award, Input, Interaction, cause_of
 from parcours.core.loyalty.compiled import CompiledRule
 from parcours.core.loyalty.earn import TO_REVIEW
 from parcours.core.member import IN_REVIEW, Lot
-from parcours.runtimes.backtest_job import PastAward
+from parcours.runtimes.backtest.job import PastAward
 
 MOST_LATER = 2
 """Awards since the rule has been live that may be due by what it would have counted before. One is; it may be given."""

@@ -43,9 +43,9 @@ from parcours.definitions.loyalty import ProgrammeDefinition, RuleDefinition
 from parcours.definitions.steps import Webhook
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest_assumed import Assumed, is_api
-from parcours.runtimes.backtest_job import Asking, BacktestError, Job, Shortage
-from parcours.runtimes.in_order import Purse
+from parcours.runtimes.backtest.assumed import Assumed, is_api
+from parcours.runtimes.backtest.in_order import Purse
+from parcours.runtimes.backtest.job import Asking, BacktestError, Job, Shortage
 from parcours.runtimes.readings import rounds_of
 
 MOST_ROUNDS = 10_000

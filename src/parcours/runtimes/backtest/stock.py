@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import Asking, BacktestError, Counts, Past, Shortage
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import Asking, BacktestError, Counts, Past, Shortage
 
 MOST_SHORTAGES = 50
 """How often rewards may run out."""

@@ -18,7 +18,7 @@ from collections.abc import Collection
 import msgspec
 
 from parcours.conditions.instants import moment_of
-from parcours.runtimes.backtest_job import Counts, Posted
+from parcours.runtimes.backtest.job import Counts, Posted
 
 
 class RuleReport(msgspec.Struct):

@@ -13,10 +13,10 @@ from parcours.conditions.instants import iso, moment_of
 from parcours.core.compiled import CompiledJourney
 from parcours.core.effects import What
 from parcours.core.figures import in_order
-from parcours.runtimes.backtest import Backtest
-from parcours.runtimes.backtest_job import QUARTER, USUAL_ANSWER, Counts, PastAward
-from parcours.runtimes.backtest_stock import Left
-from parcours.runtimes.loyalty_report import ProgrammeReport, RuleReport, programmes_of, rules_of
+from parcours.runtimes.backtest.backtest import Backtest
+from parcours.runtimes.backtest.job import QUARTER, USUAL_ANSWER, Counts, PastAward
+from parcours.runtimes.backtest.rules import ProgrammeReport, RuleReport, programmes_of, rules_of
+from parcours.runtimes.backtest.stock import Left
 
 
 class StepReport(msgspec.Struct):
