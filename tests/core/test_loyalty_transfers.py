@@ -68,6 +68,17 @@ def test_points_move_and_both_ledgers_tell_of_each_other():
     check_invariants(snapshot(world.store), world.run.engine.plan)
 
 
+def test_what_expires_at_one_instant_is_one_lot_as_old_as_the_oldest_of_it():
+    programme = club(expiry={"type": "fixed", "at": "2100-01-01"})
+    world = world_of("ann", "bob", programme=programme, has=0)
+    world.did("ann", "Bought", total=3, order="a")
+    first = world.now
+    world.after("1d")
+    world.did("ann", "Bought", total=3, order="b")
+    assert gives(world, "ann", "bob", 5) == ""
+    assert [(lot.at, lot.left) for lot in world.member("bob").lots] == [(first, 5)]
+
+
 def test_a_programme_that_does_not_say_so_has_no_transfers():
     world = world_of("ann", "bob", programme={"kind": "programme", "name": "club"})
     assert gives(world, "ann", "bob", 4) == "not_allowed"

@@ -102,6 +102,14 @@ def test_a_balance_that_is_not_the_sum_of_its_entries():
     assert (second.what, second.expected, second.found) == ("lots", 14, 9)
 
 
+def test_a_lot_that_is_held_and_is_not_what_is_held():
+    def less(member: Any) -> None:
+        next(lot for lot in member.lots if lot.due).left -= 1
+
+    (found,) = planted(world(), less, "bob")
+    assert (found.what, found.expected, found.found) == ("held_lots", 3, 2)
+
+
 def test_an_entry_too_many_is_found_by_member_and_by_day():
     made = world()
     last = made.ledger("ann")[-1]
@@ -144,6 +152,13 @@ def test_who_was_erased_is_no_difference():
     store._days[place] = Total(known.entries, known.amount + 1, known.held)
     (difference,) = reconcile(made.store).differences
     assert (difference.what, difference.where, difference.found) == ("day", "all days amount", 1)
+    store._days[place] = known
+    place = next(place for place in store.ledger_days() if place[2] == "spent")  # who is there alone spent any
+    known = store._days[place]
+    store._days[place] = Total(known.entries - 1, known.amount, known.held)
+    (difference,) = reconcile(made.store).differences
+    assert (difference.expected, difference.found) == (1, 0)
+    assert difference.where.endswith("spent entries")
 
 
 def test_what_comes_in_meanwhile_is_no_difference():

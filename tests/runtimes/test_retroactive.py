@@ -14,7 +14,7 @@ from parcours.definitions.load import dump
 from parcours.runtimes.backtest.backtest import Backtest
 from parcours.runtimes.backtest.job import Job, PastAward
 from parcours.runtimes.backtest.person import run
-from parcours.runtimes.engine import Accepted, Duplicate
+from parcours.runtimes.engine import Accepted, Duplicate, budgets
 from parcours.runtimes.loyalty.retroactive import SOURCE, Came, Trial, in_turn, told, was_given
 from parcours.stores.memory import MemoryStore
 from parcours.stores.past import StorePast
@@ -312,6 +312,25 @@ def test_of_an_order_that_came_back_nothing_is_given():
     publishes(world, rule(points=5, reward="cup", reference="order"))
     assert whole(world) == {"given": 1}
     assert (world.member("ann").balance, len(world.contact("ann").coupons)) == (5, 1)
+
+
+def test_an_order_that_comes_back_later_gives_back_to_the_budget_and_counts_no_more_towards_tiers():
+    world = started(refunds=[{"interaction": "Refunded", "reference": "order"}], tiers=TIERS)
+    buys(world, "ann", order="a", total=60)
+    formula = {"points": 1, "of": "total"}
+    limits = [{"per": "ever", "points": 50}]
+    publishes(world, rule(points=formula, reference="order", limits=limits, budget=[{"points": 100}]))
+    buys(world, "ann", order="b", total=30)
+    assert whole(world) == {"given": 1}  # what the limit leaves
+
+    def figures() -> tuple[int, ...]:
+        member = world.member("ann")
+        (state,) = budgets.states(world.store, world.run.engine.plan.loyalty, "club", world.now)
+        return state.given_times, state.given_points, member.balance, member.qualifying(world.now)
+
+    assert figures() == (2, 50, 50, 50)
+    world.did("ann", "Refunded", order="a")
+    assert figures() == (1, 30, 30, 30)
 
 
 _moves = st.lists(
