@@ -19,6 +19,9 @@ from parcours.testing.scheduler import Report, scenario_of, simulate
 from tests.core.invariants import check_invariants
 
 SEEDS = int(os.environ.get("SEEDS", "160"))
+# A seed takes a second or two on a busy machine.
+pytestmark = pytest.mark.timeout(300 + 3 * SEEDS)
+
 PARTS = 4
 """Tests among which seeds are shared, so that several processes have something to do."""
 
