@@ -14,7 +14,7 @@ from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics
 from parcours.analytics.questions import Group
 from parcours.analytics.service import Analytics
 from parcours.conditions.parse import parse_condition
-from parcours.core.gate import Arrival, Happened
+from parcours.core.gate import Arrival, Asked, Happened
 from parcours.runtimes.clocks import SystemClock
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
@@ -92,6 +92,21 @@ async def test_it_is_made_again_while_others_ask(host: Embedded):
         await go(host, number)
     found = await asyncio.gather(count(host), host.companions[0].rebuild(), count(host), count(host))
     assert found == [50, None, 50, 50]
+
+
+async def test_a_question_waits_until_all_members_are_gone_through(host: Embedded):
+    errors, _ = await host.publish([{"kind": "programme", "name": "club"}])
+    assert not errors
+    asked = Asked(action="enrol", programme="club")
+    await host.submit([Arrival("test", f"m{number}", (("user_id", str(number)),), asked) for number in range(30)])
+    node = parse_condition({"member": "club"})[0]
+
+    def members(database: DuckdbAnalytics) -> int:
+        return questions.count(database, Group(node, {}, host.engine.clock.now()).since(database.as_of))
+
+    for _ in range(3):
+        await host.companions[0].rebuild()
+        assert await host.companions[0].ask(members) == 30
 
 
 async def test_a_question_that_takes_too_long_is_given_up(host: Embedded, monkeypatch: pytest.MonkeyPatch):
