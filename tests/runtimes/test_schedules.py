@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from parcours.definitions.entries import Schedule
-from parcours.runtimes.schedules import next_after, problem_of
+from parcours.runtimes.schedules import instants_after, next_after, problem_of
 from tests.core.world import instant
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -78,3 +80,37 @@ def test_what_cannot_be_read_says_why(schedule: Schedule, says: str):
 @pytest.mark.parametrize("schedule", [Schedule(cron="0 9 * * mon-fri"), Schedule(rrule="FREQ=YEARLY;BYMONTH=12")])
 def test_what_can_be_read_is_no_problem(schedule: Schedule):
     assert problem_of(schedule, BERLIN, "") is None
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(cron="30 2 * * *"),
+        Schedule(rrule="FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0"),
+        Schedule(rrule="FREQ=DAILY;BYHOUR=2,3;BYMINUTE=0,30;BYSECOND=0"),
+        Schedule(rrule="FREQ=WEEKLY;COUNT=5", start="2026-03-28T02:30:00"),
+    ],
+)
+def test_all_instants_are_those_that_come_one_after_the_other(schedule: Schedule):
+    zone, at = ZoneInfo("Europe/Berlin"), 1_774_569_600_000  # two days before the clock is changed
+    expected = []
+    for _ in range(12):
+        found = next_after(schedule, zone, expected[-1] if expected else at)
+        if found is None:
+            break
+        expected.append(found)
+    assert list(islice(instants_after(schedule, zone, at), 12)) == expected
+    assert len(expected) >= 5
+
+
+def test_twenty_years_of_days_are_gone_through_once():
+    schedule = Schedule(rrule="FREQ=DAILY;BYHOUR=12;BYMINUTE=0;BYSECOND=0")
+    started = time.monotonic()
+    found = list(islice(instants_after(schedule, ZoneInfo("UTC"), 1_774_569_600_000), 7_300))
+    assert found[-1] - found[0] == 7_299 * 86_400_000
+    assert time.monotonic() - started < 20, "one by one they take minutes"
+
+
+def test_a_schedule_is_over_with_the_calendar():
+    leap = Schedule(cron="0 12 29 2 *")
+    assert next_after(leap, ZoneInfo("UTC"), 253_300_000_000_000) is None

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 
 import msgspec
 
@@ -24,7 +25,7 @@ from parcours.core.compiled import CompiledJourney
 from parcours.core.plan import Plan
 from parcours.definitions.common import milliseconds_of
 from parcours.definitions.entries import SegmentEntry
-from parcours.runtimes.schedules import next_after, zone_of_schedule
+from parcours.runtimes.schedules import instants_after, next_after, zone_of_schedule
 
 DONE = "done"
 """The mark of a reading at once that is over."""
@@ -79,10 +80,14 @@ def message_id_of(journey: CompiledJourney, round_: int, contact: str) -> str:
 
 def rounds_of(journey: CompiledJourney, workspace_zone: str, after: int, until: int) -> Iterator[int]:
     """Yield the instants after one and up to another at which a segment is read into a journey by its entry."""
+    entry = journey.definition.entry
+    if isinstance(entry, SegmentEntry) and entry.schedule is not None:
+        zone = zone_of_schedule(entry.schedule, journey.definition.zone, workspace_zone)
+        yield from takewhile(lambda at: at <= until, instants_after(entry.schedule, zone, after))
+        return
     at = _first(journey, workspace_zone, after)
-    while at is not None and at <= until:
+    if at is not None and at <= until:
         yield at
-        at = _next(journey, workspace_zone, at)
 
 
 def mark_name(journey: CompiledJourney) -> str:

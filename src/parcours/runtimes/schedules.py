@@ -11,6 +11,7 @@ means the first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,7 +46,10 @@ def next_after(schedule: Schedule, zone: ZoneInfo, now: int) -> int | None:
         ValueError: It cannot be read: `problem_of` says why.
     """
     if schedule.cron is not None:
-        found = next(CronSim(schedule.cron, local(zone, now)), None)
+        try:
+            found = next(CronSim(schedule.cron, local(zone, now)), None)
+        except OverflowError:
+            return None  # the calendar ends before
         return None if found is None else milliseconds(found)
     rule = _rule(schedule, zone)
     here = local(zone, now).replace(tzinfo=None) - _ONE_DAY
@@ -57,6 +61,26 @@ def next_after(schedule: Schedule, zone: ZoneInfo, now: int) -> int | None:
         if at > now:
             return at
     return None
+
+
+def instants_after(schedule: Schedule, zone: ZoneInfo, now: int) -> Iterator[int]:
+    """Yield every instant after now, in milliseconds: what `next_after` returns again and again, at a cost that is linear.
+
+    Raises:
+        ValueError: It cannot be read: `problem_of` says why.
+    """
+    if schedule.cron is not None:
+        at = next_after(schedule, zone, now)
+        while at is not None:
+            yield at
+            at = next_after(schedule, zone, at)
+        return
+    # A rule that is asked for one instant begins at its start each time.
+    for here in _rule(schedule, zone).xafter(local(zone, now).replace(tzinfo=None) - _ONE_DAY):
+        at = wall(zone, here.date(), since_midnight(here))
+        if at > now:
+            yield at
+            now = at
 
 
 def _rule(schedule: Schedule, zone: ZoneInfo) -> Any:
