@@ -152,6 +152,13 @@ def test_entries_that_are_stated_take_the_place_of_recorded_ones():
 # --- webhooks ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_stated_of_one_journey_goes_before_what_is_of_all(order: int):
+    stated = [("call", {"status": 500}), ("j/call", {"body": {"score": 9}})][::order]
+    report = reported(called(3), SCORED, assume={"webhooks": dict(stated)})
+    assert report.journeys[0].messages == {"m": 3}
+
+
 def called(people: int = 40) -> World:
     world = World(email("m"))
     world.after("1s")

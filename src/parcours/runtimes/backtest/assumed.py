@@ -65,7 +65,8 @@ class Assumed:
             if isinstance(step.definition, Webhook)
         ]
         found: dict[Place, tuple[tuple[AssumedAnswer, int], ...]] = {}
-        for key, stated in job.assume.webhooks.items():
+        # What is stated of a step of one journey goes before what is stated of steps of its name, in any order.
+        for key, stated in sorted(job.assume.webhooks.items(), key=lambda one: "/" in one[0]):
             meant = [place for place in calls if key in {place[1], "/".join(place)}]
             if not meant and not job.baseline:
                 known = [name for _, name in calls]
