@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from parcours.core.coupon import Coupon
 from parcours.core.effects import What
 from parcours.core.gate import Happened
+from parcours.core.loyalty.coupons import MOST_REOPENED
 from tests.core.test_loyalty_rules import PER_EURO, programme, rule
 from tests.core.test_rewards import coupons, one, reward, states, use
 from tests.core.world import World, email, journey, send
@@ -63,6 +66,48 @@ def test_it_is_redeemed_again_and_an_order_that_comes_back_twice_reopens_it_once
     assert len({record.key for record in records}) == len(records)
     told = [name for name in names(world, "ann") if name.casefold().startswith("reward re")]
     assert len(told) == 3 + 3  # each redemption, each reopening
+
+
+def test_for_one_order_it_is_reopened_once_whatever_orders_come_between():
+    world = shop()
+    code = coupons(world, "ann")[0].code
+    world.did("ann", "Refunded", order="a")
+    for order in ("b", "c"):
+        assert use(world, code, "redeem", "ann", reference=order) == ""
+        world.did("ann", "Refunded", order=order)
+    for order in ("a", "b", "c"):
+        assert use(world, code, "redeem", "ann", reference=order) == ""
+        world.did("ann", "Refunded", order=order)
+        assert states(world, "ann") == ["redeemed"]
+        assert "reopened" in world.reasons("ann", What.DECLINED)[-2:]
+        assert use(world, code, "reopen", reference=order) == ""  # by hand it is
+    assert world.reasons("ann", What.REOPENED) == ["ten"] * 6
+
+
+def test_after_many_orders_it_is_reopened_by_hand_only():
+    world = shop()
+    code = coupons(world, "ann")[0].code
+    world.did("ann", "Refunded", order="a")
+    for number in range(1, MOST_REOPENED):
+        assert use(world, code, "redeem", "ann", reference=f"o{number}") == ""
+        world.did("ann", "Refunded", order=f"o{number}")
+        assert states(world, "ann") == ["issued"]
+    assert use(world, code, "redeem", "ann", reference="late") == ""
+    world.did("ann", "Refunded", order="late")
+    assert states(world, "ann") == ["redeemed"]
+    assert world.reasons("ann", What.DECLINED)[-2:] == ["too_often", "unknown_order"]
+    for order in ("late", "later"):
+        assert use(world, code, "reopen", reference=order) == ""
+        assert use(world, code, "redeem", "ann", reference="later") == ""
+    world.did("ann", "Refunded", order="later")
+    (coupon,) = coupons(world, "ann")
+    assert (coupon.state, len(coupon.earlier)) == ("redeemed", MOST_REOPENED - 1)
+
+
+def test_a_coupon_kept_before_orders_were_remembered_knows_its_last():
+    old = msgspec.structs.astuple(Coupon("C", "ten", 1, reopens=True, reopened="a", reopenings=1))[:-1]
+    coupon = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Coupon)
+    assert (coupon.reopened, coupon.earlier) == ("a", ())
 
 
 def test_a_repeated_refund_is_one():

@@ -41,9 +41,11 @@ class Coupon(msgspec.Struct, array_like=True, gc=False):
     reopens: bool = False
     """Whether it can be redeemed again when the order comes back that it was redeemed with."""
     reopened: str = ""
-    """The order for which it was reopened last: for that it is not once more."""
+    """The order for which it was reopened last: for that no refund reopens it once more."""
     reopenings: int = 0
     """How often it was."""
+    earlier: tuple[str, ...] = ()
+    """Orders for which it was reopened before that one, the oldest first: nor does one of these."""
 
 
 class HasCoupons(Protocol):

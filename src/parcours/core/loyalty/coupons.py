@@ -8,7 +8,7 @@
 | release | reserved by the order   | issued                          | `not_reserved`, `reserved` (by another order)      |
 | cancel  | issued or reserved      | cancelled                       | `redeemed`, `cancelled`, `expired`                 |
 | reopen  | redeemed with the order | issued, with the validity it had | its state, `other_order`, `expired`                |
-| refund  | redeemed with the order | the same, if its reward says so | the same; `reopened` for an order that did it before |
+| refund  | redeemed with the order | the same, if its reward says so | the same; `reopened` by this order before, `too_often` |
 | time    | reserved                | issued, when the time is over   |                                                    |
 | time    | issued or reserved      | expired, when it is not valid   |                                                    |
 
@@ -38,6 +38,9 @@ MOST_OPEN = 100
 
 MOST_KEPT = 300
 """Coupons that a contact remembers: of those that are over, the latest."""
+
+MOST_REOPENED = 20
+"""Orders that a coupon remembers to have been reopened for. After so many no refund reopens it: one could do so twice."""
 
 REWARD_ISSUED = "Reward Issued"
 REWARD_REDEEMED = "Reward Redeemed"
@@ -197,7 +200,11 @@ def _why_not_reopened(coupon: Coupon, order: str, now: int) -> str:
 
 def reopen(contact: Contact, coupon: Coupon, now: int, effects: Effects, by: str = "") -> None:
     """Let a coupon that was redeemed be redeemed again, as long as it would have been valid. The contact is changed."""
-    order = coupon.reopened = coupon.order
+    order = coupon.order
+    if order not in _reopened_for(coupon) and len(coupon.earlier) < MOST_REOPENED - 1:
+        if coupon.reopenings:
+            coupon.earlier = _reopened_for(coupon)
+        coupon.reopened = order
     coupon.reopenings += 1
     coupon.state, coupon.at, coupon.order = ISSUED, now, ""
     set_timer(contact)
@@ -214,13 +221,25 @@ def come_back(contact: Contact, order: str, now: int, effects: Effects) -> bool:
     for coupon in list(contact.coupons.values()):
         if not coupon.reopens or coupon.state != REDEEMED or coupon.order != order:
             continue
-        why = "reopened" if coupon.reopened == order else _why_not_reopened(coupon, order, now)
+        why = _why_not_again(coupon, order) or _why_not_reopened(coupon, order, now)
         if why:
             _decline(effects, now, why, code=coupon.code, reward=coupon.reward, order=order)
             continue
         reopen(contact, coupon, now, effects)
         found = True
     return found
+
+
+def _why_not_again(coupon: Coupon, order: str) -> str:
+    known = _reopened_for(coupon)
+    if order in known:
+        return "reopened"
+    return "too_often" if len(known) >= MOST_REOPENED else ""
+
+
+def _reopened_for(coupon: Coupon) -> tuple[str, ...]:
+    """Return the orders for which a coupon was reopened, the oldest first."""
+    return (*coupon.earlier, coupon.reopened) if coupon.reopenings else ()
 
 
 def discount(coupon: Coupon, basket: float | None) -> float | None:
