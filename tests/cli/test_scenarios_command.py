@@ -74,7 +74,10 @@ def test_results_for_machines(file: Path, tmp_path: Path):
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["results"]
     assert [one["ok"] for one in results] == [True, False]
     assert results[1]["failure"]["line"] == 16
-    assert results[1]["failure"]["happened"][-1]["why"].startswith("entered_before")
+    # The last that happened, and the look at it that failed.
+    refused, look = results[1]["failure"]["happened"][-2:]
+    assert refused["why"].startswith("entered_before")
+    assert look["why"].startswith("line 16")
 
 
 def test_what_is_written_wrongly_is_said(file: Path):
