@@ -6,9 +6,10 @@ import pytest
 
 from parcours.core import ids
 from parcours.core.effects import What
-from parcours.core.gate import Happened, Learned
+from parcours.core.gate import Asked, Happened, Learned
 from parcours.definitions.journey import MOST_RUNS
 from parcours.runtimes.engine import Accepted, Duplicate, Refused
+from tests.core.test_loyalty_rules import programme
 from tests.core.world import END, World, email, journey, ms, push, send, to_reaction, wait, wait_for
 
 NEWS = email("news")
@@ -161,6 +162,27 @@ def test_an_interaction_from_the_near_future_is_taken_for_now_and_one_from_the_f
     assert record is not None
     assert record.input().occurred_at == world.now
     assert world.store.last_position() == 2  # the publication and the first
+
+
+@pytest.mark.parametrize(
+    "what, pointer",
+    [
+        (Happened("Go", {}), "/timestamp"),
+        (Learned({"age": 7}), "/timestamp"),
+        *((Asked(action=action, programme="club"), "/occurred_at") for action in ("enrol", "leave")),
+    ],
+)
+def test_what_is_before_1970_is_refused_from_any_door(what: Happened | Learned | Asked, pointer: str):
+    world = World(programme())
+    arrival = world.arrival("ann", what)
+    for occurred_at in (-1, -62_135_596_800_000):
+        arrival.occurred_at = occurred_at
+        (outcome,) = world.send(arrival)
+        assert isinstance(outcome, Refused)
+        assert (outcome.problem.code, outcome.problem.pointer) == ("absurd_time", pointer)
+    assert world.store.last_position() == 1  # the publication
+    arrival.occurred_at = 0
+    world.accept(arrival)
 
 
 # --- entry and re-entry -----------------------------------------------------------------------------------------------

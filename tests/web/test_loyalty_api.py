@@ -180,6 +180,31 @@ def test_points_are_given_to_another_member_once(api: Service, who: str):
     assert ask(api, who, "transfer", 400, to=friend, points=5)["extra"]["code"] == "unknown_receiver"
 
 
+@pytest.mark.parametrize(
+    "occurred_at, code",
+    [
+        ("1969-12-31T23:59:59.999Z", "absurd_time"),
+        ("0001-01-01", "absurd_time"),
+        ("9999-12-31T23:59:59Z", "occurred_in_future"),
+    ],
+)
+def test_a_request_of_an_absurd_time_is_refused(api: Service, who: str, occurred_at: str, code: str):
+    buys(api, who, 5)
+    before = look(api, who)
+    asks: dict[str, dict[str, Any]] = {
+        "enrol": {},
+        "leave": {},
+        "spend": {"points": 5},
+        "transfer": {"to": who, "points": 5},
+        "adjust": {"points": 5, "reason": "sorry", "author": "eve"},
+        "refund": {"reference": "o1"},
+    }
+    for action, body in asks.items():
+        problem = ask(api, who, action, 400, occurred_at=occurred_at, **body)["extra"]
+        assert (problem["code"], problem["pointer"]) == (code, "/occurred_at")
+    assert look(api, who) == before
+
+
 def test_an_id_of_somebody_else_does_nothing_and_says_so(api: Service, who: str):
     other = f"user_id:p{next(_numbers)}"
     ask(api, other, "enrol")

@@ -2,6 +2,7 @@
 
 | question                                              | refused with              |
 |-------------------------------------------------------|---------------------------|
+| did it occur before 1970?                             | `absurd_time`             |
 | did it occur more than 24 h in the future?            | `occurred_in_future`      |
 | are its attributes nested deeper than `DEEPEST`?      | `too_deep`                |
 | strict: has somebody defined the interaction?         | `unknown_interaction`     |
@@ -178,10 +179,12 @@ def admit(
             return Problem(
                 code="occurred_in_future",
                 message="the time is more than 24 hours in the future",
-                pointer="/timestamp",
+                pointer=_pointer_to_time(arrival),
                 hint="check the sender's clock",
             )
         occurred_at = received_at
+    if occurred_at < 0:
+        return Problem(code="absurd_time", message="the time is before 1970", pointer=_pointer_to_time(arrival))
     what = arrival.what
     if (problem := nesting_problem(what.attributes)) is not None:
         return problem
@@ -234,6 +237,10 @@ def admit(
         )
     tell = _call if isinstance(what, Called) else _react
     return tell(plan, arrival, identities, received_at, occurred_at, position)
+
+
+def _pointer_to_time(arrival: Arrival) -> str:
+    return "/occurred_at" if isinstance(arrival.what, Asked) else "/timestamp"
 
 
 def _call(
