@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from parcours.testing.scheduler import Report, scenario_of, simulate
+from parcours.core.gate import Asked, Happened
+from parcours.testing.scheduler import Channels, Ordered, Report, scenario_of, simulate
+from parcours.testing.strategies import Comes, Repeats, Scenario, play
 from tests.core.invariants import check_invariants
 
 SEEDS = int(os.environ.get("SEEDS", "160"))
@@ -53,6 +55,27 @@ def test_a_seed_is_always_the_same(tmp_path: Path):
     first, second = (simulated(7, tmp_path / name) for name in ("first", "second"))
     assert first == second
     assert scenario_of(7) == scenario_of(7) != scenario_of(8)
+
+
+def test_what_was_refused_and_comes_again_keeps_its_place(tmp_path: Path):
+    """The script holds the same arrival twice, and what came in between decides whether the second is taken."""
+    ann, x = ("user_id", "ann"), ("anonymous_id", "x")
+    gives = Asked(action="transfer", programme="club", points=1, to=x)
+    seen = Happened("Seen", {})
+    scenario = Scenario(
+        [{"kind": "programme", "name": "club", "transfer": {}}],
+        [],
+        # Nobody knows who is to have the points until they are known; then it is no repeat, for nothing was kept.
+        [Comes(seen, (ann,), 0), Comes(gives, (ann,), 0), Comes(seen, (x,), 0), Repeats(1)],
+    )
+    ordered = Ordered(Channels(0, slow=False))
+    script = play(ordered, scenario)
+    assert script[2].arrivals[0] is script[4].arrivals[0]
+    assert "m1" in ordered.owners
+    for seed in range(8):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        simulate(seed, scenario, folder, check_invariants)
 
 
 def test_everything_that_may_go_wrong_does(tmp_path: Path):

@@ -552,8 +552,9 @@ class Disordered:
 
         So are who gives points and who is to have them.
         """
-        groups: list[tuple[set[Any], list[Arrival]]] = []
-        for arrival in arrivals:
+        groups: list[tuple[set[Any], list[int]]] = []
+        """Names, and places of arrivals, for an arrival that comes again may be the very same object."""
+        for place, arrival in enumerate(arrivals):
             identities = list(arrival.identities)
             if isinstance(arrival.what, Asked) and arrival.what.to is not None:
                 identities.append(arrival.what.to)
@@ -567,15 +568,14 @@ class Disordered:
                 names.add(arrival.what.card)
             # A repeat that was refused before may be of anybody, and comes after itself.
             names.add(arrival.message_id)
-            own = [arrival]
+            own = [place]
             for others in [group for group in groups if group[0] & names]:
                 groups.remove(others)
                 names |= others[0]
-                own = others[1] + own
-            # In the order in which they came.
-            own.sort(key=lambda one: next(place for place, other in enumerate(arrivals) if other is one))
+                own += others[1]
             groups.append((names, own))
-        return [own for _, own in groups]
+        # In the order in which they came.
+        return [[arrivals[place] for place in sorted(own)] for _, own in groups]
 
     def _change(self, step: Step) -> None:
         if step.definitions:
