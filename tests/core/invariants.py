@@ -10,6 +10,7 @@ import msgspec
 from parcours.conditions.durations import parse_duration
 from parcours.core.contact import DATE, DELAYED, OF_PROGRAMME, Contact, Run
 from parcours.core.effects import TEST, Message, What
+from parcours.core.ids import contact_of_message
 from parcours.core.inputs import Absorb, Erase, Erased, Interaction, Publish, Update
 from parcours.core.loyalty import budget
 from parcours.core.memory import KEPT_MESSAGES
@@ -322,7 +323,7 @@ def caps_are_never_exceeded(found: Snapshot) -> None:
     for message in everything:
         at = decided_at(message)
         policy, workspace_zone = in_force(publications, message)
-        people = together(found, message.contact, at)
+        people = together(found, decided_for(message), at, message.position)
         # What time alone decided came before what was published at the same instant, and before all that came after that.
         later = (position for position, published, _, _ in publications if published >= at)
         last = message.position or next(later, None)
@@ -338,7 +339,7 @@ def caps_are_never_exceeded(found: Snapshot) -> None:
                 other.id
                 for other in everything
                 if start < decided_at(other) <= at
-                and other.contact in people
+                and decided_for(other) in people
                 and held_to(cap, definitions[other.message])
                 and (last is None or other.position <= last)
             ]
@@ -403,11 +404,23 @@ def held_to(cap: Cap, message: MessageDefinition) -> bool:
     return purpose and fits and not message.exempt
 
 
-def together(found: Snapshot, contact: str, at: int) -> set[str]:
-    """A contact and all that had become part of it before an instant."""
+def decided_for(message: Message) -> str:
+    """The contact that a message took its places of, as its id says.
+
+    It may leave from another: quiet hours may hold it over a merge, and what was taken of two who were not yet one
+    stays taken of each.
+    """
+    contact = contact_of_message(message.id)
+    assert contact is not None
+    return contact
+
+
+def together(found: Snapshot, contact: str, at: int, position: int = 0) -> set[str]:
+    """A contact and all that had become part of it before an instant, or at that instant by a place in the log."""
     people = {contact}
-    for _, entry in found.traces.get(contact, []):
-        if entry.what == What.MERGED and entry.reason == "with" and entry.detail and entry.at < at:
+    for merged, entry in found.traces.get(contact, []):
+        before = entry.at < at or (entry.at == at and merged <= position)
+        if entry.what == What.MERGED and entry.reason == "with" and entry.detail and before:
             people |= together(found, entry.detail["contact"], entry.at + 1)
     return people
 

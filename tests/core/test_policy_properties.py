@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any
+from unittest import mock
 
+import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from parcours.conditions.durations import parse_duration
 from parcours.core.effects import What
 from parcours.core.gate import Happened, Learned
+from parcours.core.plan import Plan
+from parcours.definitions.policy import Cap, Policy
 from parcours.runtimes.engine import Engine
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
-from parcours.testing.snapshot import replay, snapshot
+from parcours.testing.snapshot import Snapshot, replay, snapshot
 from parcours.testing.strategies import (
     MESSAGES,
     START,
@@ -35,7 +39,8 @@ from parcours.testing.strategies import (
     play,
     policies,
 )
-from tests.core.invariants import check_invariants
+from tests.core import invariants
+from tests.core.invariants import caps_are_never_exceeded, check_invariants, decided_for
 from tests.core.test_properties import assert_same
 from tests.profiles import examples
 
@@ -126,6 +131,58 @@ def test_late_timers_and_a_replay_come_to_the_same(scenario: Scenario):
             late.engine.accept([copy_of(arrival) for arrival in step.arrivals])
     late.advance(late.clock.now())
     assert_same(snapshot(late.store), expected)
+
+
+QUIET = {"from": "08:30", "to": "18:00"}
+
+
+def nights(limit: int, *moves: Move) -> tuple[Snapshot, Plan]:
+    """What comes of moves while it is quiet, with a cap of so many in two days, and of the end of the quiet hours."""
+    policy = {"caps": [{"limit": limit, "per": "48h"}], "quiet_hours": QUIET}
+    sends = {"s": {"type": "send", "messages": ["news"]}}
+    entry = {"type": "interaction", "interaction": "Go"}
+    sending = {"kind": "journey", "name": "j", "entry": entry, "re_entry": "always", "start": "s", "steps": sends}
+    told = [Comes(known("UTC"), (one,), 0) for one in (ANN, X)]
+    workspace = [*messages(), {"kind": "workspace", "zone": "UTC", "policy": policy}, sending]
+    simulation, _ = played(Scenario(workspace, told, [*moves, Passes(parse_duration("1d"))]))
+    return snapshot(simulation.store), simulation.engine.plan
+
+
+def goes(who: tuple[str, str]) -> Comes:
+    return Comes(Happened("Go", {}), (who,), 0)
+
+
+MERGE = Comes(known("UTC"), (ANN, X), 0)
+
+
+def test_what_two_took_before_they_were_found_to_be_one_counts_for_each():
+    """Both messages are held over the merge, so both leave from one contact; what comes after finds no place left."""
+    found, plan = nights(1, goes(ANN), goes(X), goes(ANN), goes(X), Passes(parse_duration("1h")), MERGE, goes(ANN))
+    check_invariants(found, plan)
+    counted = Counter(entry.what for entries in found.traces.values() for _, entry in entries)
+    assert (counted[What.MERGED], counted[What.HELD], counted[What.SENT], counted[What.SUPPRESSED]) == (2, 2, 2, 3)
+    sent = [message for kept in found.messages.values() for message in kept]
+    assert len({message.contact for message in sent}) == 1
+    assert len({decided_for(message) for message in sent}) == 2
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        [goes(X), goes(X), MERGE],
+        [goes(X), MERGE, goes(ANN)],
+        [goes(X), Passes(parse_duration("1h")), MERGE, goes(ANN)],
+        [goes(X), Passes(parse_duration("1h")), MERGE, Passes(parse_duration("1h")), goes(ANN)],
+    ],
+    ids=["held over a merge", "all at one instant", "at the instant of the merge", "after the merge"],
+)
+def test_a_cap_that_is_exceeded_is_found(moves: list[Move]):
+    found, _ = nights(2, *moves)
+    caps_are_never_exceeded(found)
+    assert sum(len(kept) for kept in found.messages.values()) == 2
+    stricter = [(0, 0, Policy(caps=[Cap(limit=1, per="48h")]), "UTC")]
+    with mock.patch.object(invariants, "policies", return_value=stricter), pytest.raises(AssertionError, match="Cap"):
+        caps_are_never_exceeded(found)
 
 
 def test_what_is_drawn_meets_the_rules():
