@@ -216,6 +216,68 @@ def test_an_id_of_somebody_else_does_nothing_and_says_so(api: Service, who: str)
     assert look(api, other)["balance"] == 10
 
 
+def test_another_request_under_an_id_that_was_used_is_declined_and_an_equal_one_is_answered_as_it_was(
+    api: Service, who: str
+):
+    friend, third = (f"user_id:p{next(_numbers)}" for _ in range(2))
+    for one in (friend, third):
+        ask(api, one, "enrol")
+    buys(api, who, 50, f"{who}-o")
+    asks: dict[str, dict[str, Any]] = {
+        "enrol": {"card": f"k{who[9:]}"},
+        "spend": {"points": 6, "reference": "o1"},
+        "transfer": {"to": friend, "points": 7},
+        "adjust": {"points": 3, "reason": "sorry", "author": "eve"},
+        "refund": {"reference": f"{who}-o", "attributes": {"total": 10}},
+    }
+    others: dict[str, list[dict[str, Any]]] = {
+        "enrol": [{"card": f"l{who[9:]}"}],
+        "spend": [{"points": 5}, {"reference": "o2"}],
+        "transfer": [{"points": 8}, {"to": third}, {"to": "user_id:nobody"}],
+        "adjust": [{"points": -3}, {"qualifying": True}],
+        "refund": [{"reference": "o2"}, {"attributes": {"total": 11}}, {"attributes": None}],
+    }
+    first = {action: ask(api, who, action, id=f"{action}-{who}", **body) for action, body in asks.items()}
+    ledger, balance = look(api, who, "/ledger"), look(api, who)["balance"]
+    for action, body in asks.items():
+        taken = [(action, body | other) for other in others[action]]
+        taken += [(kind, asked) for kind, asked in asks.items() if kind != action]
+        for kind, asked in taken:
+            answer = ask(api, who, kind, 409, id=f"{action}-{who}", **asked)
+            assert (answer["status"], answer["reason"], answer["entries"]) == ("declined", "id_taken", [])
+            assert "id of its own" in answer["hint"]
+        again = ask(api, who, action, id=f"{action}-{who}", **body | {"occurred_at": "2026-01-01"})
+        assert (again["repeated"], again["entries"], again["hint"]) == (True, first[action]["entries"], "")
+    assert ask(api, who, "spend", points=6, reference="o1", reason="said otherwise", id=f"spend-{who}")["repeated"]
+    called = ("loyalty", "spend", "club", who, "5", "--id", f"spend-{who}")
+    said = parcours(*called, PARCOURS_URL=api.url, PARCOURS_SECRET_KEY=SECRET_KEY)
+    assert said.code == 1
+    assert "declined: id_taken (something else was asked with this id" in said.err
+    assert look(api, who, "/ledger") == ledger
+    assert look(api, who)["balance"] == balance
+    into = {"userId": third.removeprefix("user_id:"), "previousId": friend.removeprefix("user_id:")}
+    got(api.post("/v1/alias", into))
+    for to in (friend, third):  # they are one now
+        again = ask(api, who, "transfer", id=f"transfer-{who}", **asks["transfer"] | {"to": to})
+        assert again["entries"] == first["transfer"]["entries"]
+    # Once it is erased nobody can say who had them: then it is taken for a repeat.
+    assert api.api("DELETE", f"/v1/contacts/{third}").status in {200, 204}
+    assert ask(api, who, "transfer", id=f"transfer-{who}", **asks["transfer"])["repeated"]
+
+
+def test_requests_are_told_apart_after_a_restart(tmp_path: Path):
+    for again in (False, True):
+        with Service(tmp_path / "data") as running:
+            if not again:
+                assert running.publish(*DEFINITIONS).status == 200
+                ask(running, "user_id:ann", "enrol")
+                buys(running, "user_id:ann", 5)
+            answer = ask(running, "user_id:ann", "spend", points=4, id="s")
+            assert (answer["repeated"], answer["member"]["balance"]) == (again, 6)
+            assert ask(running, "user_id:ann", "spend", 409, points=5, id="s")["reason"] == "id_taken"
+            assert ask(running, "user_id:ann", "leave", 409, id="s")["reason"] == "id_taken"
+
+
 def test_a_repeat_is_answered_as_the_first_was_also_after_a_merge(api: Service):
     ann, bob = (f"user_id:p{next(_numbers)}" for _ in range(2))
     for one in (ann, bob):

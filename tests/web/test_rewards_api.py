@@ -61,6 +61,21 @@ def test_a_coupon_is_issued_checked_and_redeemed_once(api: Service, who: str):
     assert coupon(api, "check", code, contact=who, basket=45.05)["reason"] == "redeemed"
 
 
+def test_an_id_is_for_one_request(api: Service, who: str):
+    answer = issue(api, who, id=f"i-{who}")
+    code = answer["coupon"]["code"]
+    other = issue(api, who, "partner", 409, id=f"i-{who}")
+    assert (other["reason"], other["coupon"]) == ("id_taken", None)
+    redeems = {"contact": who, "basket": 50, "order": "o1", "id": f"r-{who}"}
+    done = coupon(api, "reserve", code, **redeems)
+    for action, more in (("redeem", {}), ("release", {}), ("reserve", {"order": "o2"}), ("reserve", {"basket": 60})):
+        answer = coupon(api, action, code, 409, **redeems | more)
+        assert (answer["reason"], answer["discount"]) == ("id_taken", None)
+        assert "id of its own" in answer["hint"]
+    assert coupon(api, "reserve", code, **redeems) == done | {"repeated": True}
+    assert issue(api, who, id=f"i-{who}")["repeated"]
+
+
 def test_of_many_tills_that_redeem_at_once_one_succeeds(api: Service, who: str):
     code = issue(api, who)["coupon"]["code"]
     body = {"code": code, "contact": who, "basket": 50}

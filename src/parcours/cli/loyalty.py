@@ -414,7 +414,8 @@ def _told(answer: dict[str, Any]) -> None:
     if answer["member"] is not None:
         _show(answer["member"])
     if answer["status"] == "declined":
-        ERR.print(f"declined: {answer['reason']}", markup=False, style="red", soft_wrap=True)
+        hint = f" ({answer['hint']})" if answer.get("hint") else ""
+        ERR.print(f"declined: {answer['reason']}{hint}", markup=False, style="red", soft_wrap=True)
         raise typer.Exit(1)
 
 

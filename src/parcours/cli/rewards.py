@@ -197,5 +197,6 @@ def _told(answer: dict[str, Any]) -> None:
     if answer.get("discount") is not None:
         OUT.print(f"takes off: {answer['discount']:.2f}")
     if answer["reason"]:
-        ERR.print(f"declined: {answer['reason']}", markup=False, style="red", soft_wrap=True)
+        hint = f" ({answer['hint']})" if answer.get("hint") else ""
+        ERR.print(f"declined: {answer['reason']}{hint}", markup=False, style="red", soft_wrap=True)
         raise typer.Exit(1)

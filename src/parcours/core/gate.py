@@ -312,10 +312,16 @@ def _admit_asked(
         "source": arrival.source,
         "message_id": arrival.message_id,
     }
+    if what.action not in USES:
+        common["identities"] = identities
+    return input_of(what, common)
+
+
+def input_of(what: Asked, common: dict[str, Any]) -> Input:
+    """Return the input that something asked becomes, unchecked. `common` is what all inputs have; it may be changed."""
     if what.action in USES:
         common |= {"code": what.code, "presented": what.presented, "basket": what.basket, "order": what.reference}
         return UseCoupon(action=what.action, reason=what.reason, author=what.author, **common)
-    common["identities"] = identities
     if what.action == "issue":
         return Grant(reward=what.reward, pay=what.pay, by=what.author, reason=what.reason, **common)
     return _of_member(what, common | {"programme": what.programme})

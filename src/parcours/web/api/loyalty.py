@@ -1,7 +1,7 @@
 """Loyalty over the API: programmes, members, what is asked of them, their ledger, and what a programme comes to by day.
 
 What is asked has a message id of the caller's choice (`id`): asked again with the same one, nothing is done again, and
-the answer is the one of the first time.
+the answer is the one of the first time. Something else under that id is declined: `core.repeats` tells the two apart.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ MOST_ENTRIES = 1_000
 """Entries of a ledger in one page."""
 
 ID_TAKEN = "id_taken"
-"""Why nothing is done under a message id that something was asked of another contact with."""
+"""Why nothing is done under a message id that something else was asked with, or of another contact."""
+
+HINTS = {ID_TAKEN: "something else was asked with this id: give each request an id of its own"}
+"""What to do about a reason."""
 
 
 class LoyaltyApi(Controller):
@@ -303,7 +306,8 @@ async def ask_member(host: Embedded, reference: str, asked: Asked, data: Asks) -
         member = state.loyalty.get(asked.programme)
         shown_ = member_shown(compiled, state, member, host.engine.clock.now()) if member is not None else None
     repeated = not isinstance(outcome, Accepted)
-    answer = Answer("declined" if reason else "done", reason, repeated, [entry_row(entry) for entry in entries], shown_)
+    rows, hint = [entry_row(entry) for entry in entries], HINTS.get(reason, "")
+    answer = Answer("declined" if reason else "done", reason, repeated, rows, shown_, hint)
     return Response(answer, status_code=409 if reason else 200)
 
 

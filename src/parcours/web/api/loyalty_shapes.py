@@ -155,6 +155,8 @@ class Answer(msgspec.Struct):
     """Whether it was asked before under this id, and this is the answer of then."""
     entries: list[EntryRow]
     member: MemberShown | None
+    hint: str = ""
+    """What to do about it, where that can be said."""
 
 
 class Asks(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

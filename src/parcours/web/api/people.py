@@ -20,7 +20,7 @@ from parcours.conditions.parse import shown
 from parcours.core import merge
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace, What
-from parcours.core.gate import Arrival, Learned
+from parcours.core.gate import Arrival, Asked, Learned
 from parcours.core.ids import is_contact_id, message_key
 from parcours.core.inputs import (
     Absorb,
@@ -42,6 +42,7 @@ from parcours.core.inputs import (
     Update,
     UseCoupon,
 )
+from parcours.core.repeats import is_repeat
 from parcours.errors import Problem, StoreError
 from parcours.ports import Identity, Moment, Posted, Store
 from parcours.runtimes.embedded import Embedded, OverloadedError
@@ -197,11 +198,29 @@ async def ask_once(host: Embedded, arrival: Arrival) -> Outcome:
 
 
 def place_of(host: Embedded, arrival: Arrival, outcome: Outcome, contact: Contact) -> int:
-    """Return the position of what was asked, now or before under this id; 0 when that was of somebody else."""
+    """Return the position of what was asked, now or before under this id; 0 when that was of somebody else, or another."""
     if isinstance(outcome, Accepted):
         return outcome.position
-    record = host.store.record(host.store.position_of(message_key(arrival.source, arrival.message_id)))
-    return record.position if record is not None and record.contact in parts_of(host.store, contact) else 0
+    store = host.store
+    record = store.record(store.position_of(message_key(arrival.source, arrival.message_id)))
+    if record is None or record.contact not in parts_of(store, contact):
+        return 0
+    asked, item = arrival.what, record.input()
+    if not isinstance(asked, Asked):
+        return record.position
+    same = is_repeat(item, asked) and (not isinstance(item, Transfer) or _receives(store, asked.to, item.to))
+    return record.position if same else 0
+
+
+def _receives(store: Store, to: Identity | None, receiver: str) -> bool:
+    """Return whether an identity is of who received points, or may be: it is not kept of who was erased since."""
+    state = store.contacts([receiver]).get(receiver)
+    while state is not None and state.merged_into:
+        receiver = state.merged_into
+        state = store.contacts([receiver]).get(receiver)
+    if state is None or state.erased_at or to is None:
+        return True
+    return store.resolve([to]).get(to) == receiver
 
 
 def problem_of(outcome: Outcome) -> Problem | None:

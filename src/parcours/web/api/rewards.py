@@ -27,7 +27,7 @@ from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Accepted
 from parcours.runtimes.engine.rewards import LONGEST_CODE, identity_of, in_pool, issued, normal
 from parcours.web.api.common import guard, host_of, named
-from parcours.web.api.loyalty import declined
+from parcours.web.api.loyalty import HINTS, declined
 from parcours.web.api.people import ask_once, find, identity_in, iso, look_up, place_of
 
 SOURCE = "rewards-api"
@@ -77,6 +77,8 @@ class CouponAnswer(msgspec.Struct):
     """Whether it was asked before under this id, and this is the answer of then."""
     discount: float | None
     coupon: CouponShown | None
+    hint: str = ""
+    """What to do about it, where that can be said."""
 
 
 class Coupons(msgspec.Struct):
@@ -313,7 +315,7 @@ def _answered(
     coupon = contact.coupons.get(code)
     told = _coupon(coupon, host.engine.clock.now()) if coupon is not None else None
     off = discount(coupon, basket) if coupon is not None and not reason else None
-    answer = CouponAnswer("declined" if reason else "done", reason, repeated, off, told)
+    answer = CouponAnswer("declined" if reason else "done", reason, repeated, off, told, HINTS.get(reason, ""))
     return Response(answer, status_code=409 if reason else 200)
 
 
