@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from parcours.core.effects import Draw, What
 from parcours.core.gate import Asked, Happened
 from parcours.core.loyalty import budget
-from parcours.runtimes.engine import Accepted, Duplicate, Engine
+from parcours.runtimes.engine import Accepted, Duplicate, Engine, Refused
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing.snapshot import replay, snapshot
@@ -219,12 +219,16 @@ def test_a_period_that_was_never_taken_from_gets_nothing_back():
     assert budget.count(back, lambda _name: kept) == {"budget:r/day": kept}
 
 
-def test_what_occurred_beyond_the_calendar_is_taken_in_and_gets_nothing():
-    world = members(rule(points=10, budget=[{"per": "day", "times": 1}]), timezone="America/New_York")
+def test_nothing_is_left_for_what_occurred_beyond_the_calendar():
+    """No door takes such a time any more; a log may hold one from before."""
+    world = members(rule("purchases", points=10, budget=[{"per": "day", "times": 1}]), timezone="America/New_York")
+    rules = world.run.engine.plan.loyalty.rules.values()
+    assert budget.left_for(rules, -62_135_596_800_000, lambda _name: "") == {"purchases/day": (0, 0)}
     arrival = world.arrival("ann", Happened("Bought", {}))
     arrival.occurred_at = -62_135_596_800_000
-    world.accept(arrival)
-    assert points(world) == [0, 0, 0]
+    (outcome,) = world.send(arrival)
+    assert isinstance(outcome, Refused)
+    assert outcome.problem.code == "absurd_time"
 
 
 def test_history_takes_nothing():
