@@ -125,8 +125,8 @@ class Analytics:
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _follow(self, until: int, *, all_of_it: bool = True) -> None:
-        """Take over what is new, at least up to a position; else a slice."""
+    async def _follow(self, until: int, *, all_of_it: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
+        """Take over what is new, at least up to a position; else a slice. Goes no further once it is to `stop`."""
         while True:
             async with self._turn:
                 self._ready()
@@ -139,7 +139,7 @@ class Analytics:
             if found is None:
                 return
             await self._do(lambda found=found: self._feed(found))  # type: ignore[misc]  # its type is known
-            if self.database.position >= until and (found.whole or not all_of_it):
+            if stop() or (self.database.position >= until and (found.whole or not all_of_it)):
                 return
 
     def _feed(self, found: Slice) -> None:
@@ -169,7 +169,12 @@ class Analytics:
             return  # whoever sends is served first; what is left waits for a calmer moment, or for a question
         async with self._asking:
             # While it is busy, one slice: enough not to fall behind without an end.
-            await self._follow(self.database.position if busy else last, all_of_it=not busy)
+            # In a calm moment all of it, unless it becomes busy meanwhile.
+            await self._follow(
+                self.database.position if busy else last,
+                all_of_it=not busy,
+                stop=lambda: self._store.last_position() - last >= BUSY,
+            )
         if self.database.dirty and time.monotonic() >= self._compact_at:
             self._compact_at = time.monotonic() + COMPACT_SECONDS
             async with self._asking:

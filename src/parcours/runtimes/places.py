@@ -14,6 +14,9 @@ from parcours.core.effects import Trace, What
 from parcours.core.inputs import Failure, Reaction
 from parcours.ports import Changes, Store
 
+_LOOKS = (4, 40, 1_000)
+"""How many of the newest moments of a contact are looked at, one number after the other."""
+
 _DECIDED = frozenset({What.SENT, What.HELD, What.CALLED})
 
 
@@ -46,5 +49,12 @@ def _newest_first(store: Store, changes: Changes, contact: Contact, message: str
             for of, _, entries in reversed(changes.traces):
                 if of == id_:
                     yield from reversed(entries)
-        for _, entries in store.trace(id_):
-            yield from reversed(entries)
+        # Most failures are of what was decided lately: no more is read than has to be.
+        seen = 0
+        for limit in _LOOKS:
+            moments = store.trace(id_, limit)
+            for _, entries in moments[seen:]:
+                yield from reversed(entries)
+            seen = len(moments)
+            if seen < limit:
+                break
