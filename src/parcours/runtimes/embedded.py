@@ -134,9 +134,9 @@ class Embedded:
         )
         engine.in_hand = self.outbox.in_hand
         self.companions: list[Companion] = []
+        """What starts after the host, and is closed before it."""
         self.after_erasure: Callable[[], Awaitable[None]] | None = None
         """Erases what is kept beside the store of contacts that were erased."""
-        """What starts after the host, and is closed before it."""
         self.check = check
         """Says what is wrong with templates, by their pointers."""
         self._names = names
