@@ -12,6 +12,7 @@ import pytest
 from parcours.analytics import questions, service
 from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics
 from parcours.analytics.questions import Group
+from parcours.analytics.rows import Slice
 from parcours.analytics.service import Analytics
 from parcours.conditions.parse import parse_condition
 from parcours.core.gate import Arrival, Asked, Happened
@@ -80,6 +81,30 @@ async def test_every_question_knows_what_was_acknowledged_before(host: Embedded)
     assert host.companions[0].database.db.execute("select count(*), count(distinct position) from i1").fetchall() == [
         (200, 200)
     ]
+
+
+async def test_a_question_does_not_go_after_what_arrives_meanwhile(host: Embedded, monkeypatch: pytest.MonkeyPatch):
+    host.companions[0]._task.cancel()  # nothing else follows meanwhile
+    await go(host, 0)
+    assert await count(host) == 1  # everybody was gone through
+    for number in range(1, 30):
+        await go(host, number)
+    loop, database, slices = asyncio.get_running_loop(), host.companions[0].database, 0
+    feed = database.feed
+
+    async def more() -> None:
+        for number in range(20):
+            await go(host, slices * 1_000 + number)
+
+    def feed_and_send(found: Slice) -> None:
+        nonlocal slices
+        slices += 1
+        assert slices <= 10, "it never ends"
+        feed(found)
+        asyncio.run_coroutine_threadsafe(more(), loop).result()
+
+    monkeypatch.setattr(database, "feed", feed_and_send)
+    assert await count(host) >= 30
 
 
 async def test_it_follows_by_itself(host: Embedded):

@@ -205,10 +205,15 @@ class DuckdbAnalytics:
         self._rules = Rules(item for item in store.publications() if item.position <= self.position)
         return True
 
-    def read(self, store: Store, limit: int = SLICE) -> Slice | None:
-        """Return what comes next, or None when everything is here. Whoever calls may use the store."""
+    def read(self, store: Store, limit: int = SLICE, until: int | None = None) -> Slice | None:
+        """Return what comes next, or None when everything is here. Whoever calls may use the store.
+
+        `until` is the position up to which everything is wanted: the end of the log, unless said.
+        """
         self._programmes.follow(store)
-        found = read_slice(store, self.place, limit, self._programmes.loyalty)
+        found = read_slice(
+            store, self.place, limit, self._programmes.loyalty, store.last_position() if until is None else until
+        )
         return found if found.upto != found.after or found.kept != self._kept else None
 
     def feed(self, found: Slice) -> None:

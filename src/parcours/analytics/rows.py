@@ -86,7 +86,7 @@ class Slice(msgspec.Struct):
     upto: Place
     """Where it ends."""
     whole: bool
-    """Whether that was everything there was."""
+    """Whether everything is there then up to the position that was asked for, and what came of it."""
     records: list[Record]
     sent: list[Posted]
     people: list[Person]
@@ -105,10 +105,10 @@ class Slice(msgspec.Struct):
     """The instant from which on what is told of members holds."""
 
 
-def read_slice(store: Store, after: Place, limit: int, loyalty: Loyalty) -> Slice:
+def read_slice(store: Store, after: Place, limit: int, loyalty: Loyalty, until: int) -> Slice:
     """Return the next slice of the log, and all that its rows need. Whoever calls may use the store.
 
-    `loyalty` is what is in force at the end of the log.
+    `loyalty` is what is in force at the end of the log, `until` the position up to which everything is wanted.
     """
     records = store.log(after.position, limit)
     sent = store.outbox(after.sequence, limit)
@@ -119,7 +119,8 @@ def read_slice(store: Store, after: Place, limit: int, loyalty: Loyalty) -> Slic
         fired[-1][0] if fired else after.fired,
         loyalty.revision,
     )
-    whole = max(len(records), len(sent), len(fired)) < limit
+    # The log is read before what came of it: where this is not read to its end, something of that may be missing.
+    whole = (len(records) < limit or upto.position >= until) and max(len(sent), len(fired)) < limit
     swept: list[Contact] = []
     begin = after.swept if after.revision == loyalty.revision and after.position else ""
     if begin is not None:

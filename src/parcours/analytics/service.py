@@ -125,13 +125,16 @@ class Analytics:
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _follow(self, until: int, *, all_of_it: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
-        """Take over what is new, at least up to a position; else a slice. Goes no further once it is to `stop`."""
+    async def _follow(self, until: int, *, stop: Callable[[], bool] = lambda: False) -> None:
+        """Take over what there is up to a position of the log, and what came of it. Goes no further once it is to `stop`.
+
+        It does not go after what arrives meanwhile: while much arrives, that would have no end.
+        """
         while True:
             async with self._turn:
                 self._ready()
                 same = self.database.follows(self._store)
-                found = self.database.read(self._store, SLICE) if same else None
+                found = self.database.read(self._store, SLICE, until) if same else None
             if not same:
                 _log.warning("analytics_begin_again", hint="the log is not the one that was followed")
                 await self._do(self.database.reset)
@@ -139,7 +142,8 @@ class Analytics:
             if found is None:
                 return
             await self._do(lambda found=found: self._feed(found))  # type: ignore[misc]  # its type is known
-            if stop() or (self.database.position >= until and (found.whole or not all_of_it)):
+            # A slice that somebody else took over meanwhile, who was cancelled while it was fed, is left alone.
+            if stop() or (found.whole and self.database.place == found.upto):
                 return
 
     def _feed(self, found: Slice) -> None:
@@ -167,14 +171,15 @@ class Analytics:
         busy, self._seen = last - self._seen >= BUSY, last
         if busy and self.behind < FAR_BEHIND:
             return  # whoever sends is served first; what is left waits for a calmer moment, or for a question
+
+        def now_busy() -> bool:
+            return busy or self._store.last_position() - last >= BUSY
+
         async with self._asking:
             # While it is busy, one slice: enough not to fall behind without an end.
-            # In a calm moment all of it, unless it becomes busy meanwhile.
-            await self._follow(
-                self.database.position if busy else last,
-                all_of_it=not busy,
-                stop=lambda: self._store.last_position() - last >= BUSY,
-            )
+            await self._follow(last, stop=now_busy)
+        if now_busy():
+            return
         if self.database.dirty and time.monotonic() >= self._compact_at:
             self._compact_at = time.monotonic() + COMPACT_SECONDS
             async with self._asking:
@@ -186,14 +191,15 @@ class Analytics:
                 await self._measure(name)
 
     async def _measure(self, name: str) -> None:
-        """Note how large a segment is; one that cannot be asked of everybody has no size."""
+        """Note how large a segment is by what is in the tables; one that cannot be asked of everybody has no size."""
         segments, now = self._segments(), self._clock.now()
         if name not in segments:
             return
 
-        def measure(database: DuckdbAnalytics) -> None:
+        def measure() -> None:
             with contextlib.suppress(UnanswerableError, TooFarAheadError):
-                group = Group(segments[name], segments, now).since(database.as_of)
-                database.note_size(name, group.now, count(database, group))
+                group = Group(segments[name], segments, now).since(self.database.as_of)
+                self.database.note_size(name, group.now, count(self.database, group))
 
-        await self.ask(measure)
+        async with self._asking:
+            await self._do(measure)
