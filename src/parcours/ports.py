@@ -354,6 +354,10 @@ class Store(Protocol):
         """Return every count."""
         ...
 
+    def mark(self, name: str) -> str | None:
+        """Return one small fact, None when there is none of this name; however many there are."""
+        ...
+
     def marks(self) -> Mapping[str, str]:
         """Return every small fact."""
         ...

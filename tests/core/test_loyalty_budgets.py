@@ -19,7 +19,7 @@ from parcours.stores.sqlite import SqliteStore
 from parcours.testing.snapshot import replay, snapshot
 from tests.core.test_loyalty_rules import PER_EURO, Definition, club, programme, refused, rule
 from tests.core.test_properties import assert_same
-from tests.core.world import World
+from tests.core.world import World, instant
 from tests.profiles import examples
 
 REFUNDS = [{"interaction": "Refunded", "reference": "order"}]
@@ -53,6 +53,25 @@ def test_of_many_in_one_batch_as_many_get_it_as_it_reaches_for():
     world = members(rule(points=10, budget=[{"times": 2}]))
     world.accept(*(world.arrival(who, Happened("Bought", {})) for who in ("ann", "bob", "cid", "ann")))
     assert points(world) == [10, 10, 0]
+
+
+class Telling(MemoryStore):
+    """A store that refuses to tell all marks: there may be very many."""
+
+    def marks(self) -> Any:
+        raise AssertionError("all marks were asked for")
+
+
+def test_however_many_marks_there_are_an_input_reads_only_its_own():
+    cups = [{"kind": "reward", "name": "cup", "gift": "A cup", "stock": 2}, rule("cups", reward="cup")]
+    rules = [*cups, rule(points=10, budget=[{"points": 20}]), rule("more", points=1, budget=[{"times": 9}])]
+    world = World(programme(), *rules, start=instant("2026-03-02T09:00:00Z"), store=Telling())
+    for who in ("ann", "bob", "cid"):
+        assert world.asks(who, "enrol") == ""
+    for who in ("ann", "bob", "cid"):
+        world.did(who, "Bought")
+    assert points(world) == [11, 11, 1]
+    assert world.store.mark("reward:cup") == "2"
 
 
 def test_an_award_that_does_not_fit_is_refused_and_a_smaller_one_may_fit():

@@ -21,6 +21,7 @@ from parcours.core import ids
 from parcours.core.gate import Arrival, Learned, admit, admit_item
 from parcours.core.prepared import AnyArrival, Prepared
 from parcours.errors import ParcoursError, Problem, StoreError
+from parcours.ports import Store
 from parcours.runtimes.embedded import Embedded, OverloadedError
 from parcours.runtimes.engine import Accepted, Duplicate, Engine, Outcome
 
@@ -168,9 +169,9 @@ class Progress(msgspec.Struct, kw_only=True):
     tally: Tally = msgspec.field(default_factory=Tally)
 
 
-def progress_in(marks: Mapping[str, str], fingerprint: str) -> Progress | None:
+def progress_in(store: Store, fingerprint: str) -> Progress | None:
     """Return how far an import came before, or None."""
-    kept = marks.get(MARK + fingerprint)
+    kept = store.mark(MARK + fingerprint)
     try:
         return msgspec.json.decode(kept, type=Progress) if kept else None
     except msgspec.DecodeError:
@@ -320,7 +321,7 @@ class Importer:
         """Why rejected rows could not be written."""
         self.resumed = 0
         """Rows that an import before, which was cut off, had taken."""
-        before = progress_in(engine.store.marks(), fingerprint)
+        before = progress_in(engine.store, fingerprint)
         whole = before is not None and not before.done and (rejects is None or rejects.whole(before.rejects))
         self.begun = before if whole and before is not None else Progress()
         """How far it is with the batch that is being written."""

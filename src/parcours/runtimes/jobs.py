@@ -390,7 +390,7 @@ class Jobs:
         # The whole job, not only the file: two jobs of the same file, one of which was cut off, have files of their own.
         own = f"{opened.fingerprint}:{job.id}"
         async with self._host.turn:
-            before = progress_in(self._host.store.marks(), own)
+            before = progress_in(self._host.store, own)
             importer = Importer(
                 opened.rows,
                 opened.rejects,

@@ -16,7 +16,7 @@ reading that is cut off goes on where it was, and each reading lets a member in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 import msgspec
@@ -96,18 +96,17 @@ def mark_name(journey: CompiledJourney) -> str:
 
 
 class Readings:
-    """The readings of the live journeys of a plan."""
+    """The readings of the live journeys of a plan; `read` returns what was kept under the name of a mark."""
 
-    def __init__(self, plan: Plan, marks: Mapping[str, str], now: int, before: Plan | None = None) -> None:
+    def __init__(self, plan: Plan, read: Callable[[str], str | None], now: int, before: Plan | None = None) -> None:
         self._workspace_zone = plan.workspace.settings.zone
         self._readings = [
-            self._reading(journey, marks, now, missed=before is None or _makes_up(journey, before))
+            self._reading(journey, read(mark_name(journey)), now, missed=before is None or _makes_up(journey, before))
             for journey in plan.read_on_activation()
         ]
 
-    def _reading(self, journey: CompiledJourney, marks: Mapping[str, str], now: int, *, missed: bool) -> Reading:
+    def _reading(self, journey: CompiledJourney, mark: str | None, now: int, *, missed: bool) -> Reading:
         reading = Reading(journey, _asked(journey, self._workspace_zone))
-        mark = marks.get(mark_name(journey))
         if not reading.asked:
             known = mark is not None and not mark.startswith("[")
             reading.after = (None if mark == DONE else mark) if known else ""

@@ -292,6 +292,9 @@ class MemoryStore:
     def statistics(self) -> Mapping[Statistic, int]:
         return dict(self._statistics)
 
+    def mark(self, name: str) -> str | None:
+        return self._marks.get(name)
+
     def marks(self) -> Mapping[str, str]:
         return dict(self._marks)
 

@@ -133,7 +133,7 @@ class StorePast:
 
     def ever_issued(self, reward: str) -> int:
         """Return how many of a reward were ever issued, also to those who were erased."""
-        return int(self._store.marks().get(f"reward:{reward}", "0"))
+        return int(self._store.mark(f"reward:{reward}") or "0")
 
     def people(self, shard: int, shards: int) -> Iterator[tuple[str, list[Input]]]:
         """Yield each contact of a share of all of them, with its inputs in the order of the log."""

@@ -203,8 +203,11 @@ class SqliteStore(CommittedRows, ContactRows):
         rows = self._reader.execute("select id from contact where id > ? order by id limit ?", (number, limit))
         return [contact_from_number(row[0]) for row in rows]
 
+    def mark(self, name: str) -> str | None:
+        return self._marks.get(name) if name not in _OWN_MARKS else None
+
     def marks(self) -> Mapping[str, str]:
-        return {name: value for name, value in self._marks.items() if name not in {"seen", "states", "heads"}}
+        return {name: value for name, value in self._marks.items() if name not in _OWN_MARKS}
 
     def counts(self) -> Mapping[str, int]:
         return {"records": self._position, "contacts": self._people}
@@ -514,6 +517,9 @@ class _Written(NamedTuple):
 
 
 _NUMBER = itemgetter(6)
+
+_OWN_MARKS = frozenset({"seen", "states", "heads"})
+"""Marks that are the store's own, and are not told."""
 
 _LATEST = 100
 _CHAINS = (("log", "position"), ("trace", "id"), ("outbox", "sequence"), ("ledger", "id"))

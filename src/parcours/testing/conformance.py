@@ -671,6 +671,24 @@ class StoreConformance:
         store.commit(Changes(marks={"a": "1", "b": ""}))
         store.commit(Changes(marks={"a": "2", "é": "\U0001f600"}))
         assert dict(store.marks()) == {"a": "2", "b": "", "é": "\U0001f600"}
+        assert [store.mark(name) for name in ("a", "b", "é", "c")] == ["2", "", "\U0001f600", None]
+
+    def test_one_mark_is_what_it_is_among_all(self, store: Store, tmp_path: Path) -> None:
+        self._fill(store)
+        store.commit(Changes(marks={"a": "1", "b": "2"}))
+        store.flush()
+        store.commit(Changes(marks={"a": None}))
+        own = ("seen", "states", "heads")  # of a store in SQLite
+        assert [store.mark(name) for name in ("a", "b", *own)] == [store.marks().get(name) for name in ("a", "b", *own)]
+        store.forget()
+        store.commit(Changes(marks={"c": "1"}))
+        assert {name: store.mark(name) for name in store.marks()} == dict(store.marks())
+        if self.durable:
+            store = self.reopen(store, tmp_path)
+            try:
+                assert (store.mark("a"), store.mark("c")) == (None, "1")
+            finally:
+                store.close()
 
     def test_a_mark_can_be_removed(self, store: Store, tmp_path: Path) -> None:
         store.commit(Changes(marks={"a": "1", "b": "2", "c": "3"}))

@@ -44,7 +44,7 @@ def count(store: Store, changes: Changes, draws: Iterable[Draw]) -> None:
 
 
 def _mark(store: Store, changes: Changes, name: str) -> str:
-    return changes.marks.get(name) or store.marks().get(name, "")
+    return changes.marks.get(name) or store.mark(name) or ""
 
 
 class Overlay:
@@ -56,7 +56,7 @@ class Overlay:
 
     def read(self, name: str) -> str:
         """Return what was counted under a name."""
-        return self._taken.get(name) or self._store.marks().get(name, "")
+        return self._taken.get(name) or self._store.mark(name) or ""
 
     def count(self, draws: Iterable[Draw]) -> None:
         """Count what would be taken."""
@@ -84,11 +84,10 @@ class BudgetState(msgspec.Struct):
 
 def states(store: Store, loyalty: Loyalty, programme: str, at: int) -> list[BudgetState]:
     """Return the budgets of the live rules of a programme, as they are in the periods of an instant."""
-    marks = store.marks()
     found: list[BudgetState] = []
     for rule in loyalty.rules.values():
         for one in rule.budget if rule.programme.name == programme else ():
-            counted = budget.decoded(marks.get(budget.name_of(one.key), ""))
+            counted = budget.decoded(store.mark(budget.name_of(one.key)) or "")
             period = budget.period_of(one.unit, at, rule.programme.zone)
             times, points = counted.get(period, (0, 0))
             left = [None if number == budget.ANY else number for number in budget.left_of(one, counted, period)]

@@ -88,13 +88,12 @@ class Erasing(Publishing):
         if self._bringing is not None:
             return False  # what is new in the plan is still to be counted from them
         now = self.clock.now()
-        marks = self.store.marks()
         for name, definition in self.plan.workspace.interactions.items():
             if definition.retention is None:
                 continue
             until = now - parse_duration(definition.retention)
             mark = f"kept:{name}"
-            after = int(marks.get(mark, "0"))
+            after = int(self.store.mark(mark) or "0")
             if self._expire(mark, name, after, until):
                 return True
         return False

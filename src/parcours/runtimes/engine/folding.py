@@ -130,7 +130,7 @@ class Folding:
         """Take up what was learned, and learn from what came after it was stored."""
         for name, data in self.store.knowledge().items():
             self.learner.restore(name, data)
-        at = self._whole = int(self.store.marks().get(_LEARNED, "0"))
+        at = self._whole = int(self.store.mark(_LEARNED) or "0")
         while records := self.store.log(at, self.SLICE):
             for record in records:
                 if record.contact:

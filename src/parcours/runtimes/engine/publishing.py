@@ -29,7 +29,7 @@ class Publishing(Slices):
 
     def __init__(self, store: Store, clock: Clock) -> None:
         super().__init__(store, clock)
-        self._readings = Readings(self.plan, store.marks(), clock.now())
+        self._readings = Readings(self.plan, store.mark, clock.now())
 
     def next_due(self) -> int | None:
         """Return an instant at or before which no timer is due and no journey begins or ends; None when none ever is."""
@@ -163,7 +163,7 @@ class Publishing(Slices):
         item = Publish(position=position, received_at=now, occurred_at=now, definitions=definitions, moves=list(moves))
         plan = self.plan.publish(changed, at=now, position=position, moves=moves)
         changes = Changes(records=[Record(position, "", ids.message_key("", f"publish:{position}"), encode(item))])
-        readings = Readings(plan, self.store.marks(), now, self.plan)
+        readings = Readings(plan, self.store.mark, now, self.plan)
         changes.marks.update(readings.marks())
         if plan.stopping and plan.revision != self.plan.revision:
             changes.marks[CANCELLING] = "yes"
@@ -171,7 +171,7 @@ class Publishing(Slices):
         self.plan = plan
         self._readings = readings
         self._bringing = self._brought_up()
-        self._cancelling = Cancelling() if CANCELLING in self.store.marks() else None
+        self._cancelling = Cancelling() if self.store.mark(CANCELLING) is not None else None
 
 
 def _changed(new: list[AnyDefinition], old: list[AnyDefinition]) -> list[AnyDefinition]:

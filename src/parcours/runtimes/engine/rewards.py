@@ -45,12 +45,12 @@ def normal(code: str) -> str:
 
 def issued(store: Store, reward: str) -> int:
     """Return how many of a reward were issued."""
-    return int(store.marks().get(f"reward:{reward}", "0"))
+    return int(store.mark(f"reward:{reward}") or "0")
 
 
 def in_pool(store: Store, reward: str) -> int:
     """Return how many codes are left in the pool of a reward."""
-    return int(store.marks().get(f"pool:{reward}", "0"))
+    return int(store.mark(f"pool:{reward}") or "0")
 
 
 def answer(
@@ -100,7 +100,7 @@ def _taken(store: Store, changes: Changes, code: str) -> bool:
 
 
 def _mark(store: Store, changes: Changes, name: str) -> int:
-    return int(changes.marks.get(name) or store.marks().get(name, "0"))
+    return int(changes.marks.get(name) or store.mark(name) or "0")
 
 
 def new_codes(store: Store, reward: str, codes: Iterable[str]) -> dict[str, Mapping[str, str]]:

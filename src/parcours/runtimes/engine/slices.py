@@ -36,7 +36,7 @@ class Slices(Firing):
     def __init__(self, store: Store, clock: Clock) -> None:
         super().__init__(store, clock)
         # What a channel had in hand when the process was killed was left to it, and is pending still.
-        self._cancelling = Cancelling() if CANCELLING in store.marks() or self.plan.stopped_at else None
+        self._cancelling = Cancelling() if store.mark(CANCELLING) is not None or self.plan.stopped_at else None
         """How far messages of stopped journeys are cancelled; None when all are."""
         self.in_hand: Callable[[int], bool] = lambda _sequence: False
         """Whether a channel has a message in hand, told by its sequence: then it is sent, if it can be."""
@@ -50,7 +50,7 @@ class Slices(Firing):
 
     def _brought_up(self) -> str | None:
         """Return behind which contact others are to be brought up to the plan, or None when all are."""
-        revision, _, after = self.store.marks().get(_BROUGHT_UP, f"0:{_DONE}").partition(":")
+        revision, _, after = (self.store.mark(_BROUGHT_UP) or f"0:{_DONE}").partition(":")
         if int(revision) != self.plan.revision:
             return ""
         return None if after == _DONE else after
