@@ -20,12 +20,13 @@ from parcours.runtimes import embedded as embedded_module
 from parcours.runtimes import outbox as outbox_module
 from parcours.runtimes.clocks import SystemClock
 from parcours.runtimes.embedded import Embedded, OverloadedError
-from parcours.runtimes.engine import Engine
+from parcours.runtimes.engine import Engine, folding
 from parcours.runtimes.outbox import LONGEST_PAUSE, MOST_ATTEMPTS, SENDERS, pause
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from parcours.testing import conformance
 from parcours.testing.faults import FaultyStore
+from parcours.web.telemetry import Telemetry
 from tests.core.world import email, journey, push, send, to_reaction, wait_for
 from tests.runtimes.waiting import Unwritable, until
 
@@ -283,6 +284,43 @@ async def test_a_bounce_that_cannot_be_kept_now_is_told_later_and_the_line_goes_
     await until(lambda: states(store) == {"failed": SENDERS + 5})
     assert refused == []
     assert len(await bounces(store)) == SENDERS + 5
+
+
+def deaf_to_reactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be a defect in the fold: it fails at every reaction."""
+    real = folding.fold
+
+    def fold(plan: Any, contact: Any, item: Any) -> Any:
+        if isinstance(item, Reaction):
+            raise KeyError("a defect of ours")
+        return real(plan, contact, item)
+
+    monkeypatch.setattr(folding, "fold", fold)
+
+
+async def test_a_bounce_that_is_refused_is_told_with_the_message_logged_and_counted(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+):
+    deaf_to_reactions(monkeypatch)
+    store, mail = MemoryStore(), Provider()
+    mail.always = PermanentFailureError("no such user")
+    host = await start(store, email=mail)
+    with capture_logs() as logs:
+        await goes(host, "ann")
+        await until(lambda: states(store) == {"failed": 1})
+    (posted,) = (one for one in store.outbox() if one.message.channel == "email")
+    assert posted.error == "no such user; the outcome was refused: could not be processed: KeyError"
+    (said,) = [line for line in logs if line["event"] == "outcome_refused"]
+    assert said["log_level"] == "error"
+    assert {name: said[name] for name in ("channel", "message_id", "outcome", "code")} == {
+        "channel": "email",
+        "message_id": posted.message.id,
+        "outcome": "bounced",
+        "code": "internal_error",
+    }
+    assert host.outbox.refused == 1
+    assert b"parcours_refused_outcomes_total 1.0" in Telemetry(host).text()
+    assert await bounces(store) == []
 
 
 async def test_giving_up_while_the_engine_is_overloaded_kills_nobody_who_sends(

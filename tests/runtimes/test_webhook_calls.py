@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from parcours.channels.render import Renderer
 from parcours.channels.webhook import WebhookChannel
 from parcours.core.figures import figures
 from parcours.core.gate import Arrival, Happened, Learned
+from parcours.core.inputs import Reaction
 from parcours.definitions.message import WEBHOOK
 from parcours.runtimes import outbox as outbox_module
 from parcours.runtimes.clocks import SystemClock
 from parcours.runtimes.embedded import Embedded
-from parcours.runtimes.engine import Engine
+from parcours.runtimes.engine import Engine, folding
 from parcours.stores.memory import MemoryStore
 from parcours.stores.sqlite import SqliteStore
 from tests.core.world import END, journey, wait
@@ -34,6 +37,8 @@ class Service:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, str], Any]] = []
         self.answers: list[web.Response] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
         self.server = TestServer(app)
@@ -41,6 +46,7 @@ class Service:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.asked.append((f"{request.method} {request.path_qs}", dict(request.headers), body.decode()))
+        await self.gate.wait()
         return self.answers.pop(0) if self.answers else web.json_response({"price": 7})
 
 
@@ -149,6 +155,43 @@ async def test_what_may_not_be_called_fails(service: Service):
     (run,) = host.engine.store.contacts([contact])[contact].runs["j"].values()
     assert "private network" in run.data["offer"]["error"]
     assert service.asked == []
+    await host.close()
+
+
+async def test_an_answer_that_is_refused_is_a_call_that_was_made_and_a_defect_that_is_counted(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    real = folding.fold
+
+    def fold(plan: Any, contact: Any, item: Any) -> Any:
+        if isinstance(item, Reaction):
+            raise KeyError("a defect of ours")
+        return real(plan, contact, item)
+
+    monkeypatch.setattr(folding, "fold", fold)
+    host = await host_on(MemoryStore())
+    with capture_logs() as logs:
+        contact = await goes(host, calling(service))
+        await until(lambda: host.engine.store.outbox_counts() == {(WEBHOOK, "call", "sent"): 1})
+    assert len(service.asked) == 1
+    (posted,) = host.engine.store.outbox()
+    assert posted.error == "the outcome was refused: could not be processed: KeyError"
+    assert [line["outcome"] for line in logs if line["event"] == "outcome_refused"] == ["answered"]
+    assert host.outbox.refused == 1
+    assert standing(host, contact) == "call"
+    await host.close()
+
+
+async def test_what_a_service_answers_for_somebody_erased_is_no_defect(service: Service):
+    service.gate.clear()
+    host = await host_on(MemoryStore())
+    contact = await goes(host, calling(service))
+    await until(lambda: len(service.asked) == 1)
+    await host.erase(contact)
+    service.gate.set()
+    await until(lambda: not host.outbox.busy)
+    assert host.engine.store.outbox_counts() == {(WEBHOOK, "call", "cancelled"): 1}
+    assert (host.refused, host.outbox.refused) == (1, 0)
     await host.close()
 
 

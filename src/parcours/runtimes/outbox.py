@@ -13,6 +13,10 @@ provider has no line: its messages stay in the outbox until there is one.
 | a call failed, or so often as its step tries | `failed` | a `failed` reaction                                     |
 | temporary, and its journey was stopped meanwhile | `cancelled` |                                                  |
 
+A reaction of ours that is refused, by a defect of ours, changes nothing of what became of the message: it is settled, with
+that as its error, and the refusal is logged and counted. To try again would call or write to somebody a second time, for
+a reaction that is refused again.
+
 What was decided before its journey was stopped is not begun any more: the engine cancels it.
 """
 
@@ -23,7 +27,7 @@ import contextlib
 import heapq
 import random
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -38,6 +42,7 @@ from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Answer, Channel, Delivery, Pending, Secrets, Settlement, Store
 from parcours.runtimes.calls import Render, call_of
 from parcours.runtimes.clocks import wall_time
+from parcours.runtimes.engine import Outcome, Refused
 from parcours.runtimes.facts import facts_of
 from parcours.runtimes.secrets import OperatorSecrets, blanked, blanked_answer
 
@@ -65,7 +70,7 @@ LOOK_AHEAD = 512
 MOST_WAITING = 20_000
 """Messages of one channel that wait in memory to be tried again; beyond that no new ones are begun."""
 
-Bounce = Callable[[Arrival], Awaitable[object]]
+Bounce = Callable[[Arrival], Awaitable[Sequence[Outcome]]]
 
 _log = structlog.get_logger(__name__)
 
@@ -107,6 +112,8 @@ class Outbox:
         self.settled = settled
         self.bounce = bounce
         self.secrets = secrets if secrets is not None else OperatorSecrets()
+        self.refused = 0
+        """How many reactions that tell what became of a message were refused."""
         self._lines = {name: _Line(self, name) for name in channels}
 
     def start(self) -> None:
@@ -330,8 +337,9 @@ class _Line:
             defect = error
             failure = TemporaryFailureError(f"{type(error).__name__}: {error}")
         else:
-            if answer is None or await self._report(item, attempts, ANSWERED, _of(answer)):
-                self._outbox.settled(Settlement(item.sequence, "sent", attempts))
+            refused = "" if answer is None else await self._report(item, attempts, ANSWERED, _of(answer))
+            if refused is not None:
+                self._outbox.settled(Settlement(item.sequence, "sent", attempts, error=refused))
             return
         step = self._outbox.webhook(item.message) if self._name == WEBHOOK else None
         if attempts < (MOST_ATTEMPTS if step is None else step.retries + 1):
@@ -385,22 +393,40 @@ class _Line:
         kind, said = "bounced", {"channel": self._name, "error": error}
         if self._name == WEBHOOK:
             kind, said = FAILED, {"error": error, **(_of(answer) if isinstance(answer, Answer) else {})}
-        if not await self._report(item, attempts, kind, said, why):
+        refused = await self._report(item, attempts, kind, said, why)
+        if refused is None:
             return
-        self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=error))
+        noted = f"{error}; {refused}" if refused else error
+        self._outbox.settled(Settlement(item.sequence, "failed", attempts, error=noted))
         _log.warning("message_failed", channel=self._name, message_id=item.message.id, error=_told(item, error))
 
-    async def _report(self, item: Pending, attempts: int, kind: str, said: dict[str, Any], why: str = "") -> bool:
-        """Tell what became of a message, durably; when that cannot be kept, try the message again."""
+    async def _report(self, item: Pending, attempts: int, kind: str, said: dict[str, Any], why: str = "") -> str | None:
+        """Tell what became of a message, durably; when that cannot be kept now, try the message again.
+
+        Return what is to be noted with the message, if this is refused; None when it is tried again.
+        """
         message = item.message
         reaction = Reacted(kind, message.id, said, ours=True, why=why)
         try:
-            await self._outbox.bounce(Arrival("parcours", f"{kind}:{message.id}", (), reaction))
+            (outcome,) = await self._outbox.bounce(Arrival("parcours", f"{kind}:{message.id}", (), reaction))
         except Exception as unkept:  # noqa: BLE001 (whatever it is, the message must not be lost)
             # Nobody would learn of it if it were settled now.
             self._again(item, attempts, TemporaryFailureError(f"{kind}, and that cannot be kept now: {unkept}"))
-            return False
-        return True
+            return None
+        if not isinstance(outcome, Refused) or item.sequence in self._dropped:
+            return ""
+        self._outbox.refused += 1
+        problem = outcome.problem
+        with contextlib.suppress(Exception):
+            _log.error(
+                "outcome_refused",
+                channel=self._name,
+                message_id=message.id,
+                outcome=kind,
+                code=problem.code,
+                error=problem.message,
+            )
+        return f"the outcome was refused: {problem.message}"
 
 
 def _of(answer: Answer) -> dict[str, Any]:

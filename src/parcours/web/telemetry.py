@@ -35,6 +35,11 @@ class _Figures(Collector):
         messages.add_metric(["failed"], host.failed)
         messages.add_metric(["retried"], host.retried)
         yield messages
+        yield CounterMetricFamily(
+            "parcours_refused_outcomes",
+            "Outcomes of messages that were refused by a defect, so that their journeys do not learn of them.",
+            host.outbox.refused,
+        )
         yield CounterMetricFamily("parcours_batches", "Transactions that carried inputs or settlements.", host.batches)
         yield CounterMetricFamily("parcours_busy_seconds", "Seconds spent folding and committing.", host.busy_seconds)
         yield CounterMetricFamily(

@@ -11,7 +11,7 @@ from parcours.core.contact import Contact, Run
 from parcours.core.effects import Message, Trace, What
 from parcours.core.gate import Arrival
 from parcours.ports import Delivery, KnownSecret
-from parcours.runtimes.engine import Engine
+from parcours.runtimes.engine import Engine, Outcome
 from parcours.runtimes.outbox import Outbox
 from parcours.testing.scenarios.format import Expect
 
@@ -80,8 +80,8 @@ def _settled(_: object) -> None:
     pass
 
 
-async def _bounce(_: Arrival) -> None:
-    pass
+async def _bounce(_: Arrival) -> Sequence[Outcome]:
+    return ()
 
 
 class View:
