@@ -89,7 +89,7 @@ def test_each_of_several_entries_that_were_held_is_told_with_its_own_time():
     assert "At 2026-03-02T12:00:00Z the entry of 2026-03-02T11:00:00Z ('Go'), held" in found[4]
     assert found[5] == (
         "At 2026-03-02T12:00:00Z an entry that had been held would have let the contact in again, and was refused: "
-        "entered_before."
+        "entered_before (key 'x', it entered at 2026-03-02T12:00:00Z)."
     )
 
 

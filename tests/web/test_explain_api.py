@@ -69,6 +69,14 @@ def test_why_did_he_not(service: Service):
     assert before["moments"] == []
 
 
+def test_nothing_is_told_of_what_lies_ahead(service: Service):
+    now = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:ann").json
+    ahead = service.api("GET", "/v1/journeys/orders/explain?contact=user_id:ann&at=2199-01-01T00:00:00Z").json
+    assert ahead["because"] == now["because"]
+    assert ahead["time"] < "2199"
+    assert [stand["step"] for stand in ahead["standing"]] == ["w"]
+
+
 @pytest.mark.parametrize(
     "path, status, said",
     [

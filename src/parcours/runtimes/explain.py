@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,7 @@ from parcours.conditions.examine import examine
 from parcours.conditions.instants import brief
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
-from parcours.core.effects import Trace, What
+from parcours.core.effects import TEST, Trace, What
 from parcours.core.inputs import Input, Publish
 from parcours.core.merge import parts_of
 from parcours.core.plan import OPEN, Plan
@@ -66,7 +67,7 @@ class Explanation(msgspec.Struct):
     journey: str
     at: int
     entered: int
-    """How often the contact entered."""
+    """How often the contact entered, tests left out."""
     because: list[str]
     """The answer, in sentences."""
     states: list[State]
@@ -144,16 +145,41 @@ def _because(
     """Yield the answer, in sentences."""
     if not life.entered:
         yield from _not_entered(life, known, journey, at)
-        return
     for moment in life.moments:
+        entries = moment.decided if life.entered else [entry for entry in moment.decided if _of_test(entry)]
         # Of several runs the same may be told.
-        yield from dict.fromkeys(said for entry in moment.decided for said in _told(life, moment, entry))
+        yield from dict.fromkeys(said for entry in entries for said in _labelled(life, moment, entry))
     for stand in standing:
+        yield from _passed_by(life.moments, stand)
         yield _stands(stand, at)
 
 
+def _of_test(entry: Trace) -> bool:
+    return entry.run.startswith(TEST)
+
+
+def _labelled(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
+    """Yield what is told of an entry, and whether it is of a test."""
+    for said in _told(life, moment, entry):
+        yield f"In a test, {said[0].lower()}{said[1:]}" if _of_test(entry) else said
+
+
+def _passed_by(moments: list[Moment], stand: Standing) -> Iterator[str]:
+    """Yield what came while a run stands at a step and did not take it further, the latest."""
+    place = f"steps/{stand.step}/"
+    found = [
+        f"At {brief(moment.at)} {moment.what!r} did not take it from {stand.step!r}: {'; '.join(one.answer.reasons())}."
+        for moment in moments
+        if moment.at >= stand.since
+        for one in moment.asked
+        if one.place.startswith(place) and not one.answer.answer
+    ]
+    yield from found[-_MOST_PASSED_BY:]
+
+
 def _stands(stand: Standing, at: int) -> str:
-    run = f"The run ({stand.key})" if stand.key else "The run"
+    whose = "The run of a test" if stand.run.startswith(TEST) else "The run"
+    run = f"{whose} ({stand.key})" if stand.key else whose
     place = f"{run} stands at {stand.step!r} since {brief(stand.since)}"
     if stand.paused is not None:
         over = ""
@@ -177,8 +203,18 @@ def _outside(known: CompiledJourney | None, contact: Contact, at: int) -> Iterat
 
 def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, at: int) -> Iterator[str]:
     yield f"The contact never entered {journey!r}."
+    if known is not None and journey not in life.plan.journeys:
+        yield f"At {brief(at)} the journey had not been published yet."
+    if not life.people:
+        yield f"At {brief(at)} nothing of the contact had been recorded yet."
+        return
     yield from _closed(life.states, at)
-    refused = [(moment, entry) for moment in life.moments for entry in moment.decided if entry.what == What.REFUSED]
+    refused = [
+        (moment, entry)
+        for moment in life.moments
+        for entry in moment.decided
+        if entry.what == What.REFUSED and not _of_test(entry)
+    ]
     for moment, entry in refused:
         yield f"At {brief(moment.at)} {_would_have(life, moment, entry)} let it in, and was refused: {_why_refused(entry)}."
     held = [moment for moment in life.moments if any(map(is_held_entry, moment.decided))]
@@ -197,7 +233,7 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
             f"At {brief(moment.at)} {moment.what!r} was counted: {moment.counted} so far, and {moment.needed} are asked for "
             "(close enough together, where the entry says so)."
         )
-    state = life.plan.states.get(journey, "draft") if known is not None else ""
+    state = life.plan.states.get(journey, "") if known is not None else ""
     if state and state != "live":
         since = f" since {brief(life.states[-1].at)}" if life.states else ""
         yield f"The journey is not live: its state is {state!r}{since}."
@@ -206,6 +242,7 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
 
 
 _MOST_SAID = 10
+_MOST_PASSED_BY = 3
 
 
 def _closed(states: list[State], at: int) -> Iterator[str]:
@@ -238,7 +275,7 @@ def _told_of_life(life: Retelling, moment: Moment, entry: Trace) -> str:
                 f"At {at} {moment.what!r} would have let the contact in: the journey was paused, and the entry is held."
             )
         case What.HELD:
-            return f"At {at} the message {entry.reason!r} was decided at {entry.step!r}, and held for quiet hours."
+            return f"At {at} the message {entry.reason!r} was decided at {entry.step!r}, and held for quiet hours{_until(entry)}."
         case What.PAUSED:
             return f"At {at} the journey was paused: nothing of the run moves until that is over."
         case What.RESUMED:
@@ -285,7 +322,32 @@ _STATES = frozenset({"draft", "closed", "stopped", "archived", "scheduled"})
 def _why_refused(entry: Trace) -> str:
     if entry.reason == "paused":
         return "the journey was paused, and entries are discarded meanwhile"
-    return f"the journey is {entry.reason}" if entry.reason in _STATES else entry.reason
+    if entry.reason in _STATES:
+        return f"the journey is {entry.reason}"
+    seen = [text for name, value in (entry.detail or {}).items() if (text := _in_the_way(name, value))]
+    return f"{entry.reason} ({', '.join(seen)})" if seen else entry.reason
+
+
+def _in_the_way(name: str, value: Any) -> str:
+    """Return a value by which an entry was refused, in words."""
+    match name:
+        case "entered":
+            return f"it entered at {brief(value)}"
+        case "until":
+            return f"not before {brief(value)}"
+        case "entries" | "runs":
+            return f"{name}: {value}"
+        case "key" if isinstance(value, str):
+            return f"key {value!r}"
+        case "where" | "exit":
+            return str(value)
+        case _:
+            return ""
+
+
+def _until(entry: Trace) -> str:
+    until = (entry.detail or {}).get("until")
+    return f" until {brief(until)}" if until else ""
 
 
 def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
@@ -302,8 +364,9 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
         case What.SENT:
             yield f"At {at} the message {entry.reason!r} was sent at {entry.step!r}."
         case What.SUPPRESSED:
-            message = (entry.detail or {}).get("message", "")
-            yield f"At {at} the message {message!r} was not sent: {entry.reason}."
+            detail = entry.detail or {}
+            cap = f" ({detail['cap']})" if detail.get("cap") else ""
+            yield f"At {at} the message {detail.get('message', '')!r} was not sent: {entry.reason}{cap}."
         case What.REFUSED:
             yield f"At {at} {_would_have(life, moment, entry)} let the contact in again, and was refused: {_why_refused(entry)}."
         case What.LATE:

@@ -15,7 +15,7 @@ from parcours.conditions.examine import Answer, examine
 from parcours.core import ids
 from parcours.core.codec import decode_contact, encode
 from parcours.core.contact import Contact
-from parcours.core.effects import Effects, Message, Trace, What
+from parcours.core.effects import TEST, Effects, Message, Trace, What
 from parcours.core.fold import due_before, fold, wake
 from parcours.core.inputs import Absorb, Enter, Erased, Input, Interaction, Publish, Reaction, Update
 from parcours.core.keys import key_of
@@ -202,7 +202,7 @@ class Retelling:
         one.sent += effects.messages
         asked, self._heard = self._heard, []
         decided = [entry for entry in effects.trace if entry.journey == self.journey]
-        self.entered += sum(entry.what == What.ENTERED for entry in decided)
+        self.entered += sum(entry.what == What.ENTERED and not entry.run.startswith(TEST) for entry in decided)
         counted, needed = self._counted(one.contact, item) if not decided else (0, 0)
         if not self.journey or not (asked or decided or counted):
             return

@@ -19,7 +19,7 @@ from parcours.web.api.people import find, iso
 
 Who = Annotated[str, QueryParameter(description="An identity such as user_id:42, or the id of a contact.")]
 At = Annotated[
-    str, QueryParameter(description="ISO 8601 with an offset: as it was then, and what happened up to then. Now else.")
+    str, QueryParameter(description="ISO 8601 with an offset: as it was then, and what happened up to then. Now else, and when it lies ahead.")
 ]
 
 
@@ -48,7 +48,8 @@ class ExplainApi(Controller):
                 raise HTTPException(status_code=422, detail=str(error), extra={"code": error.code}) from None
             plan, now = host.engine.plan, host.engine.clock.now()
         # In a thread: others have their turn meanwhile. What is read is only read.
-        found = await asyncio.to_thread(explain, past, plan, journey, now if until is None else until)
+        # Nobody knows yet what lies ahead: what would come by time alone has not happened.
+        found = await asyncio.to_thread(explain, past, plan, journey, now if until is None else min(until, now))
         plain: dict[str, Any] = msgspec.to_builtins(found)
         plain["time"] = iso(found.at)
         for came, row in zip(found.states, plain["states"], strict=True):

@@ -1,0 +1,106 @@
+"""Explanations tell the values that were decided by: until when, which cap, and what was a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.core.world import World, email, journey, ms, push, send, wait, wait_for
+from tests.runtimes.test_explain import GO, RECEIPT, because
+
+NINE = "2026-03-02T09:00:00Z"
+
+
+def test_a_message_that_is_held_is_told_with_when_it_leaves():
+    quiet = {"kind": "workspace", "policy": {"quiet_hours": {"from": "08:00", "to": "20:00"}}}
+    world = World(quiet, GO, email("news"), journey({"s": send("news")}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    held = f"At {NINE} the message 'news' was decided at 's', and held for quiet hours until 2026-03-02T20:00:00Z."
+    assert held in because(world, "ann")
+
+
+def test_a_cap_that_was_full_is_named():
+    caps = {"kind": "workspace", "policy": {"caps": [{"limit": 1, "per": "7d", "channel": "email"}]}}
+    world = World(caps, GO, email("news"), journey({"s": send("news")}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.did("ann", "Go")
+    assert f"At {NINE} the message 'news' was not sent: frequency_cap (1 in 7d email)." in because(world, "ann")
+
+
+def test_a_refused_entry_is_told_with_what_was_in_its_way():
+    def refused(**rules: Any) -> str:
+        world = World(GO, RECEIPT, journey({"s": send("receipt")}, **rules))
+        world.knows("ann")
+        world.did("ann", "Go")
+        world.after("1h")
+        world.did("ann", "Go")
+        return because(world, "ann")[-1].partition("was refused: ")[2]
+
+    assert refused(re_entry="never") == f"entered_before (it entered at {NINE})."
+    assert refused(re_entry={"after": "7d"}) == "too_soon (not before 2026-03-09T09:00:00Z)."
+    limit = {"times": 1, "within": "7d"}
+    assert refused(max_entries=limit) == "too_many_entries (entries: 1, not before 2026-03-09T09:00:00Z)."
+
+
+def test_an_exit_that_was_met_is_told():
+    steps = {"s": send("receipt")}
+    world = World(GO, RECEIPT, journey(steps, exit=[{"if": {"contact": "plan", "is": "gold"}}]))
+    world.knows("ann", plan="gold")
+    world.did("ann", "Go")
+    assert because(world, "ann")[1].endswith('and was refused: exit_met (plan is "gold").')
+
+
+def test_what_a_run_waits_for_and_did_not_come_is_told():
+    paid = {"type": "interaction", "interaction": "Paid", "where": {"interaction": "amount", "at_least": 7}}
+    world = World(GO, RECEIPT, journey({"listen": wait_for(paid, after="2d", late="s"), "s": send("receipt")}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.did("ann", "Paid", amount=5)
+    said = because(world, "ann")
+    assert f"At {NINE} 'Paid' did not take it from 'listen': interaction.amount ≥ 7 (it was 5)." in said
+    assert said[-1].startswith("The run stands at 'listen'")
+    world.after("2d")
+    assert not [line for line in because(world, "ann") if "did not take it" in line]
+
+
+def test_tests_are_told_as_such_and_are_no_entries():
+    tested = {"contacts": [{"user_id": "ann"}], "recipients": {"push": "qa"}}
+    where = {"where": {"interaction": "total", "at_least": 10}}
+    steps = {"s": send("hello", next="w"), "w": wait("1d")}
+    world = World(GO, push("hello"), journey(steps, entry=where, test=tested))
+    world.knows("ann")
+    world.did("ann", "Go", total=5)
+    world.run.engine.try_out("j", [world.id_of("ann")], {})
+    assert because(world, "ann") == [
+        "The contact never entered 'j'.",
+        f"At {NINE} 'Go' was considered, and the condition at entry was false: interaction.total ≥ 10 (it was 5).",
+        f"In a test, at {NINE} 'enter' let the contact in.",
+        f"In a test, at {NINE} the message 'hello' was sent at 's'.",
+        f"The run of a test stands at 'w' since {NINE} and waits until 2026-03-03T09:00:00Z.",
+    ]
+    world.did("ann", "Go", total=10)
+    assert because(world, "ann")[-3:] == [
+        f"At {NINE} the message 'hello' was sent at 's'.",
+        f"The run of a test stands at 'w' since {NINE} and waits until 2026-03-03T09:00:00Z.",
+        f"The run stands at 'w' since {NINE} and waits until 2026-03-03T09:00:00Z.",
+    ]
+
+
+def test_before_there_was_a_journey_or_a_contact_that_is_said():
+    world = World(GO, RECEIPT)
+    world.after("1h")
+    world.publish(journey({"s": send("receipt")}))
+    world.after("1h")
+    world.knows("ann")
+    world.did("ann", "Go")
+    now = world.now
+    assert because(world, "ann", at=now - ms("1h30m")) == [
+        "The contact never entered 'j'.",
+        "At 2026-03-02T09:30:00Z the journey had not been published yet.",
+        "At 2026-03-02T09:30:00Z nothing of the contact had been recorded yet.",
+    ]
+    assert because(world, "ann", at=now - ms("30m")) == [
+        "The contact never entered 'j'.",
+        "At 2026-03-02T10:30:00Z nothing of the contact had been recorded yet.",
+    ]
