@@ -121,7 +121,9 @@ def test_suppressed_and_refused_and_late():
     world.did("ann", "Go")
     said = because(world, "ann")
     assert "At 2026-03-02T09:00:00Z the message 'news' was not sent: no_consent." in said
-    assert said[-1].endswith("would have let the contact in again, and was refused: entered_before (it entered at 2026-03-02T09:00:00Z).")
+    assert said[-1].endswith(
+        "would have let the contact in again, and was refused: entered_before (it entered at 2026-03-02T09:00:00Z)."
+    )
 
 
 def test_a_segment_that_was_read_without_her():

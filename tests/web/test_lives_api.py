@@ -163,7 +163,9 @@ def test_on_the_command_line(api: Service):
     assert "lines is live" in cli(api, "state", "lines", "publish")
     knows(api, "l1")
     did(api, "l1", "Go lines")
-    assert "1 entered, 1 under way" in cli(api, "stats", "lines")
+    figures = cli(api, "stats", "lines")
+    assert "1 entered, 1 under way" in figures
+    assert "held" in figures
     assert json.loads(cli(api, "stats", "lines", "--json"))["figures"]["running"] == 1
     assert "lines is live" in cli(api, "show", "lines")
     assert "nothing keeps it" in cli(api, "check", "lines")
@@ -182,6 +184,10 @@ def test_a_journey_is_tested_and_shows_what_happened(api: Service):
     put(api, "tried", state="draft", test={"waits": "100ms", "recipients": {"email": "qa@parcours.dev"}})
     knows(api, "t1")
     body = {"contacts": [{"user_id": "t1"}], "attributes": {"total": 1}, "seconds": 20}
+    two = body | {"contacts": [{"user_id": "t1"}, {"user_id": "t1", "email": "t1@parcours.dev"}]}
+    assert "/contacts/1: it takes one identity each, not 2" in str(
+        got(api.api("POST", "/v1/journeys/tried/test", two), 400)
+    )
     (row,) = got(api.api("POST", "/v1/journeys/tried/test", body | {"seconds": 0}))["tests"]
     assert not row["ended"]
     assert [entry["what"] for entry in row["trace"]] == ["entered", "arrived"]

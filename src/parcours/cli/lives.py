@@ -135,7 +135,7 @@ def stats(
             OUT.print(f"{what}: {_counts(found[what])}", markup=False)
     shares = {row["step"]: row["share"] for row in answer["funnel"]}
     as_table(
-        ("step", "type", "entered", "of all", "waiting", "left", "sent", "not sent", "failed"),
+        ("step", "type", "entered", "of all", "waiting", "left", "sent", "held", "not sent", "failed"),
         (
             (
                 step["step"],
@@ -145,6 +145,7 @@ def stats(
                 step["waiting"] or "",
                 _counts(step["left"] | step["dropped"]),
                 _counts(step["sent"]),
+                step["held"] or "",
                 _counts(step["suppressed"]),
                 _counts(step["failed"]),
             )

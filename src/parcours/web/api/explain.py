@@ -19,7 +19,10 @@ from parcours.web.api.people import find, iso
 
 Who = Annotated[str, QueryParameter(description="An identity such as user_id:42, or the id of a contact.")]
 At = Annotated[
-    str, QueryParameter(description="ISO 8601 with an offset: as it was then, and what happened up to then. Now else, and when it lies ahead.")
+    str,
+    QueryParameter(
+        description="ISO 8601 with an offset: as it was then, and what happened up to then. Now else, and when it lies ahead."
+    ),
 ]
 
 

@@ -376,7 +376,7 @@ class LivesApi(Controller):
             detail = f"the journey {name!r} is {host.engine.plan.states[name]}: nothing of it moves"
             raise HTTPException(status_code=CONFLICT, detail=detail)
         async with host.turn:
-            people = [find(host, ":".join(*one.items()) if len(one) == 1 else "").id for one in data.contacts]
+            people = [find(host, _one_identity(one, place)).id for place, one in enumerate(data.contacts)]
         runs = await host.try_out(name, people, data.attributes)
         until = time.monotonic() + data.seconds
         while True:
@@ -412,6 +412,13 @@ class LivesApi(Controller):
             else:
                 whole = {**dump(found), "state": TRANSITIONS[action], **times}
             return await _publish(request, name, {k: v for k, v in whole.items() if v is not None}, found, {})
+
+
+def _one_identity(contact: dict[str, str], place: int) -> str:
+    if len(contact) != 1:
+        said = f'takes one identity each, not {len(contact)}: write for example {{"user_id": "42"}}'
+        raise HTTPException(status_code=400, detail=f"/contacts/{place}: it {said}", extra={"code": "invalid_value"})
+    return ":".join(*contact.items())
 
 
 def known(plan: Plan, name: str) -> CompiledJourney:
