@@ -411,7 +411,7 @@ class KnownSecret(msgspec.Struct, frozen=True):
     problem: str = ""
     """Why it cannot be used."""
     hosts: tuple[str, ...] = ()
-    """The only ones that it may be sent to, with or without a port; any, if there are none."""
+    """The only ones that it may be sent to, with or without a port: nowhere, if there are none; `*` is any."""
 
 
 class Secrets(Protocol):
@@ -426,7 +426,7 @@ class Secrets(Protocol):
         ...
 
     def hosts(self, name: str) -> Collection[str]:
-        """Return the only hosts that a secret may be sent to, with or without a port; none if it may be to any."""
+        """Return the only hosts that a secret may be sent to, with or without a port; `*` is any."""
         ...
 
     def value(self, name: str) -> str:

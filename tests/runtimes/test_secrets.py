@@ -50,6 +50,9 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[list[Any]]:
         yield entries
 
 
+ANYWHERE = {"*": ["*"]}
+
+
 async def host_with(store: Any, secrets: OperatorSecrets, channel: Any = None) -> Embedded:
     renderer = Renderer()
     channels = {WEBHOOK: channel or WebhookChannel(["127.0.0.1"], clock=lambda: 1_700_000_000.9)}
@@ -83,7 +86,7 @@ ALL = {"TOKEN": TOKEN, "LOGIN": LOGIN, "SIGNING": f"{SIGNING} {OLDER}"}
 
 
 async def test_a_call_carries_secrets_and_is_signed(service: Service):
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     contact = await goes(host, with_secrets(service))
     await until(lambda: standing(host, contact) == "cheap")
     ((line, headers, body),) = service.asked
@@ -103,7 +106,7 @@ async def test_a_call_carries_secrets_and_is_signed(service: Service):
 
 
 async def test_a_get_is_signed_too(service: Service):
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     contact = await goes(host, with_secrets(service, method="GET", body=None))
     await until(lambda: standing(host, contact) == "cheap")
     ((_, headers, body),) = service.asked
@@ -132,7 +135,7 @@ async def test_no_file_log_or_answer_has_a_secret(service: Service, tmp_path: Pa
     data = tmp_path / "data"
     data.mkdir()
     store = SqliteStore(data / "parcours.db")
-    host = await host_with(store, OperatorSecrets(ALL))
+    host = await host_with(store, OperatorSecrets(ALL, hosts=ANYWHERE))
     echo = [
         {"url": "", "headers": {"authorization": f"Basic {base64.b64encode(LOGIN.encode()).decode()}"}},
         {"token": TOKEN, "args": ["http://x/?key=t%C3%B6k%22en/7f%2B3a+c9%26d2", {TOKEN: 1}], "price": 7},
@@ -185,7 +188,7 @@ async def test_a_defect_is_told_without_the_secrets(
 ):
     monkeypatch.setattr(outbox_module, "FIRST_PAUSE", 0.001)
     store = MemoryStore()
-    host = await host_with(store, OperatorSecrets(ALL), Failing(error))
+    host = await host_with(store, OperatorSecrets(ALL, hosts=ANYWHERE), Failing(error))
     contact = await goes(host, with_secrets(service, retries=1))
     await until(lambda: standing(host, contact) == "lost")
     await until(lambda: store.outbox_counts() == {(WEBHOOK, "call", "failed"): 1})
@@ -209,7 +212,7 @@ async def test_a_defect_is_told_without_the_secrets(
     ],
 )
 async def test_a_secret_that_is_of_no_use_is_a_final_failure(service: Service, secrets: dict[str, str], said: str):
-    changing = OperatorSecrets(ALL)
+    changing = OperatorSecrets(ALL, hosts=ANYWHERE)
     host = await host_with(MemoryStore(), changing)
     errors, _ = await host.publish([with_secrets(service)])
     assert errors == []
@@ -227,7 +230,7 @@ async def test_a_file_counts_from_the_next_call_on(service: Service, tmp_path: P
     folder.mkdir()
     for name, text in ALL.items():
         (folder / name).write_text(text + "\n")
-    host = await host_with(MemoryStore(), OperatorSecrets({"TOKEN": "of the variable"}, folder))
+    host = await host_with(MemoryStore(), OperatorSecrets({"TOKEN": "of the variable"}, folder, ANYWHERE))
     contact = await goes(host, with_secrets(service))
     await until(lambda: standing(host, contact) == "cheap")
     (folder / "TOKEN").write_text("another one")
@@ -241,10 +244,10 @@ async def test_a_file_counts_from_the_next_call_on(service: Service, tmp_path: P
 
 async def test_a_file_that_cannot_be_read_now_is_tried_again(service: Service, tmp_path: Path):
     (tmp_path / "TOKEN").mkdir()
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     errors, _ = await host.publish([with_secrets(service, retries=20)])
     assert errors == []
-    host.outbox.secrets = OperatorSecrets(ALL, tmp_path)
+    host.outbox.secrets = OperatorSecrets(ALL, tmp_path, ANYWHERE)
     contact = await goes_again(host)
     await until(lambda: bool(host.engine.store.posted(contact)) and host.engine.store.posted(contact)[0].attempts > 0)
     (tmp_path / "TOKEN").rmdir()
@@ -254,7 +257,7 @@ async def test_a_file_that_cannot_be_read_now_is_tried_again(service: Service, t
 
 
 async def test_a_body_with_a_secret_goes_to_no_other_host(service: Service):
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     service.answers = [web.Response(status=307, headers={"Location": f"http://localhost:{service.server.port}/there"})]
     contact = await goes(host, with_secrets(service))
     await until(lambda: standing(host, contact) == "lost")
@@ -282,7 +285,7 @@ async def test_a_body_with_a_secret_goes_to_no_other_host(service: Service):
 async def test_what_is_wrong_is_said_when_it_is_published(
     service: Service, change: dict[str, Any], pointer: str, code: str
 ):
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     errors, _ = await host.publish([with_secrets(service, **change)])
     assert [(error.pointer, error.code) for error in errors] == [(f"/definitions/0/steps/call{pointer}", code)]
     await host.close()
@@ -299,10 +302,11 @@ async def test_a_journey_that_calls_nobody_may_lack_a_secret(service: Service, s
 
 async def test_a_secret_goes_to_the_hosts_it_is_for(service: Service):
     port = service.server.port
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts={"TOKEN": {f"127.0.0.1:{port}"}}))
+    hosts = {"TOKEN": {f"127.0.0.1:{port}"}, "*": {"127.0.0.1"}}
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=hosts))
     contact = await goes(host, with_secrets(service))
     await until(lambda: standing(host, contact) == "cheap")
-    host.secrets._hosts = {"LOGIN": ("crm.example",), "SIGNING": ("crm.example",)}  # type: ignore[attr-defined]
+    host.secrets._hosts |= {"LOGIN": ("crm.example",), "SIGNING": ("crm.example",)}  # type: ignore[attr-defined]
     errors, _ = await host.publish([with_secrets(service, timeout="2s")])
     assert [(error.pointer.rpartition("/call/")[2], error.code) for error in errors] == [
         ("headers/Authorization", "secret_elsewhere"), ("sign", "secret_elsewhere"),
@@ -314,10 +318,43 @@ async def test_a_secret_goes_to_the_hosts_it_is_for(service: Service):
     await host.close()
 
 
+async def test_a_secret_without_hosts_goes_nowhere(service: Service):
+    where = f"127.0.0.1:{service.server.port}"
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts={"TOKEN": ["*"], "LOGIN": [where]}))
+    errors, _ = await host.publish([with_secrets(service)])
+    assert [(error.pointer, error.code, error.message, error.hint) for error in errors] == [
+        (
+            "/definitions/0/steps/call/sign",
+            "unbound_secret",
+            "the secret 'SIGNING' may be sent to no host",
+            f"the operator of the service says to which it may be: --secrets-hosts SIGNING={where}",
+        )
+    ]
+    errors, warnings = await host.publish([with_secrets(service) | {"state": "draft"}])
+    assert errors == []
+    assert [one.code for one in warnings if "secret" in one.code] == ["unbound_secret"]
+    # Bound as it is published, and not any more when the call is made.
+    host.secrets._hosts["SIGNING"] = (where,)  # type: ignore[attr-defined]
+    errors, _ = await host.publish([with_secrets(service)])
+    assert errors == []
+    del host.secrets._hosts["SIGNING"]  # type: ignore[attr-defined]
+    contact = await goes_again(host)
+    await until(lambda: standing(host, contact) == "lost")
+    assert saved(host, contact)["error"] == (
+        "the secret 'SIGNING' may be sent to no host: "
+        f"the operator of the service says to which it may be: --secrets-hosts SIGNING={where}"
+    )
+    assert service.asked == []
+    await host.close()
+
+
 @pytest.mark.parametrize(
     "url, hosts, may",
     [
-        ("https://a.example/x", [], True),
+        ("https://a.example/x", [], False),
+        ("https://a.example/x", ["*"], True),
+        ("https://a.example/x", ["b.example", "*"], True),
+        ("", ["*"], True),
         ("https://a.example/x", ["a.example"], True),
         ("https://A.example?x", ["a.example"], True),
         ("https://a.example:8443/x", ["a.example"], True),
@@ -343,7 +380,7 @@ def test_which_host_is_meant(url: str, hosts: Collection[str], may: bool):
 async def test_secrets_are_looked_up_once_however_many_definitions_are_published(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     real, asked = OperatorSecrets.names, []
     monkeypatch.setattr(OperatorSecrets, "names", lambda self: asked.append(1) or real(self))
     errors, _ = await host.publish([with_secrets(service) | {"name": f"j{number}"} for number in range(5)])
@@ -353,7 +390,7 @@ async def test_secrets_are_looked_up_once_however_many_definitions_are_published
 
 
 async def test_messages_see_no_secrets(service: Service):
-    host = await host_with(MemoryStore(), OperatorSecrets(ALL))
+    host = await host_with(MemoryStore(), OperatorSecrets(ALL, hosts=ANYWHERE))
     message = {"kind": "message", "name": "m", "channel": "sms", "content": {"text": "{{ secrets.TOKEN }}"}}
     errors, _ = await host.publish([message])
     assert [(error.pointer, error.code) for error in errors] == [("/definitions/0/content/text", "no_secrets")]

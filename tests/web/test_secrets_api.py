@@ -96,7 +96,7 @@ def test_a_whole_service_keeps_its_secrets(tmp_path: Path, echo: Echo):
     variables = {
         "PARCOURS_SECRET_CRM_LOGIN": LOGIN, "PARCOURS_SECRET_SIGNING": SIGNING,
         "PARCOURS_SECRETS_FOLDER": str(folder), "PARCOURS_WEBHOOK_ALLOW": "127.0.0.1",
-        "PARCOURS_SECRETS_HOSTS": "SIGNING=127.0.0.1",
+        "PARCOURS_SECRETS_HOSTS": "SIGNING=127.0.0.1, CRM_LOGIN=127.0.0.1, crm-token=*",
     }  # fmt: skip
     data = tmp_path / "data"
     told = {TOKEN, LOGIN, BASIC, SIGNING, SIGNING.removeprefix("whsec_")}
@@ -125,13 +125,13 @@ def test_a_whole_service_keeps_its_secrets(tmp_path: Path, echo: Echo):
         assert not any(text in answer for text in told for answer in answers)
         assert service.api("GET", "/v1/secrets").json == {
             "secrets": [
-                {"name": name, "source": source, "problem": "", "hosts": hosts,
+                {"name": name, "source": source, "problem": problem, "hosts": hosts,
                  "used_by": [{"journey": "crm", "pointer": f"/steps/ask/{at}"} for at in uses]}
-                for name, source, hosts, uses in [
-                    ("CRM_LOGIN", "variable", [], ["headers/Authorization"]),
-                    ("SIGNING", "variable", ["127.0.0.1"], ["sign"]),
-                    ("crm-token", "file", [], ["body/token", "url"]),
-                    ("unused", "file", [], []),
+                for name, source, problem, hosts, uses in [
+                    ("CRM_LOGIN", "variable", "", ["127.0.0.1"], ["headers/Authorization"]),
+                    ("SIGNING", "variable", "", ["127.0.0.1"], ["sign"]),
+                    ("crm-token", "file", "", ["*"], ["body/token", "url"]),
+                    ("unused", "file", "it may be sent to no host", [], []),
                 ]
             ]
         }  # fmt: skip
@@ -167,7 +167,10 @@ def test_settings(tmp_path: Path):
     assert secrets_of(settings).value("CRM") == "of the file"
     hosts = secrets_of(Settings(secrets_hosts="A=a.example, A=B.example:8443,c-d=x")).hosts
     assert (hosts("A"), hosts("c-d"), hosts("other")) == (("a.example", "b.example:8443"), ("x",), ())
-    for wrong in ("a.example", "A=", "1=a", "A=http://x", "A=x/y"):
+    hosts = secrets_of(Settings(secrets_hosts="*=*, A=a.example, B=*")).hosts
+    assert (hosts("A"), hosts("B"), hosts("other")) == (("a.example",), ("*",), ("*",))
+    assert secrets_of(Settings(secrets_hosts="*=crm.example:443")).hosts("other") == ("crm.example:443",)
+    for wrong in ("a.example", "A=", "1=a", "A=http://x", "A=x/y", "*", "**=a", "A=*.example", "A=*:80"):
         with pytest.raises(SettingsError, match="secrets_hosts"):
             secrets_of(Settings(secrets_hosts=wrong))
     with pytest.raises(SettingsError, match="folder of secrets"):
@@ -178,10 +181,23 @@ def test_a_bound_name_that_no_secret_has_is_told_at_the_start():
     bound = "CRM_TOKNE=crm.example,OTHER=crm.example,CRM_LOGIN=crm.example"
     with capture_logs() as logged:
         secrets_of(Settings(secrets={"CRM_TOKEN": "a", "CRM_LOGIN": "b"}, secrets_hosts=bound))
-    assert [(one["event"], one["secret"]) for one in logged] == [
-        ("bound_secret_is_not_set", "CRM_TOKNE"), ("bound_secret_is_not_set", "OTHER"),
+    assert [(one["event"], one.get("secret") or one["secrets"]) for one in logged] == [
+        ("secrets_bound_to_no_host", "CRM_TOKEN"), ("bound_secret_is_not_set", "CRM_TOKNE"),
+        ("bound_secret_is_not_set", "OTHER"),
     ]  # fmt: skip
-    assert "CRM_TOKEN" in logged[0]["hint"]
+    assert "CRM_TOKEN" in logged[1]["hint"]
+
+
+def test_a_secret_that_may_be_sent_nowhere_is_told_at_the_start():
+    with capture_logs() as logged:
+        secrets_of(Settings(secrets={"CRM_TOKEN": "a", "B": "b", "A": "b"}, secrets_hosts="CRM_TOKEN=crm.example"))
+    assert [(one["event"], one["log_level"], one["secrets"]) for one in logged] == [
+        ("secrets_bound_to_no_host", "warning", "A, B")
+    ]
+    assert "--secrets-hosts A=HOST" in logged[0]["hint"]
+    with capture_logs() as logged:
+        secrets_of(Settings(secrets={"A": "b"}, secrets_hosts="*=*"))
+    assert logged == []
 
 
 def test_check_warns_of_secrets_that_are_not_set_here(tmp_path: Path):
@@ -195,7 +211,17 @@ def test_check_warns_of_secrets_that_are_not_set_here(tmp_path: Path):
         "check", file, PARCOURS_SECRET_SIGNING=SIGNING, PARCOURS_SECRET_CRM_LOGIN=LOGIN, PARCOURS_SECRETS_FOLDER="gone"
     )
     assert said.err.count("there is no secret") == 2
-    assert "SIGNING" not in said.err
+    assert "the secret 'SIGNING' may be sent to no host here; the service needs to let it" in said.err
+    assert said.code == 0
+    said = parcours(
+        "check", file, PARCOURS_SECRET_SIGNING=SIGNING, PARCOURS_SECRET_CRM_LOGIN=LOGIN,
+        PARCOURS_SECRETS_HOSTS="SIGNING=127.0.0.1:80,CRM_LOGIN=crm.example",
+    )  # fmt: skip
+    assert (said.code, "SIGNING" in said.err) == (0, False)
+    assert "the secret 'CRM_LOGIN' may not be sent to this host" in said.err
+    said = parcours("check", file, PARCOURS_SECRETS_HOSTS="SIGNING")
+    assert said.code == 2
+    assert "secrets_hosts: 'SIGNING' is not NAME=HOST" in said.err
 
 
 def test_a_secret_to_sign_with_is_made():

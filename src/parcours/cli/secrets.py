@@ -45,7 +45,7 @@ def list_(url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     except msgspec.ValidationError:
         raise stranger(url) from None
     table = Table()
-    for column in ("name", "set as", "problem", "only to", "used by"):
+    for column in ("name", "set as", "problem", "may be sent to", "used by"):
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for one in found:
         uses = "\n".join(f"{use.journey} {use.pointer}" for use in one.used_by)

@@ -40,7 +40,7 @@ def serve(
         str | None, typer.Option(help="A folder whose files are secrets that calls of webhooks carry.")
     ] = None,
     secrets_hosts: Annotated[
-        str | None, typer.Option(help="The only hosts that secrets may be sent to: NAME=HOST, with commas.")
+        str | None, typer.Option(help="The only hosts that secrets may be sent to: NAME=HOST, with commas; * is any.")
     ] = None,
     push_token: Annotated[str | None, typer.Option(help="The push provider's bearer token.")] = None,
     write_key: Annotated[str | None, typer.Option(help="The key that may send interactions.")] = None,

@@ -44,6 +44,9 @@ OF_HISTORY = ("count", "size", "first", "last", "items")
 
 _LOCAL = frozenset({"forloop", "tablerowloop"})
 
+ANY_HOST = "*"
+"""Stands for any host, where a secret says to which it may be sent."""
+
 SECRETS = "secrets"
 """Under which name what webhooks send sees secrets."""
 
@@ -69,7 +72,7 @@ class KnownNames(msgspec.Struct, frozen=True):
 
     learned: Learned = nothing_learned
     secrets: Mapping[str, Collection[str]] = {}
-    """The names of secrets that are set, each with the only hosts it may be sent to; any, if there are none."""
+    """The names of secrets that are set, each with the only hosts it may be sent to."""
     sure: bool = True
     """Whether these are all there are: without a service to ask, there may be others."""
 
@@ -106,12 +109,30 @@ def signing_secrets(definition: object) -> list[Name]:
 
 
 def may_go_to(url: str, hosts: Collection[str]) -> bool:
-    """Return whether a URL, which may be a template behind its host, leads to one of some hosts; any, if there are none."""
-    scheme, _, rest = url.partition("://")
-    place = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
+    """Return whether a URL, which may be a template behind its host, leads to one of some hosts; `ANY_HOST` is any."""
+    scheme, place = _place_of(url)
     host, _, port = place.rpartition(":") if re.search(r":[0-9]*$", place) else (place, "", "")
     host = host.removeprefix("[").removesuffix("]")
-    return not hosts or host in hosts or f"{host}:{port or PORTS.get(scheme, '')}" in hosts
+    return ANY_HOST in hosts or host in hosts or f"{host}:{port or PORTS.get(scheme, '')}" in hosts
+
+
+def kept_from(secret: str, url: str, hosts: Collection[str]) -> tuple[str, str, str] | None:
+    """Return why a secret may not be sent to a URL, when these are all the hosts that it may: a code, a text and a hint."""
+    if may_go_to(url, hosts):
+        return None
+    if hosts:
+        said, hint = "may not be sent to this host", f"the operator of the service lets it go to {', '.join(hosts)}"
+        return "secret_elsewhere", f"the secret {shown(secret)} {said}", hint
+    hint = (
+        f"the operator of the service says to which it may be: --secrets-hosts {secret}={_place_of(url)[1] or 'HOST'}"
+    )
+    return "unbound_secret", f"the secret {shown(secret)} may be sent to no host", hint
+
+
+def _place_of(url: str) -> tuple[str, str]:
+    """Return the scheme of a URL, and the host with the port as they are written, in lower case."""
+    scheme, _, rest = url.partition("://")
+    return scheme, re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
 
 
 def of_content(content: object) -> dict[str, str]:
@@ -226,11 +247,14 @@ class _Checker:
             said = f"there is no secret {shown(rest[0])}" + ("" if self.known.sure else " here; the service needs it")
             where = self.errors if self.known.sure and self.running else self.warnings
             self._say(where, name, "unknown_secret", said, hint)
-        elif not may_go_to(self.urls.get("/".join(name.pointer.split("/")[:3]), ""), self.known.secrets[rest[0]]):
-            hint = f"the operator lets it go to {', '.join(self.known.secrets[rest[0]])}"
-            said = f"the secret {shown(rest[0])} may not be sent to this host"
-            where = self.errors if self.running else self.warnings
-            self._say(where, name, "secret_elsewhere", said, hint)
+        else:
+            url = self.urls.get("/".join(name.pointer.split("/")[:3]), "")
+            found = kept_from(rest[0], url, self.known.secrets[rest[0]])
+            if found is not None:
+                code, said, hint = found
+                said += "" if self.known.sure else " here; the service needs to let it"
+                where = self.errors if self.known.sure and self.running else self.warnings
+                self._say(where, name, code, said, hint)
 
     def _history(self, name: Name, interaction: str, rest: Sequence[object]) -> None:
         folded = match_name(interaction)

@@ -12,7 +12,7 @@ from parcours.conditions.durations import parse_duration
 from parcours.core.effects import Message
 from parcours.definitions.message import WEBHOOK, MessageDefinition
 from parcours.definitions.steps import Webhook
-from parcours.definitions.templates import filled_in, may_go_to, texts_in
+from parcours.definitions.templates import filled_in, kept_from, texts_in
 from parcours.errors import PermanentFailureError, TemporaryFailureError
 from parcours.ports import Delivery, Secrets
 from parcours.runtimes.facts import Lazy
@@ -32,7 +32,7 @@ def call_of(message: Message, step: Webhook, render: Render, facts: Mapping[str,
     the secret that it is signed with.
 
     Raises:
-        PermanentFailureError: A template cannot be filled, or a secret is not set.
+        PermanentFailureError: A template cannot be filled, or a secret is not set or may not be sent there.
         TemporaryFailureError: A secret cannot be read now.
     """
     templates = {f"headers/{name}": text for name, text in step.headers.items()} | {"url": step.url}
@@ -47,9 +47,10 @@ def call_of(message: Message, step: Webhook, render: Render, facts: Mapping[str,
         raise PermanentFailureError(blanked(str(error), private_texts(lent.found.values()))) from None
     except TemporaryFailureError as error:
         raise TemporaryFailureError(blanked(str(error), private_texts(lent.found.values()))) from None
-    elsewhere = next((name for name in lent.found if not may_go_to(step.url, secrets.hosts(name))), None)
-    if elsewhere is not None:
-        raise PermanentFailureError(f"the secret {elsewhere!r} may not be sent to this host")
+    for name in lent.found:
+        kept = kept_from(name, step.url, secrets.hosts(name))
+        if kept is not None:
+            raise PermanentFailureError(f"{kept[1]}: {kept[2]}")
     headers = {name: filled[f"headers/{name}"] for name in step.headers}
     if step.body is not None:
         body = filled_in(step.body, filled, "body")

@@ -10,6 +10,7 @@ a call afterwards (an answer that repeats it, an error) has them blanked.
 | else a variable    | its text                                                                  |
 | none, or empty     | a call that needs it fails for good                                       |
 | a file that cannot be read | a call that needs it is tried again                               |
+| for a host it is not bound to | a call that needs it fails for good                            |
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ LEAST_BLANKED: Final = 4
 BLANK: Final = "(a secret)"
 """What stands in the place of a secret."""
 
+ANY_NAME: Final = "*"
+"""Stands for all secrets that are not named, where hosts are given."""
+
 _UNQUOTED: Final = ("", "/", "/:?@!$'()*,;")
 """What is left as it is where others write texts into URLs."""
 
@@ -51,7 +55,8 @@ class OperatorSecrets:
         given: Texts of variables by name.
         folder: Its files are secrets by their names, and go before variables. What is hidden, or is called as no
             secret can be, is passed over.
-        hosts: The only hosts that a secret may be sent to, by its name.
+        hosts: The only hosts that a secret may be sent to, by its name; by `*` those of all that have no others. `*` as a
+            host is any.
     """
 
     def __init__(
@@ -80,8 +85,8 @@ class OperatorSecrets:
         return [found[name] for name in sorted(found)]
 
     def hosts(self, name: str) -> tuple[str, ...]:
-        """Return the only hosts that a secret may be sent to; none if it may be to any."""
-        return self._hosts.get(name, ())
+        """Return the only hosts that a secret may be sent to. See `ports.Secrets`."""
+        return self._hosts.get(name) or self._hosts.get(ANY_NAME, ())
 
     def value(self, name: str) -> str:
         """Return the text of a secret. See `ports.Secrets`."""

@@ -22,7 +22,8 @@ def template_problems(sources: Iterable[Source], workspace: Workspace) -> tuple[
     there may be others where the service runs.
     """
     renderer = Renderer()
-    known = KnownNames(secrets=dict.fromkeys(secrets_here().names(), ()), sure=False)
+    secrets = secrets_here()
+    known = KnownNames(secrets={name: secrets.hosts(name) for name in secrets.names()}, sure=False)
     errors: list[Problem] = []
     warnings: list[Problem] = []
     for source in sources:

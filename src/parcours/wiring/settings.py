@@ -13,8 +13,9 @@ import msgspec
 import structlog
 
 from parcours.definitions.steps import SECRET_NAME
+from parcours.definitions.templates import ANY_HOST
 from parcours.errors import ParcoursError, did_you_mean
-from parcours.runtimes.secrets import OperatorSecrets
+from parcours.runtimes.secrets import ANY_NAME, OperatorSecrets
 
 ENVIRONMENT_PREFIX = "PARCOURS_"
 
@@ -71,7 +72,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     secrets_folder: str = ""
     """A folder whose files are such secrets, by their names; they are read when a call is made."""
     secrets_hosts: str = ""
-    """The only hosts that secrets may be sent to: `NAME=HOST` or `NAME=HOST:PORT`, with commas; others, to any host."""
+    """The only hosts that secrets may be sent to: `NAME=HOST` or `NAME=HOST:PORT`, with commas; `*` is any name, or any host."""
 
 
 def settings_from(given: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -125,32 +126,44 @@ def secrets_of(settings: Settings) -> OperatorSecrets:
             next(folder.iterdir(), None)
         except OSError as error:
             raise SettingsError(f"the folder of secrets {folder} cannot be listed: {error.strerror}") from None
-    try:
-        hosts = _hosts_of_secrets(settings.secrets_hosts)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+    hosts = _hosts_of_secrets(settings.secrets_hosts)
     found = OperatorSecrets(settings.secrets, folder, hosts)
     known = [one.name for one in found.known()]
-    for name in sorted(hosts.keys() - known):
-        # The one that was meant may go to any host.
+    unbound = [name for name in known if not found.hosts(name)]
+    if unbound:
+        hint = f"a call that carries one fails; --secrets-hosts {unbound[0]}=HOST says where it may be sent"
+        _log.warning("secrets_bound_to_no_host", secrets=", ".join(unbound), hint=hint)
+    for name in sorted(hosts.keys() - {*known, ANY_NAME}):
         hint = did_you_mean(name, known) or "upper and lower case are told apart"
         _log.warning("bound_secret_is_not_set", secret=name, hint=hint)
     return found
 
 
 def secrets_here() -> OperatorSecrets:
-    """Return the secrets that are in the environment of this process, whatever its other settings are."""
+    """Return the secrets that are in the environment of this process, whatever its other settings are.
+
+    Raises:
+        SettingsError: Their hosts are not written as they must be.
+    """
     folder = os.environ.get(f"{ENVIRONMENT_PREFIX}SECRETS_FOLDER")
-    return OperatorSecrets(_secrets_in(os.environ), Path(folder) if folder else None)
+    hosts = _hosts_of_secrets(os.environ.get(f"{ENVIRONMENT_PREFIX}SECRETS_HOSTS", ""))
+    return OperatorSecrets(_secrets_in(os.environ), Path(folder) if folder else None, hosts)
+
+
+_ANY = "NAME=* lets a secret go to any host, *=* all that have no hosts of their own"
 
 
 def _hosts_of_secrets(text: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, _, host = (piece.strip() for piece in part.partition("="))
-        if not re.fullmatch(SECRET_NAME, name) or not host:
-            raise ValueError(f"secrets_hosts: {part!r} is not NAME=HOST or NAME=HOST:PORT")
-        found.setdefault(name, set()).update(allowed_hosts(host, "secrets_hosts"))
+        if not (name == ANY_NAME or re.fullmatch(SECRET_NAME, name)) or not host:
+            raise SettingsError(f"secrets_hosts: {part!r} is not NAME=HOST or NAME=HOST:PORT", hint=_ANY)
+        try:
+            hosts = {ANY_HOST} if host == ANY_HOST else allowed_hosts(host, "secrets_hosts")
+        except ValueError as error:
+            raise SettingsError(str(error), hint=_ANY) from None
+        found.setdefault(name, set()).update(hosts)
     return found
 
 
@@ -163,7 +176,7 @@ def allowed_hosts(text: str, setting: str = "webhook_allow") -> frozenset[str]:
     found = set()
     for part in filter(None, (part.strip().lower() for part in text.split(","))):
         url = urlsplit(f"//{part}")
-        if not url.hostname or url.path or url.query or url.username is not None:
+        if not url.hostname or "*" in url.hostname or url.path or url.query or url.username is not None:
             raise ValueError(f"{setting}: {part!r} is not HOST or HOST:PORT")
         found.add(url.hostname if url.port is None else f"{url.hostname}:{url.port}")
     return frozenset(found)

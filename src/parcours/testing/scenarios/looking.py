@@ -10,6 +10,7 @@ from parcours.channels.render import Renderer
 from parcours.core.contact import Contact, Run
 from parcours.core.effects import Message, Trace, What
 from parcours.core.gate import Arrival
+from parcours.definitions.templates import ANY_HOST
 from parcours.ports import Delivery, KnownSecret
 from parcours.runtimes.engine import Engine, Outcome
 from parcours.runtimes.outbox import Outbox
@@ -70,7 +71,7 @@ class _ShownSecrets:
         return ()
 
     def hosts(self, name: str) -> Collection[str]:  # noqa: ARG002 (as `ports.Secrets` has it)
-        return ()
+        return (ANY_HOST,)
 
     def value(self, name: str) -> str:
         return f"(the secret {name})"

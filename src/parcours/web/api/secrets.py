@@ -10,6 +10,7 @@ from litestar import Controller, Request, get
 from parcours.definitions.load import dump
 from parcours.definitions.templates import SECRETS
 from parcours.definitions.workspace import Workspace, is_archived
+from parcours.ports import KnownSecret
 from parcours.runtimes.embedded import Embedded
 from parcours.web.api.common import guard, host_of
 
@@ -30,7 +31,7 @@ class SecretView(msgspec.Struct):
     problem: str
     """Why it cannot be used; empty when it can."""
     hosts: list[str]
-    """The only hosts it may be sent to; empty for any."""
+    """The only hosts it may be sent to: none, if there are none; `*` is any."""
     used_by: list[SecretUse]
 
 
@@ -56,13 +57,19 @@ class SecretsApi(Controller):
             SecretView(
                 name,
                 known[name].source if name in known else None,
-                known[name].problem if name in known else "it is not set",
+                _problem(known.get(name)),
                 list(host.secrets.hosts(name)),
                 sorted(uses.get(name, set())),
             )
             for name in sorted({*known, *uses})
         ]
         return SecretList(found)
+
+
+def _problem(secret: KnownSecret | None) -> str:
+    if secret is None:
+        return "it is not set"
+    return secret.problem or ("" if secret.hosts else "it may be sent to no host")
 
 
 def _uses(host: Embedded, workspace: Workspace) -> dict[str, set[SecretUse]]:
