@@ -50,6 +50,17 @@ def test_a_rule_is_wall_time_in_its_zone_and_begins_with_its_start():
     ]
 
 
+def test_a_rule_may_end_at_an_instant_in_utc_as_calendars_write_it():
+    summer = Schedule(rrule="FREQ=DAILY;UNTIL=20260703T070000Z", start="2026-07-01T09:00")
+    assert times(summer, BERLIN, "2026-07-01T07:00Z", 3) == ["07-02T07:00", "07-03T07:00", "never"]
+    assert problem_of(summer, BERLIN, "") is None
+
+
+def test_a_rule_that_came_round_long_ago_still_does():
+    leap = Schedule(rrule="FREQ=YEARLY;INTERVAL=4;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU", start="1976-01-01")
+    assert times(leap, UTC_ZONE, "2027-01-01T00:00Z", 1) == ["02-29T00:00"]  # 2032
+
+
 def test_an_hour_that_does_not_exist_or_exists_twice():
     at_half = Schedule(rrule="FREQ=DAILY;BYHOUR=2;BYMINUTE=30", start="2026-01-01")
     assert times(at_half, BERLIN, "2026-03-28T12:00Z", 2) == ["03-29T01:00", "03-30T00:30"]
@@ -68,10 +79,19 @@ def test_an_hour_that_does_not_exist_or_exists_twice():
         (Schedule(rrule="FREQ=HOURLY"), "more often than daily"),
         (Schedule(rrule="DTSTART:20260101T000000\nRRULE:FREQ=DAILY"), "more than one rule"),
         (Schedule(rrule="FREQ=DAILY", start="soon"), "it is no date"),
+        (Schedule(rrule="FREQ=DAILY", start="0001-01-01"), "before 1970"),
+        (Schedule(rrule="FREQ=DAILY;INTERVAL=0"), "INTERVAL is 0"),
+        (Schedule(rrule="FREQ=DAILY;INTERVAL=-1"), "INTERVAL is -1"),
+        (Schedule(rrule="FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"), "it never comes round"),
+        (Schedule(rrule="FREQ=DAILY;COUNT=3;BYMONTH=2;BYMONTHDAY=30"), "it never comes round"),
+        (Schedule(rrule="FREQ=DAILY;BYEASTER=400"), "it cannot be read"),
+        (Schedule(rrule=f"FREQ=DAILY;BYMINUTE={','.join(map(str, range(60)))}"), "60 times a day"),
     ],
 )
 def test_what_cannot_be_read_says_why(schedule: Schedule, says: str):
+    started = time.monotonic()
     problem = problem_of(schedule, UTC_ZONE, "/entry/schedule")
+    assert time.monotonic() - started < 3, "whoever publishes it would hold the service up"
     assert problem is not None
     assert says in problem.message
     assert problem.code == "invalid_schedule"

@@ -11,13 +11,15 @@ means the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from dateutil.rrule import rrule, rruleset, rrulestr
+from dateutil.rrule import rrule, rrulestr
 
 from parcours.conditions.instants import milliseconds
 from parcours.core.waits import local, since_midnight, wall
@@ -28,6 +30,13 @@ from parcours.errors import Problem
 
 _START = "2000-01-01"
 """When a rule begins that does not say; with this alone, only whole days are counted from there."""
+
+_FIRST_YEAR = 1970
+_LAST_YEARS = datetime(9_599, 1, 1)  # noqa: DTZ001 (wall time)
+"""From here to the end of the calendar are 400 years, after which it repeats itself."""
+
+_MOST_A_DAY = 24
+_UNTIL_IN_UTC = re.compile(r"(?i)\bUNTIL=(\d{8}T\d{6})Z")
 
 _ONE_DAY = timedelta(days=1)
 _MOST_TRIED = 100
@@ -51,8 +60,8 @@ def next_after(schedule: Schedule, zone: ZoneInfo, now: int) -> int | None:
         except OverflowError:
             return None  # the calendar ends before
         return None if found is None else milliseconds(found)
-    rule = _rule(schedule, zone)
     here = local(zone, now).replace(tzinfo=None) - _ONE_DAY
+    rule = _rule(schedule.rrule or "", schedule.start or _START, zone)
     for _ in range(_MOST_TRIED):
         here = rule.after(here)
         if here is None:
@@ -76,20 +85,37 @@ def instants_after(schedule: Schedule, zone: ZoneInfo, now: int) -> Iterator[int
             at = next_after(schedule, zone, at)
         return
     # A rule that is asked for one instant begins at its start each time.
-    for here in _rule(schedule, zone).xafter(local(zone, now).replace(tzinfo=None) - _ONE_DAY):
+    before = local(zone, now).replace(tzinfo=None) - _ONE_DAY
+    for here in _rule(schedule.rrule or "", schedule.start or _START, zone).xafter(before):
         at = wall(zone, here.date(), since_midnight(here))
         if at > now:
             yield at
             now = at
 
 
-def _rule(schedule: Schedule, zone: ZoneInfo) -> Any:
-    text = schedule.rrule or ""
-    start = datetime.fromisoformat(schedule.start or _START)
+@lru_cache(maxsize=1_024)
+def _rule(text: str, begins: str, zone: ZoneInfo) -> Any:
+    """Return a rule in the wall time of a zone."""
+    start = datetime.fromisoformat(begins)
     if start.tzinfo is not None:
         start = start.astimezone(zone).replace(tzinfo=None)
-    found: rrule | rruleset = rrulestr(text, dtstart=start)
+    # RFC 5545 has an end in UTC, and calendars write it so.
+    text = _UNTIL_IN_UTC.sub(lambda found: f"UNTIL={_from_utc(found[1], zone):%Y%m%dT%H%M%S}", text)
+    found = rrulestr(text, dtstart=start)
+    if not isinstance(found, rrule):
+        message = "it is more than one rule"
+        raise TypeError(message)
     return found
+
+
+def _from_utc(text: str, zone: ZoneInfo) -> datetime:
+    return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).astimezone(zone)
+
+
+def _never(rule: Any) -> bool:
+    """Return whether no day of the calendar fits a rule, without going through all the thousands of years that it has."""
+    last = rule.replace(dtstart=_LAST_YEARS, interval=1, count=None, until=None)
+    return next(iter(last), None) is None
 
 
 _OFTEN = ("SECONDLY", "MINUTELY", "HOURLY")
@@ -102,9 +128,12 @@ def problem_of(schedule: Schedule, zone: ZoneInfo, pointer: str) -> Problem | No
     hint = "write for example '0 9 * * mon'" if field == "cron" else "write for example FREQ=WEEKLY;BYDAY=MO;BYHOUR=9"
     if schedule.start is not None:
         try:
-            datetime.fromisoformat(schedule.start)
+            begins = datetime.fromisoformat(schedule.start)
         except ValueError:
-            message = "it is no date, and no date and time"
+            message, hint = "it is no date, and no date and time", "write for example 2026-12-01T09:00"
+            return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/start", hint=hint)
+        if begins.year < _FIRST_YEAR:
+            message = f"it lies before {_FIRST_YEAR}"
             return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/start")
     if field == "rrule":
         if "\n" in text or "DTSTART" in text.upper():
@@ -119,14 +148,26 @@ def problem_of(schedule: Schedule, zone: ZoneInfo, pointer: str) -> Problem | No
             message, often_hint = "it comes round more often than daily", "use 'cron' for that"
             return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/rrule", hint=often_hint)
     try:
+        if field == "rrule" and (said := _refused(_rule(text, schedule.start or _START, zone))):
+            return Problem(code="invalid_schedule", message=said[0], pointer=f"{pointer}/rrule", hint=said[1])
         found = next_after(schedule, zone, 0 if field == "cron" else _begin(schedule, zone))
-    except (CronSimError, ValueError, TypeError, OverflowError, KeyError) as error:
+    except (CronSimError, ValueError, TypeError, OverflowError, LookupError) as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         message = f"it cannot be read: {reason}"
         return Problem(code="invalid_schedule", message=message, pointer=f"{pointer}/{field}", hint=hint)
     if found is None:
         return Problem(code="invalid_schedule", message="it never comes round", pointer=f"{pointer}/{field}", hint=hint)
     return None
+
+
+def _refused(rule: Any) -> tuple[str, str] | None:
+    """Return what a rule may not ask for, and what to write instead."""
+    if rule._interval < 1:  # noqa: SLF001
+        return f"its INTERVAL is {rule._interval}, so it never goes on", "write INTERVAL=1, or more"  # noqa: SLF001
+    a_day = len(rule._byhour or (0,)) * len(rule._byminute or (0,)) * len(rule._bysecond or (0,))  # noqa: SLF001
+    if a_day > _MOST_A_DAY:
+        return f"it comes round {a_day:,} times a day; {_MOST_A_DAY} are the most", "use 'cron' for that"
+    return ("it never comes round", "look at its months and days") if _never(rule) else None
 
 
 def _begin(schedule: Schedule, zone: ZoneInfo) -> int:
