@@ -140,6 +140,7 @@ class Whole(msgspec.Struct, rename="camel"):
     some_texts: tuple[str, ...] = ()
     above: list[Annotated[int, msgspec.Meta(ge=0)]] = []
     by_name: dict[str, list[Part]] = {}
+    evens: list[Annotated[int, msgspec.Meta(multiple_of=2)]] = []
 
 
 def test_types_beyond_those_of_definitions():
@@ -159,9 +160,20 @@ def test_types_beyond_those_of_definitions():
 
 
 def test_what_only_msgspec_knows_keeps_its_place():
-    value, [problem] = convert({"above": [1, -1]}, Whole, "/here")
+    value, [problem] = convert({"evens": [2, 3]}, Whole, "/here")
     assert value is None
-    assert problem.pointer == "/here/above/1"
+    assert problem.pointer == "/here/evens/1"
+
+
+def test_numbers_out_of_range_are_all_reported_with_their_range():
+    data = journey(
+        priority=10, max_runs=0, max_entries={"times": 0}, entry={"type": "interaction", "interaction": "x", "times": 0}
+    )
+    found = find(data)
+    assert sorted(found) == ["/entry/times", "/max_entries/times", "/max_runs", "/priority"]
+    assert found["/priority"].message == "the number 10 is out of range"
+    assert found["/priority"].hint == "it has to be at least -9 and at most 9"
+    assert {problem.code for problem in found.values()} == {"invalid_value"}
 
 
 def test_conditions_are_found_with_their_place():

@@ -331,12 +331,27 @@ class _Walker:
             inspect.NoneType: type(None),
         }
         kind = kinds.get(type(expected))
-        # Of the rest (dates, bounds of numbers and their like) msgspec itself says what is wrong, in `convert`.
+        # Of the rest (dates and their like) msgspec itself says what is wrong, in `convert`.
         if kind is None:
             return
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             hint = "write true or false" if kind is bool else ""
             self.wrong_type(_wanted(expected), value, pointer, hint)
+        elif isinstance(expected, inspect.IntType | inspect.FloatType) and isinstance(value, int | float):
+            self.bounds(value, expected, pointer)
+
+    def bounds(self, value: float, expected: inspect.IntType | inspect.FloatType, pointer: str) -> None:
+        """Require that a number lies where it may."""
+        bounds = (
+            ("at least", expected.ge, expected.ge is None or value >= expected.ge),
+            ("more than", expected.gt, expected.gt is None or value > expected.gt),
+            ("at most", expected.le, expected.le is None or value <= expected.le),
+            ("less than", expected.lt, expected.lt is None or value < expected.lt),
+        )
+        if any(not met for _, _, met in bounds):
+            said = " and ".join(f"{word} {bound}" for word, bound, _ in bounds if bound is not None)
+            message = f"the number {shown(value)} is out of range"
+            self.refuse("invalid_value", message, pointer, f"it has to be {said}")
 
 
 def _problem(code: str, message: str, pointer: str, hint: str = "") -> Problem:
