@@ -164,6 +164,13 @@ def test_what_does_not_hold_fails_and_says_so(tmp_path: Path, expect: str, said:
     assert failure.line == len(HEAD.splitlines()) + 1
 
 
+def test_a_message_that_is_held_is_not_said_to_be_sent(tmp_path: Path):
+    quiet = "{publish: [{kind: workspace, policy: {quiet_hours: {from: '08:00', to: '20:00', transactional: true}}}]}"
+    failure = played(tmp_path, quiet, f"{BEGIN}, expect: {{sent: receipt}}}}")
+    assert failure is not None
+    assert "since the last look: receipt held for quiet hours, news suppressed (no_consent)" in failure.messages[0]
+
+
 def test_every_expectation_was_seen_to_hold_and_to_fail():
     from parcours.testing.scenarios.expecting import CHECKS
 

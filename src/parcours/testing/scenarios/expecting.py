@@ -73,7 +73,7 @@ def _sent(view: View, wanted: str | list[str | Sending] | Sending) -> Problems:
         times = max(item.times, counts[item.message, item.at])
         if len(found) != times:
             often = "" if times == 1 else f" {times} times"
-            instead = view.when(view.since(What.SENT, What.SUPPRESSED, What.HELD), _of_message)
+            instead = view.when(view.since(What.SENT, What.SUPPRESSED, What.HELD), _fate)
             when = "" if at is None else f" at {view.look.shown(at)}"
             yield f"{item.message!r} was to be sent to {view.who}{often}{when}; since the last look: {instead}"
             continue
@@ -475,6 +475,11 @@ def _of_message(entry: Trace) -> str:
     return (
         entry.reason if entry.what in {What.SENT, What.HELD} else f"{_message_in(entry)} {entry.what} ({entry.reason})"
     )
+
+
+def _fate(entry: Trace) -> str:
+    """Return what became of a message that was to be sent."""
+    return f"{_of_message(entry)}{' held for quiet hours' if entry.what == What.HELD else ''}"
 
 
 def _of_journey(entry: Trace) -> str:
