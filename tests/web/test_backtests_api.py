@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,12 @@ from typing import Any
 
 import pytest
 
+from parcours.runtimes.backtest import backtest
+from parcours.runtimes.backtest.job import BacktestError
+from parcours.wiring import Settings, build
+from tests.runtimes.waiting import PATIENCE, until
 from tests.service import SECRET_KEY, Answer, Service
+from tests.web.asgi import call
 
 DEFINITIONS: list[dict[str, Any]] = [
     {"kind": "interaction", "name": "Signed Up"},
@@ -113,6 +120,47 @@ def test_what_cannot_be_run_is_refused_at_once(api: Service, body: dict[str, Any
     answer = ask(api, **body)
     assert answer.status == 400, answer
     assert said in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    "path, asked",
+    [
+        ("/v1/backtests", {"start": JANUARY, "end": JANUARY + MONTH, "definitions": [DRAFT]}),
+        ("/v1/loyalty/club/rules/visits/retroactive", {"since": "2026-01-01T00:00:00Z"}),
+    ],
+)
+async def test_while_it_is_looked_at_whether_it_can_be_run_others_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, asked: dict[str, Any]
+):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long(*_: Any) -> list[Any]:
+        begun.set()
+        assert go_on.wait(PATIENCE / 2)
+        raise BacktestError("it cannot be run")
+
+    service = build(Settings(data=tmp_path, secret_key=SECRET_KEY, write_key="w"))
+    await service.host.start()
+    try:
+        club = [
+            {"kind": "programme", "name": "club"},
+            {"kind": "rule", "name": "visits", "programme": "club", "on": ["Signed Up"], "points": 1},
+        ]
+        errors, _ = await service.host.publish([*DEFINITIONS, *club])
+        assert errors == []
+        monkeypatch.setattr(backtest, "_rounds", long)
+        body = json.dumps(asked).encode()
+        answer = asyncio.create_task(call(service.app, "POST", path, body, key=SECRET_KEY))
+        await until(begun.is_set)
+        assert (await call(service.app, "GET", "/v1/report", key=SECRET_KEY)).status == 200
+        assert not answer.done()
+        go_on.set()
+        refused = await answer
+        assert (refused.status, b"it cannot be run" in refused.body) == (400, True)
+        assert (await call(service.app, "GET", "/v1/backtests", key=SECRET_KEY)).json == {"backtests": []}
+    finally:
+        go_on.set()
+        await service.host.close()
 
 
 CALLS = DRAFT | {

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import structlog
 
+from parcours.core.inputs import Publish
 from parcours.errors import ParcoursError, Problem
+from parcours.runtimes.backtest.backtest import Backtest
 from parcours.runtimes.backtest.job import Job
 from parcours.runtimes.backtest.report import BacktestReport
 from parcours.runtimes.clocks import wall_time
@@ -71,6 +73,7 @@ class Backtests:
         self._run = run
         self._waiting: asyncio.Queue[Asked] = asyncio.Queue()
         self._asked: dict[str, Asked] = {}
+        self._checking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -89,6 +92,18 @@ class Backtests:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def check(self, job: Job, publications: Sequence[Publish]) -> None:
+        """Find what is wrong with a job now, rather than when its turn has come. One after the other, in a thread.
+
+        All that was ever published is gone through, and every instant of every schedule, while others are answered.
+
+        Raises:
+            InvalidDefinitionError: The drafts are not valid together with what is published.
+            BacktestError: It cannot be run as it is asked for.
+        """
+        async with self._checking:
+            await asyncio.to_thread(Backtest, job, publications)
 
     def ask(self, request: Request) -> Asked:
         """Take a backtest, to be run when those before it are done.
@@ -129,7 +144,8 @@ class Backtests:
                 asked.state = "failed"
                 asked.problem = Problem(code="internal_error", message=f"it failed: {type(error).__name__}")
                 _log.exception("backtest_failed", backtest=asked.id)
-            self._keep(asked)
+            # What is applied to the past may be long.
+            await asyncio.to_thread(self._keep, asked)
             self._forget()
 
     def _keep(self, asked: Asked) -> None:
@@ -152,7 +168,8 @@ class Backtests:
 
 def shown(asked: Asked) -> dict[str, Any]:
     """Return a backtest as people see it: what was asked for without the definitions."""
-    found: dict[str, Any] = msgspec.to_builtins(asked)
+    report = msgspec.structs.replace(asked.report, past=[]) if asked.report is not None else None
+    found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(asked, report=report))
     if found["report"] is not None:
         del found["report"]["past"]
     for name in ("job", "against"):

@@ -12,7 +12,6 @@ from litestar.params import FromPath, JSONBody
 
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest.backtest import Backtest
 from parcours.runtimes.backtest.job import Assumptions, BacktestError, Job
 from parcours.runtimes.backtest.jobs import Backtests, TooManyBacktestsError, shown
 from parcours.runtimes.backtest.jobs import Request as Asking
@@ -62,7 +61,7 @@ class BacktestsApi(Controller):
     @post("/", summary="Run drafts over what was recorded", status_code=202, opt=WRITE)
     async def ask(self, request: Request[Any, Any, Any], data: JSONBody[BacktestAsked]) -> dict[str, Any]:
         """Take a backtest; what it came to is at `/v1/backtests/ID` when it is done. Nothing is sent."""
-        return take(request, data)
+        return await take(request, data)
 
     @get("/", summary="All backtests", opt=READ)
     async def every(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -84,7 +83,7 @@ class SimulationsApi(Controller):
     @post("/", summary="Try rules on what was recorded", status_code=202)
     async def ask(self, request: Request[Any, Any, Any], data: JSONBody[BacktestAsked]) -> dict[str, Any]:
         """Take rules to be tried; what they came to is at `/v1/loyalty/simulations/ID`. Nothing is given."""
-        return take(request, data)
+        return await take(request, data)
 
     @get("/{id_:str}", summary="What rules came to")
     async def one(self, request: Request[Any, Any, Any], id_: FromPath[str]) -> dict[str, Any]:
@@ -92,14 +91,14 @@ class SimulationsApi(Controller):
         return told(request, id_)
 
 
-def take(request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
+async def take(request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
     """Take a backtest, and show it as it waits."""
     try:
         ZoneInfo(data.zone)
     except (ZoneInfoNotFoundError, ValueError):
         raise ClientException(f"/zone: there is no zone {data.zone!r}") from None
-    job = _job(request, data, data)
-    against = _job(request, data, data.against, baseline=True) if data.against is not None else None
+    job = await _job(request, data, data)
+    against = await _job(request, data, data.against, baseline=True) if data.against is not None else None
     try:
         return shown(backtests_of(request).ask(Asking(job=job, against=against, zone=data.zone)))
     except TooManyBacktestsError as error:
@@ -114,7 +113,7 @@ def told(request: Request[Any, Any, Any], id_: str) -> dict[str, Any]:
     return shown(asked)
 
 
-def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *, baseline: bool = False) -> Job:
+async def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *, baseline: bool = False) -> Job:
     workspace = host_of(request).engine.plan.workspace
     definitions = list(drafts.definitions)
     for index, name in enumerate(drafts.journeys):
@@ -139,8 +138,7 @@ def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *
         baseline=baseline,
     )
     try:
-        # What is wrong is told at once, rather than when its turn has come.
-        Backtest(job, host_of(request).store.publications())
+        await backtests_of(request).check(job, host_of(request).store.publications())
     except (InvalidDefinitionError, BacktestError) as error:
         raise ClientException(str(error)) from None
     return job

@@ -23,7 +23,6 @@ from parcours.core.gate import Arrival, Asked
 from parcours.core.loyalty.compiled import CompiledRule
 from parcours.definitions.load import dump
 from parcours.errors import InvalidDefinitionError
-from parcours.runtimes.backtest.backtest import Backtest
 from parcours.runtimes.backtest.job import BacktestError, Job, PastAward
 from parcours.runtimes.backtest.jobs import Request as Asking
 from parcours.runtimes.backtest.jobs import TooManyBacktestsError
@@ -194,8 +193,9 @@ class RetroactiveApi(Controller):
             before=until,
         )
         try:
-            Backtest(job, host.store.publications())
-            asked = backtests_of(request).ask(Asking(job=job))
+            backtests = backtests_of(request)
+            await backtests.check(job, host.store.publications())
+            asked = backtests.ask(Asking(job=job))
         except (InvalidDefinitionError, BacktestError) as error:
             raise ClientException(str(error)) from None
         except TooManyBacktestsError as error:
