@@ -55,6 +55,12 @@ class InvalidDefinitionError(ParcoursError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def below(self, pointer: str) -> InvalidDefinitionError:
+        """Return the same, of definitions that stand below a pointer."""
+        return InvalidDefinitionError(
+            msgspec.structs.replace(problem, pointer=pointer + problem.pointer) for problem in self.problems
+        )
+
 
 class StoreError(ParcoursError):
     """The store could not do what was asked: nothing of the batch was kept."""

@@ -260,6 +260,48 @@ def test_a_report_tells_the_busiest_hour_and_the_days_of_a_zone():
     assert [step.step for step in found["j"].steps] == ["a", "b"]
 
 
+def test_the_busiest_hour_is_one_of_the_zone():
+    """At 09:40 and 10:10 in UTC: two hours in Berlin, one in Calcutta."""
+    world = World(email("m"))
+    world.knows("ann")
+    for later in ("40m", "30m"):
+        world.after(later)
+        world.did("ann", "Go")
+    made, counts = backtest(world, journey({"a": send("m")}))
+    berlin, calcutta = (report_of(made, counts, zone).most_loaded_hour for zone in ("Europe/Berlin", "Asia/Kolkata"))
+    assert berlin is not None
+    assert (berlin.at, berlin.messages) == ("2026-03-02T09:00:00Z", 1)
+    assert calcutta is not None
+    assert (calcutta.at, calcutta.messages) == ("2026-03-02T09:30:00Z", 2)
+
+
+def test_a_goal_that_nobody_reached_is_reported():
+    made, counts = backtest(lived(), WELCOME | {"goals": [{"name": "paid", "interaction": "Paid"}]})
+    (found,) = report_of(made, counts).journeys
+    assert (found.goals, found.conversion) == ({"paid": 0}, 0.0)
+    made, counts = backtest(lived(), WELCOME)
+    assert report_of(made, counts).journeys[0].conversion is None
+
+
+def test_a_step_that_cannot_be_done_is_reported():
+    declared = {"kind": "workspace", "contacts": {"attributes": {"age": {"type": "number"}}}}
+    world = lived()
+    made, counts = backtest(
+        world, declared, journey({"a": {"type": "update", "set": {"age": "old"}, "next": "s"}, "s": send("m")})
+    )
+    step = report_of(made, counts).journeys[0].steps[0]
+    assert (step.step, step.arrived, step.failed) == ("a", 2, {"wrong_type": 2})
+
+
+def test_what_quiet_hours_would_hold_is_reported():
+    quiet = {"kind": "workspace", "policy": {"quiet_hours": {"from": "09:00", "to": "20:00"}}}
+    world = lived()
+    made, counts = backtest(world, quiet, WELCOME)
+    step = report_of(made, counts).journeys[0].steps[0]
+    assert (step.step, step.arrived, step.held, step.sent) == ("a", 2, 2, {"m": 2})
+    assert list(report_of(made, counts).days) == ["2026-03-02"]
+
+
 @pytest.mark.parametrize(
     "definitions, times, error",
     [

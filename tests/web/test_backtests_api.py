@@ -111,7 +111,15 @@ def test_a_published_journey_against_a_draft(api: Service):
         ({"definitions": [DRAFT], "end": 0}, "no time between"),
         ({"definitions": [DRAFT], "start": -(10**17)}, "beyond the calendar"),
         ({"definitions": [DRAFT], "end": 10**17}, "beyond the calendar"),
-        ({"definitions": [DRAFT], "zone": "Mars/Base"}, "there is no zone"),
+        (
+            {"definitions": [DRAFT], "zone": "Europe/Pariss"},
+            "there is no time zone 'Europe/Pariss': did you mean 'Europe/Paris'?",
+        ),
+        ({"definitions": [DRAFT], "against": {"journeys": ["unknown"]}}, "/against/journeys/0: there is no"),
+        (
+            {"definitions": [DRAFT], "against": {"definitions": [DRAFT | {"start": "x"}]}},
+            "/against/definitions/0/start",
+        ),
         ({"definitions": [DRAFT], "rates": {"opened": 2}}, ""),
         ({"definitions": [DRAFT], "unknown": 2}, ""),
     ],
@@ -232,7 +240,7 @@ def test_assumptions_in_a_file(api: Service, tmp_path: Path):
     [
         ("webhooks:\n  greet: {stat: 200}\n", "assumed.yaml:2 /webhooks/greet/stat: unknown key 'stat'"),
         ("webhooks:\n  nobody: {}\n", "no draft has a step 'nobody'"),
-        ("stock: {mug: -1}\n", "assumed.yaml:1 /stock: "),
+        ("stock: {mug: -1}\n", "assumed.yaml:1 /stock/mug: the number -1 is out of range (it has to be at least 0)"),
         ("stock: {mug: 1\n", "assumed.yaml:"),
         ("a: 1\n---\nb: 1\n", "holds 2"),
     ],
@@ -273,6 +281,33 @@ def test_on_the_command_line(api: Service, tmp_path: Path):
         assert text in shown.stdout
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_what_is_wrong_with_files_is_told_with_its_line(api: Service, tmp_path: Path, here: bool):
+    good, bad = tmp_path / "good.json", tmp_path / "bad.yaml"
+    good.write_text(json.dumps(DRAFT))
+    bad.write_text(
+        f"# a comment\n---\n{json.dumps(DEFINITIONS[0])}\n---\nkind: journey\nname: bad\nstart: x\nsteps: {{y: {{type: end}}}}\n"
+    )
+    place = ("--data", str(api.data)) if here else ("--url", api.url, "--secret-key", SECRET_KEY)
+    for files in ((str(bad),), (str(good), "--against", str(bad))):
+        answer = run(*files, *TIMES, *place)
+        assert answer.returncode == 2
+        assert f"{bad}:5: missing key 'entry'" in answer.stderr
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(DRAFT | {"start": "x"}))
+    assert f"{again}:1 /start: there is no step 'x'" in run(str(again), *TIMES, *place).stderr
+
+
+def test_times_in_which_nothing_was_recorded_are_told_of(api: Service, tmp_path: Path):
+    draft = tmp_path / "draft.json"
+    draft.write_text(json.dumps(DRAFT | {"goals": [{"name": "paid", "interaction": "Paid"}]}))
+    times = ("--from", "2199-01-01T00:00:00Z", "--to", "2199-02-01T00:00:00Z")
+    assert "Nothing was recorded in this time." in run(str(draft), *times, "--data", str(api.data)).stdout
+    compared = run(str(draft), *TIMES, "--data", str(api.data), "--against", str(draft)).stdout
+    for text in ("draft: suppressed", "draft: goal paid", "draft: conversion", "+0.0 points"):
+        assert text in compared
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -280,6 +315,7 @@ def test_on_the_command_line(api: Service, tmp_path: Path):
         (("--rate", "opened=7"), "is no share"),
         (("--after", "opened=soon"), "2h"),
         (("--data", "nowhere"), "there is no store"),
+        (("--data", "nowhere", "--zone", "Europe/Pariss"), "did you mean 'Europe/Paris'?"),
     ],
 )
 def test_options_that_are_wrong(tmp_path: Path, options: tuple[str, ...], said: str):

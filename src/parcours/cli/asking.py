@@ -59,7 +59,8 @@ def ask(
         return answer
     if status in _WRONG_KEY:
         raise refused(status, answer)
-    raise ParcoursError(" ".join(str(answer.get("detail", answer)).split())[:_SHOWN])
+    lines = str(answer.get("detail", answer)).splitlines()
+    raise ParcoursError("\n".join(" ".join(line.split()) for line in lines)[:_SHOWN])
 
 
 _SHOWN = 1_000

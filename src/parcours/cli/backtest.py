@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.table import Table
 from parcours.cli.asking import AsJson, as_json, ask
 from parcours.cli.console import OUT, SERVICE, Files, SecretKey, Url, instant_in, plural, read_text, sources_in
 from parcours.conditions.durations import parse_duration
-from parcours.definitions.load import Source, read
+from parcours.definitions.load import Located, Source, read
 from parcours.definitions.validate import convert
-from parcours.errors import InvalidDefinitionError, ParcoursError
+from parcours.definitions.zones import zone_hint, zone_of
+from parcours.errors import InvalidDefinitionError, ParcoursError, Problem
 from parcours.runtimes.backtest.job import Assumptions
 from parcours.runtimes.backtest.report import BacktestReport, JourneyReport, RewardReport, StepReport
 
@@ -59,7 +61,9 @@ def backtest(
     json: AsJson = False,
 ) -> None:
     """Run drafts over what was recorded on a virtual clock, send nothing, and report what they would have come to."""
-    drafts, others = definitions_in(sources_in(files)), definitions_in(sources_in(against or []))
+    if zone_of(zone) is None:
+        raise ParcoursError(f"there is no time zone {zone!r}", hint=zone_hint(zone))
+    drafts, others = located_in(sources_in(files)), located_in(sources_in(against or []))
     common: dict[str, Any] = {
         "start": instant_in(start),
         "end": instant_in(end),
@@ -68,10 +72,14 @@ def backtest(
         "assume": assumptions_in(assume) if assume is not None else Assumptions(),
         "with_live": with_live,
     }
-    if data is not None:
-        reports = run_here(data, [drafts, *([others] if against else [])], common, zone, processes)
-    else:
-        reports = run_there(url, secret_key, drafts, others if against else None, {**common, "zone": zone})
+    mine, its = plain(drafts), plain(others)
+    try:
+        if data is not None:
+            reports = run_here(data, [mine, *([its] if against else [])], common, zone, processes)
+        else:
+            reports = run_there(url, secret_key, mine, its if against else None, {**common, "zone": zone})
+    except ParcoursError as error:
+        raise ParcoursError(placed(str(error), drafts, others)) from None
     if json:
         as_json([msgspec.to_builtins(report) for report in reports])
         return
@@ -98,15 +106,47 @@ def assumptions_in(path: Path) -> Assumptions:
     raise InvalidDefinitionError(problems)
 
 
-def definitions_in(sources: Iterable[Source]) -> list[dict[str, Any]]:
-    """Return the definitions of files as plain data."""
-    found: list[dict[str, Any]] = []
+def located_in(sources: Iterable[Source]) -> list[Located]:
+    """Return the definitions of files, and where they stand.
+
+    Raises:
+        InvalidDefinitionError: A file cannot be read.
+    """
+    found: list[Located] = []
+    wrong: list[Problem] = []
     for source in sources:
         good, problems = read(source)
-        if problems:
-            raise InvalidDefinitionError(problems)
-        found += [located.definition for located in good if isinstance(located.definition, dict)]
+        wrong += problems
+        found += [located for located in good if isinstance(located.definition, dict)]
+    if wrong:
+        raise InvalidDefinitionError(wrong)
     return found
+
+
+def plain(drafts: Iterable[Located]) -> list[dict[str, Any]]:
+    """Return definitions as plain data."""
+    return [located.definition for located in drafts if isinstance(located.definition, dict)]
+
+
+def definitions_in(sources: Iterable[Source]) -> list[dict[str, Any]]:
+    """Return the definitions of files as plain data."""
+    return plain(located_in(sources))
+
+
+def placed(said: str, drafts: Sequence[Located], others: Sequence[Located]) -> str:
+    """Return what is wrong with definitions, with file and line in place of their numbers."""
+
+    def place(found: re.Match[str]) -> str:
+        against, number, pointer = found.groups()
+        files = others if against else drafts
+        if int(number) >= len(files):
+            return found.group()
+        located = files[int(number)]
+        line = located.line_of(pointer)
+        where = f"{located.file}:{line}" if line else located.file
+        return f"{where} {pointer}" if pointer else where
+
+    return re.sub(r"^(/against)?/definitions/(\d+)((?:/[^:\n]*)?)(?=: )", place, said, flags=re.MULTILINE)
 
 
 def run_here(
@@ -118,7 +158,13 @@ def run_here(
 
     with OUT.status("Running"):
         jobs = [Job(definitions=one, baseline=number > 0, **common) for number, one in enumerate(drafts)]
-        return [run(data, job, zone, processes) for job in jobs]
+        reports = []
+        for job in jobs:
+            try:
+                reports.append(run(data, job, zone, processes))
+            except InvalidDefinitionError as error:
+                raise error.below("/against" if job.baseline else "") from None
+        return reports
 
 
 def run_there(
@@ -180,6 +226,8 @@ def _length(text: str) -> int:
 def _print(report: BacktestReport) -> None:
     inputs, people = f"{report.inputs:,} {plural(report.inputs, 'input')}", f"{report.people:,} contacts"
     OUT.print(f"{report.start} to {report.end}: {inputs} of {people}, {report.seconds:.1f} s")
+    if not report.inputs:
+        OUT.print("Nothing was recorded in this time.")
     for journey in report.journeys:
         _print_journey(journey)
     for reward in report.rewards:
@@ -256,6 +304,7 @@ def _rewards(step: StepReport) -> str:
 _COLUMNS: dict[str, Callable[[StepReport], str]] = {
     "left by": lambda step: names_of(step.left),
     "sent": lambda step: names_of(step.sent),
+    "held": lambda step: f"{step.held:,}" if step.held else "",
     "suppressed": lambda step: names_of(step.suppressed),
     "calls": _calls,
     "rewards": _rewards,
@@ -269,6 +318,7 @@ def _compare(one: BacktestReport, other: BacktestReport) -> None:
     for column in ("", "draft", "against", "difference"):
         table.add_column(column, justify="right" if column else "left")
     rows: list[tuple[str, int, int]] = [("messages", one.messages, other.messages)]
+    shares: dict[int, tuple[str, float, float]] = {}
     theirs = {journey.journey: journey for journey in other.journeys}
     for journey in one.journeys:
         # A draft is compared with that of its name, or with the only one there is.
@@ -279,12 +329,24 @@ def _compare(one: BacktestReport, other: BacktestReport) -> None:
             (f"{journey.journey}: entries", journey.entries, same.entries),
             (f"{journey.journey}: people", journey.people, same.people),
             (f"{journey.journey}: messages", sum(journey.messages.values()), sum(same.messages.values())),
-            (f"{journey.journey}: goals", sum(journey.goals.values()), sum(same.goals.values())),
+            (f"{journey.journey}: suppressed", _suppressed(journey), _suppressed(same)),
+            *(
+                (f"{journey.journey}: goal {goal}", journey.goals.get(goal, 0), same.goals.get(goal, 0))
+                for goal in dict.fromkeys([*journey.goals, *same.goals])
+            ),
             (f"{journey.journey}: under way", journey.under_way, same.under_way),
         ]
-    for what, mine, its in rows:
+        if journey.conversion is not None and same.conversion is not None:
+            shares[len(rows)] = (f"{journey.journey}: conversion", journey.conversion, same.conversion)
+    for number, (what, mine, its) in enumerate(rows, 1):
         table.add_row(what, f"{mine:,}", f"{its:,}", f"{mine - its:+,}")
+        if (share := shares.get(number)) is not None:
+            table.add_row(share[0], f"{share[1]:.1%}", f"{share[2]:.1%}", f"{100 * (share[1] - share[2]):+.1f} points")
     OUT.print(table)
+
+
+def _suppressed(journey: JourneyReport) -> int:
+    return sum(sum(step.suppressed.values()) for step in journey.steps)
 
 
 def names_of(found: dict[str, int]) -> str:

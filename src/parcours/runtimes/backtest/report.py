@@ -32,6 +32,8 @@ class StepReport(msgspec.Struct):
     """Message to how often it would have been sent."""
     suppressed: dict[str, int] = {}
     """Reason to how often a message would not have been sent."""
+    held: int = 0
+    """Messages that quiet hours would have held. Of these, `sent` has those that left before the end."""
     calls: int = 0
     """How often a webhook would have been called."""
     answers: dict[str, int] = {}
@@ -42,7 +44,7 @@ class StepReport(msgspec.Struct):
     declined: dict[str, int] = {}
     """Reason to how often it would not."""
     failed: dict[str, int] = {}
-    """Reason to how often a message or call failed for good, as recorded or assumed."""
+    """Reason to how often a message or call failed for good, as recorded or assumed, or a step could not be done."""
 
 
 class JourneyReport(msgspec.Struct):
@@ -62,7 +64,7 @@ class JourneyReport(msgspec.Struct):
     goals: dict[str, int] = {}
     """Goal to how many runs reached it."""
     conversion: float | None = None
-    """The share of entries that reached a goal; None without goals or entries."""
+    """The share of entries that reached a goal, of several the one that most reached; None without goals or entries."""
     steps: list[StepReport] = []
 
 
@@ -144,7 +146,7 @@ def report_of(
         inputs=counts.inputs,
         messages=sum(counts.sent.values()),
         days={day: dict(sorted(messages.items())) for day, messages in sorted(days.items())},
-        most_loaded_hour=Hour(iso(busiest * 4 * QUARTER, "seconds"), hours[busiest]) if busiest is not None else None,
+        most_loaded_hour=Hour(iso(busiest * QUARTER, "seconds"), hours[busiest]) if busiest is not None else None,
         journeys=[_journey(made.plan.newest[name], counts) for name in made.drafts],
         rules=rules_of(counts, of_programmes, made.rules),
         programmes=programmes_of(counts, made.programmes),
@@ -155,12 +157,15 @@ def report_of(
 
 
 def _by_time(counts: Counts, zone: ZoneInfo) -> tuple[dict[str, Counter[str]], Counter[int]]:
+    """Return messages by day, and by the quarter with which an hour begins, both in a zone."""
     days: dict[str, Counter[str]] = {}
     hours: Counter[int] = Counter()
     for (_, message, quarter), count in counts.sent.items():
-        day = moment_of(quarter * QUARTER).astimezone(zone).date().isoformat()
+        # An hour begins when the clocks there say so: in some zones at half past.
+        local = moment_of(quarter * QUARTER).astimezone(zone)
+        day = local.date().isoformat()
         days.setdefault(day, Counter())[message] += count
-        hours[quarter // 4] += count
+        hours[quarter - local.minute // 15] += count
     return days, hours
 
 
@@ -170,7 +175,7 @@ def _journey(journey_: CompiledJourney, counts: Counts) -> JourneyReport:
     refused: Counter[str] = Counter()
     ended: Counter[str] = Counter()
     messages: Counter[str] = Counter()
-    goals: Counter[str] = Counter()
+    goals = Counter({goal.name: 0 for goal in journey_.definition.goals})
     steps: dict[str, StepReport] = {}
     for (journey, step, what, reason), count in sorted(counts.trace.items()):
         if journey != name:
@@ -211,6 +216,8 @@ def _more_of_steps(name: str, counts: Counts, steps: dict[str, StepReport]) -> N
             found = steps.setdefault(step, StepReport(step))
             if reason:
                 found.declined = {**found.declined, reason: count}
+                # The trace tells of it, too.
+                found.failed = {why: times for why, times in found.failed.items() if why != reason}
             else:
                 found.given += count
 
@@ -263,7 +270,9 @@ def _step(step: StepReport, what: str, reason: str, count: int) -> None:
         step.left = {**step.left, reason: count}
     elif what == What.SENT:
         step.sent = {**step.sent, reason: count}
-    elif what == What.UNDELIVERED:
+    elif what in {What.UNDELIVERED, What.SKIPPED, What.FAILED}:
         step.failed = {**step.failed, reason: count}
+    elif what == What.HELD:
+        step.held += count
     elif what == What.SUPPRESSED:
         step.suppressed = {**step.suppressed, reason: count}

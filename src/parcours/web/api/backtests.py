@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from litestar import Controller, Request, get, post
@@ -11,6 +10,7 @@ from litestar.exceptions import ClientException, HTTPException, NotFoundExceptio
 from litestar.params import FromPath, JSONBody
 
 from parcours.definitions.load import dump
+from parcours.definitions.zones import zone_hint, zone_of
 from parcours.errors import InvalidDefinitionError
 from parcours.runtimes.backtest.job import Assumptions, BacktestError, Job
 from parcours.runtimes.backtest.jobs import Backtests, TooManyBacktestsError, shown
@@ -93,10 +93,8 @@ class SimulationsApi(Controller):
 
 async def take(request: Request[Any, Any, Any], data: BacktestAsked) -> dict[str, Any]:
     """Take a backtest, and show it as it waits."""
-    try:
-        ZoneInfo(data.zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ClientException(f"/zone: there is no zone {data.zone!r}") from None
+    if zone_of(data.zone) is None:
+        raise ClientException(f"/zone: there is no time zone {data.zone!r}: {zone_hint(data.zone)}")
     job = await _job(request, data, data)
     against = await _job(request, data, data.against, baseline=True) if data.against is not None else None
     try:
@@ -116,15 +114,16 @@ def told(request: Request[Any, Any, Any], id_: str) -> dict[str, Any]:
 async def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Drafts, *, baseline: bool = False) -> Job:
     workspace = host_of(request).engine.plan.workspace
     definitions = list(drafts.definitions)
+    above = "/against" if baseline else ""
     for index, name in enumerate(drafts.journeys):
         journey = workspace.journeys.get(name)
         if journey is None:
-            raise ClientException(f"/journeys/{index}: there is no journey {name!r}")
+            raise ClientException(f"{above}/journeys/{index}: there is no journey {name!r}")
         definitions.append(dump(journey))
     for index, name in enumerate(drafts.rules):
         rule = workspace.rules.get(name)
         if rule is None:
-            raise ClientException(f"/rules/{index}: there is no rule {name!r}")
+            raise ClientException(f"{above}/rules/{index}: there is no rule {name!r}")
         definitions.append(dump(rule))
     job = Job(
         definitions=definitions,
@@ -139,7 +138,9 @@ async def _job(request: Request[Any, Any, Any], data: BacktestAsked, drafts: Dra
     )
     try:
         await backtests_of(request).check(job, host_of(request).store.publications())
-    except (InvalidDefinitionError, BacktestError) as error:
+    except InvalidDefinitionError as error:
+        raise ClientException(str(error.below(above))) from None
+    except BacktestError as error:
         raise ClientException(str(error)) from None
     return job
 
