@@ -131,7 +131,9 @@ def test_check_prints_every_problem_with_its_line(tmp_path: Path):
     assert said.code == 1
     assert f"{file}:9 /steps/lost/for" in said.err
     assert f"{file}:10 /steps/lost/colour" in said.err
-    assert "2 problems" in said.err
+    assert f"{file}:6 /steps/first/messages/0: there is no message 'missing'" in said.err
+    assert f"{file}:6 /steps/first/next: there is no step 'nowhere'" in said.err
+    assert "4 problems" in said.err
     file.write_text(file.read_text().replace("soon", "1d").replace("    colour: red\n", ""))
     said = parcours("check", file)
     assert said.code == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parcours.definitions.doubts import doubts
+from parcours.definitions.doubts import never_seen
 from parcours.definitions.load import load_data
 from tests.core.world import END, email, journey, send, wait, wait_for
 
@@ -18,11 +18,14 @@ def decision(condition: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "decision", "if": condition, **more}
 
 
-def found(*, steps: dict[str, Any], learned: dict[str, list[str]] | None = None, **more: Any) -> list[tuple[str, str]]:
-    workspace, errors, _ = load_data([journey(steps, **more), email("m"), email("t", purpose="transactional")])
+def found(*, steps: dict[str, Any], learned: dict[str, list[str]] | None = None) -> list[tuple[str, str]]:
+    data = [journey(steps), email("m"), email("t", purpose="transactional")]
+    workspace, errors, warnings = load_data(data)
     assert errors == []
-    known = None if learned is None else lambda name: learned.get(name, [])
-    return [(one.code, one.pointer) for one in doubts(workspace.journeys["j"], workspace, known)]
+    if learned is not None:
+        warnings = never_seen(workspace.journeys["j"], workspace, lambda name: learned.get(name, []))
+    told = [(one.code, one.pointer.removeprefix("/definitions/0")) for one in warnings]
+    return [(code, pointer) for code, pointer in told if code != "unknown_interaction"]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,7 @@ def found(*, steps: dict[str, Any], learned: dict[str, list[str]] | None = None,
         ({"w": wait("1d", next="e"), "e": END}, []),
         ({"d": decision({"contact": "a", "is": 1}, then="e"), "e": END}, []),
         ({"d": decision({"contact": "a", "is": 1})}, [("dead_end", "/steps/d")]),
+        ({"x": {"type": "experiment", "branches": [{"name": "a"}]}}, [("dead_end", "/steps/x")]),
         ({"s": send("m")}, [("no_consent_check", "/steps/s/messages/0")]),
         ({"s": send("t")}, []),
         ({"s": send("m", suppressed="e"), "e": END}, []),
@@ -53,7 +57,6 @@ def test_an_attribute_that_was_never_seen():
         ),
         "e": END,
     }
-    assert found(steps=steps) == []
     assert found(steps=steps, learned={}) == [
         ("never_seen", "/steps/d/if"), ("never_seen", "/steps/d/if"), ("never_seen", "/steps/w/events/0/where"),
     ]  # fmt: skip

@@ -406,12 +406,12 @@ def of_consent(**more: Any) -> list[str]:
 
 
 def test_marketing_that_nobody_asks_consent_for_is_warned_of():
-    assert of_consent() == ["no_consent_check /definitions/2/steps/s/messages"]
+    assert of_consent() == ["no_consent_check /definitions/2/steps/s/messages/0"]
+    assert of_consent(send={"next": None}) == ["no_consent_check /definitions/2/steps/s/messages/0"]
 
 
 def test_marketing_is_not_warned_of_where_a_refusal_is_seen_or_consent_is_asked_for():
     assert of_consent(send={"suppressed": "end"}) == []
-    assert of_consent(send={"next": None}) == []  # nothing goes on
     assert of_consent(sale={"purpose": "transactional"}) == []
     entry = {"type": "interaction", "interaction": "Go"}
     assert of_consent(journey={"entry": entry | {"where": ASKS}}) == []

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from parcours.cli.client import call, in_force, refused, stranger
 from parcours.cli.console import ERR, OUT, SERVICE, Files, SecretKey, Url, plural, print_problems, sources_in, write
-from parcours.definitions.doubts import doubts
 from parcours.definitions.load import Source, dump, dump_yaml, load
 from parcours.definitions.schema import json_schema
 from parcours.definitions.workspace import KINDS, AnyDefinition, is_archived, key_of, select
@@ -43,11 +42,6 @@ def check(
     wrong, doubtful = template_problems(sources, workspace)
     problems += wrong + schedule_problems(sources, workspace)
     warnings += doubtful
-    warnings += [
-        msgspec.structs.replace(problem, message=f"the journey {journey.name}: {problem.message}")
-        for journey in workspace.journeys.values()
-        for problem in doubts(journey, workspace)
-    ]
     print_problems(warnings, "warning")
     print_problems(problems, "error")
     if problems:

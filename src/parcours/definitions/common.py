@@ -14,7 +14,7 @@ from parcours.conditions.operators import to_instant
 # A field's own Meta replaces the description of its type, so what a text must look like is kept in `extra`, too.
 
 _NAME = "1 to 64 of lower case letters, digits, - and _, beginning with a letter or digit"
-_DURATION = "elapsed time, such as 30s, 15m, 24h, 7d, 1d12h"
+_DURATION = "elapsed time in s, m, h, d and w, such as 30s, 15m, 24h, 7d, 1d12h"
 
 MOST_NAMES = 100
 """How many kinds of interaction may be named together."""

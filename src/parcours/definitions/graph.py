@@ -9,7 +9,7 @@ import msgspec
 
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.journey import JourneyDefinition
-from parcours.definitions.steps import Decision, Fork, Join, Split, Step, Wait, WaitFor, following
+from parcours.definitions.steps import Decision, Experiment, Fork, Join, Split, Step, Wait, WaitFor, following
 from parcours.errors import Problem, did_you_mean
 
 _MOST_STATES = 20_000
@@ -50,7 +50,7 @@ def flaws_of_graph(journey: JourneyDefinition) -> Iterator[Flaw]:
     if journey.start in steps:
         yield from _flaws_of_forks(journey)
     for name, step in steps.items():
-        if isinstance(step, Wait | WaitFor | Decision | Split) and not any(following(step)):
+        if isinstance(step, Wait | WaitFor | Decision | Split | Experiment) and not any(following(step)):
             message = f"nothing follows the step {name!r}, so it changes nothing"
             hint = "lead an arrow from it, or delete it"
             yield _flaw("dead_end", message, f"/steps/{escape(name)}", hint, warning=True)

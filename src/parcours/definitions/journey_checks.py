@@ -10,7 +10,8 @@ from parcours.conditions.needs import walk
 from parcours.conditions.operators import is_date
 from parcours.conditions.parse import escape, looks_only_at_trigger, parse_condition, shown
 from parcours.definitions.common import milliseconds_of
-from parcours.definitions.entries import DateEntry, InteractionEntry, SegmentEntry
+from parcours.definitions.doubts import never_true
+from parcours.definitions.entries import ContactEntry, DateEntry, InteractionEntry, SegmentEntry
 from parcours.definitions.findings import Finding
 from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.graph import flaws_of_graph
@@ -70,6 +71,8 @@ class JourneyChecks(StepChecks):
                     self.step(step, journey, pointer)
         for flaw in flaws_of_graph(journey):
             self.findings.append(Finding(key=self.key, problem=flaw.problem, warning=flaw.warning))
+        for problem in never_true(journey):
+            self.findings.append(Finding(key=self.key, problem=problem, warning=True))
 
     def counted(self, entry: InteractionEntry) -> None:
         """Look at an entry that asks for an interaction several times."""
@@ -183,14 +186,14 @@ class JourneyChecks(StepChecks):
             self.named("message", name, self.workspace.messages, place)
             if name in step.messages[:index]:
                 self.error("sent_twice", f"the message {shown(name)} is listed twice", place)
-        known = [self.workspace.messages[name] for name in step.messages if name in self.workspace.messages]
-        unasked = [one for one in known if one.purpose == "marketing" and one.channel not in asked]
-        if step.next is not None and step.suppressed is None and unasked and len(unasked) == len(step.messages):
+            known = self.workspace.messages.get(name)
+            if known is None or known.purpose != "marketing" or known.channel in asked or step.suppressed is not None:
+                continue
             self.warn(
                 "no_consent_check",
-                "this is marketing: who has not consented gets nothing, and goes on as if they had got it",
-                f"{pointer}/messages",
-                "draw 'suppressed' (it may lead where 'next' does), or ask for consent before",
+                f"the marketing message {shown(name)} is not sent to whoever has not opted in, and nothing asks for that",
+                place,
+                f"ask for {{consent: {known.channel}, is: opted_in}} before, or draw 'suppressed'",
             )
 
     def branch(
@@ -231,7 +234,7 @@ class JourneyChecks(StepChecks):
         self.zone(until.zone, f"{place}/zone")
         for problem in problems_of_until(until, place):
             self.error(problem.code, problem.message, problem.pointer, problem.hint)
-        if until.interaction is not None and isinstance(journey.entry, SegmentEntry):
+        if until.interaction is not None and isinstance(journey.entry, SegmentEntry | ContactEntry | DateEntry):
             hint = "use an attribute of the contact"
             self.error("no_interaction", "no interaction starts this journey", f"{place}/interaction", hint)
 

@@ -21,6 +21,7 @@ import yaml
 from parcours.conditions.parse import LARGEST, escape, shown
 from parcours.definitions.findings import Finding
 from parcours.definitions.references import check
+from parcours.definitions.salvage import Salvaged, salvage
 from parcours.definitions.validate import DEEPEST, convert
 from parcours.definitions.workspace import KINDS, AnyDefinition, Key, Workspace, key_name, key_of
 from parcours.errors import InvalidDefinitionError, Problem, did_you_mean
@@ -185,12 +186,16 @@ def _assemble(
     errors: list[Problem] = []
     places: dict[Key, _Place] = {}
     definitions: list[AnyDefinition] = []
+    halves: list[tuple[_Place, Salvaged]] = []
     for data, place in items:
         definition, problems = _definition(data)
         errors.extend(place.put(problem) for problem in problems)
         if definition is None:
             if (key := _key_of_data(data)) is not None:
                 unread.add(key)
+            if isinstance(data, Mapping) and data.get("kind") == "journey":
+                half = salvage(data, problems)
+                halves.extend([(place, half)] if half is not None else [])
             continue
         key = key_of(definition)
         if key in places:
@@ -213,6 +218,11 @@ def _assemble(
             (warnings if finding.warning else errors).append(places[finding.key].put(finding.problem))
         elif not finding.warning:
             errors.append(_of_known(finding))
+    for place, half in halves:
+        errors.extend(place.put(problem) for problem in half.arrows)
+        for finding in check(workspace.with_definitions(half.definition), unread):
+            if finding.key == key_of(half.definition) and half.holds(finding.problem):
+                (warnings if finding.warning else errors).append(place.put(finding.problem))
     return workspace, errors, warnings
 
 

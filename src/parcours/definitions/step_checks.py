@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.condition_checks import ConditionChecks
-from parcours.definitions.entries import JourneyEntry, SegmentEntry
+from parcours.definitions.entries import ContactEntry, DateEntry, JourneyEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import (
@@ -131,7 +131,7 @@ class StepChecks(ConditionChecks):
         for place, copied in copies(values):
             if copied.source == "run":
                 self.of_run(copied.attribute, pointer + place, run=True)
-            if copied.source == "interaction" and isinstance(journey.entry, SegmentEntry):
+            if copied.source == "interaction" and isinstance(journey.entry, SegmentEntry | ContactEntry | DateEntry):
                 hint = "copy from the contact, or from the run"
                 self.error("no_interaction", "no interaction starts this journey", pointer + place, hint)
 

@@ -316,7 +316,10 @@ class _Walker:
     def literal(self, value: object, values: Collection[Any], pointer: str) -> None:
         if any(_same(value, known) for known in values):
             return
-        known = [str(item) for item in values]
+        known = [_word(item) for item in values]
+        if isinstance(value, Mapping | list | tuple):
+            self.wrong_type(" or ".join(known), value, pointer)
+            return
         hint = f"one of {', '.join(known)}" if len(known) > 1 else f"write {known[0]}"
         if isinstance(value, str) and (guess := did_you_mean(value, known)):
             hint = f"{guess[:-1]}; {hint}" if len(known) > 1 else guess
@@ -360,6 +363,11 @@ def _problem(code: str, message: str, pointer: str, hint: str = "") -> Problem:
 
 def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and a == b
+
+
+def _word(value: object) -> str:
+    """Return a word as it is written."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _sorted(words: Collection[Any]) -> list[str]:

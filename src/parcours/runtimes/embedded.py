@@ -240,7 +240,7 @@ class Embedded:
             errors, doubtful = self._doubtful(definitions)
             if errors:
                 return errors, doubtful
-            unseen = [one for one in self.engine.doubts(definitions) if one.code == "never_seen"]
+            unseen = self.engine.unseen(definitions)
             errors, warnings = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()

@@ -14,7 +14,7 @@ from parcours.core.inputs import (
     Publish,
 )
 from parcours.core.moves import MoveCheck, check_move
-from parcours.definitions.doubts import doubts
+from parcours.definitions.doubts import never_seen
 from parcours.definitions.load import load_data
 from parcours.definitions.workspace import AnyDefinition, Workspace, key_of
 from parcours.errors import Problem
@@ -83,10 +83,10 @@ class Publishing(Slices):
     def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to."""
         _, errors, warnings = load_data(list(definitions), self.plan.workspace)
-        return errors, warnings + self.doubts(definitions)
+        return errors, warnings + self.unseen(definitions)
 
-    def doubts(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
-        """Return what is likely not meant in the journeys among definitions, as far as these can be read."""
+    def unseen(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
+        """Return where journeys among definitions ask for what never arrived, as far as these can be read."""
         if not any(definition.get("kind") == "journey" for definition in definitions):
             return []
         workspace, _, _ = load_data(list(definitions), self.plan.workspace)
@@ -96,7 +96,7 @@ class Publishing(Slices):
             if journey is not None and definition.get("kind") == "journey":
                 found += [
                     msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
-                    for problem in doubts(journey, workspace, self.learned_attributes)
+                    for problem in never_seen(journey, workspace, self.learned_attributes)
                 ]
         return found
 
