@@ -5,6 +5,7 @@
 | a token              | stands at the step that the mapping names, else at the one of the same name                       |
 | what it waits for    | what the new step waits for; when it is due stays as it was                                       |
 | a wait without that  | where the new step has a time and the old one had none: as if it came there now                   |
+| a call that is out   | where the new step is a webhook, its answer is waited for and nobody is called again; else it is not taken |
 | a step of another kind | the token goes on from there at once, in place of waiting                                       |
 | the end of its time  | that of the new version, counted from when it began                                               |
 
@@ -26,7 +27,7 @@ from parcours.core.inputs import Move
 from parcours.core.plan import Plan
 from parcours.core.runs import go
 from parcours.core.walk import CLOCK, Walk, add_timer, ask_in_run, drop_timers
-from parcours.definitions.steps import Join, Wait, WaitFor
+from parcours.definitions.steps import Join, Wait, WaitFor, Webhook
 from parcours.errors import Problem, did_you_mean
 
 NO_STEP = "no_step"
@@ -100,7 +101,7 @@ def _check_step(
     old, new = before.steps[step].definition, after.steps[target].definition
     if isinstance(old, Join) != isinstance(new, Join):
         found.warn("join", f"from {step!r} to {target!r}: those of one fork may no longer wait for each other", place)
-    elif not isinstance(new, Wait | WaitFor | Join):
+    elif not isinstance(new, Wait | WaitFor | Join) and not (isinstance(old, Webhook) and isinstance(new, Webhook)):
         found.warn("goes_on", f"those at {step!r} go on from {target!r} at once, without a wait", place)
 
 
@@ -131,10 +132,12 @@ def _move(walk: Walk, move: Move) -> None:
         if target not in journey.steps:
             # It has left its old step; the new one it never came to.
             token.step = ""
-        elif _stays(walk, token, target):
+        elif _stays(walk, token, target, calls := _calls(walk, token)):
             token.step = target
             walk.note(What.ARRIVED, target, "moved")
         else:
+            for call in calls:
+                del contact.awaits[call]
             token.step = ""
             ways.append((token, target))
     if any(not token.step and all(token is not going for going, _ in ways) for token in run.tokens):
@@ -149,7 +152,13 @@ def _move(walk: Walk, move: Move) -> None:
         set_clock(walk)
 
 
-def _stays(walk: Walk, token: Token, target: str) -> bool:
+def _calls(walk: Walk, token: Token) -> list[str]:
+    """Return the calls of webhooks whose answers a token waits for."""
+    waits = walk.run.journey, walk.run.id, token.id
+    return [message for message, awaited in walk.contact.awaits.items() if awaited == waits]
+
+
+def _stays(walk: Walk, token: Token, target: str, calls: list[str]) -> bool:
     """Return whether a token waits on at a step, rather than come to it anew."""
     compiled = walk.journey.steps[target]
     timed = any(timer.run == walk.run.id and timer.token == token.id for timer in walk.contact.timers)
@@ -158,5 +167,7 @@ def _stays(walk: Walk, token: Token, target: str) -> bool:
             return timed
         case WaitFor():
             return timed or compiled.definition.timeout is None
+        case Webhook():
+            return bool(calls)
         case _:
             return False
