@@ -18,7 +18,11 @@ DEFINITIONS = [
         entry={"where": {"interaction": "total", "at_least": 10}},
         name="orders",
     ),
-]
+    {"kind": "interaction", "name": "Visit"},
+    {"kind": "programme", "name": "club", "timezone": "America/New_York"},
+    {"kind": "rule", "name": "visits", "programme": "club", "on": ["Visit"], "points": 10,
+     "budget": [{"per": "month", "points": 15}]},
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,57 @@ def test_on_the_command_line(service: Service, monkeypatch: pytest.MonkeyPatch):
     assert "never entered" in done.out
     assert "entry: interaction.total ≥ 10 (it was 9): no" in done.out
     assert run(service, "explain", "--journey", "orders", "--contact", "user_id:bob", "--json").out.startswith("{")
+
+
+@pytest.fixture(scope="module")
+def visited(service: Service) -> Service:
+    """Ann was there before Bob, and there were points for one visit and a half."""
+    for who in ("ann", "bob"):
+        answer = service.api("POST", f"/v1/loyalty/club/members/user_id:{who}/enrol", {"id": f"enrol-{who}"})
+        assert answer.status == 200, answer
+        assert service.post("/v1/interactions", {"name": "Visit", "contact": {"user_id": who}}).status == 200
+    return service
+
+
+def test_why_a_rule_gave_nothing(visited: Service):
+    found = visited.api("GET", "/v1/loyalty/club/explain?contact=user_id:bob&rule=visits").json
+    (look,) = found["looks"]
+    assert (look["rule"], look["what"], look["given"], look["reason"]) == ("visits", "Visit", False, "budget")
+    (left,) = look["budgets"]
+    assert (left["per"], left["left_points"], left["left_times"], left["short"]) == ("month", 5, None, True)
+    assert look["at"] < left["until"] <= look["at"] + 32 * 86_400_000
+    assert "its budget of 15 points per month had 5 points left, until 20" in found["because"][0]
+    assert "T04:00:00Z" in found["because"][0] or "T05:00:00Z" in found["because"][0], "midnight in New York"
+    assert found["time"] >= look["time"]
+    hers = visited.api("GET", "/v1/loyalty/club/explain?contact=user_id:ann").json
+    assert [(look["given"], look["points"]) for look in hers["looks"]] == [(True, 10)]
+    assert (
+        visited.api("GET", "/v1/loyalty/club/explain?contact=user_id:ann&at=2020-01-01T00:00:00Z").json["looks"] == []
+    )
+
+
+@pytest.mark.parametrize(
+    "path, status, said",
+    [
+        ("clib/explain?contact=user_id:ann", 404, "did you mean 'club'?"),
+        ("club/explain?contact=user_id:ann&rule=visit", 404, "did you mean 'visits'?"),
+        ("club/explain?contact=user_id:eve", 404, "user_id:eve"),
+        ("club/explain?contact=user_id:ann&at=yesterday", 400, "2026-01-31T09:00:00Z"),
+        ("club/explain", 400, "contact"),
+    ],
+)
+def test_what_cannot_be_explained_of_rules_is_refused(service: Service, path: str, status: int, said: str):
+    answer = service.api("GET", f"/v1/loyalty/{path}")
+    assert answer.status == status
+    assert said in str(answer.json)
+
+
+def test_rules_on_the_command_line(visited: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(OUT, "_width", 200)
+    done = run(visited, "explain", "--programme", "club", "--contact", "user_id:bob")
+    assert done.code == 0, done
+    assert "the rule 'visits' gave nothing for 'Visit', of 10 points: its budget of 15 points" in done.out
+    for wrong in (["--journey", "orders", "--programme", "club"], ["--journey", "orders", "--rule", "visits"], []):
+        refused = run(visited, "explain", "--contact", "user_id:bob", *wrong)
+        assert refused.code != 0
+        assert "--journey NAME, or about --programme NAME" in refused.err

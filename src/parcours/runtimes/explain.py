@@ -9,6 +9,7 @@ The fold is pure, so folding again gives what was decided; and a plan that tells
 | why did she never enter?                | what was considered, and which part of the condition was not true          |
 | why was she refused, or not sent to?    | the reason in the trace, with its values                                   |
 | what is she waiting for?                | the step, and until when                                                   |
+| what of her points?                     | which rules gave nothing for the same input for want of budget              |
 
 A contact of whom more than `MOST_RECORDS` are recorded is not explained.
 """
@@ -32,6 +33,7 @@ from parcours.core.plan import OPEN, Plan
 from parcours.definitions.steps import Webhook
 from parcours.errors import ParcoursError
 from parcours.ports import Store
+from parcours.runtimes.budgets_left import counted, said_of
 from parcours.runtimes.retelling import Moment, Retelling, Retold, State, is_held_entry
 
 MOST_RECORDS = 20_000
@@ -149,9 +151,18 @@ def _because(
         entries = moment.decided if life.entered else [entry for entry in moment.decided if _of_test(entry)]
         # Of several runs the same may be told.
         yield from dict.fromkeys(said for entry in entries for said in _labelled(life, moment, entry))
+        yield from _withheld(moment)
     for stand in standing:
         yield from _passed_by(life.moments, stand)
         yield _stands(stand, at)
+
+
+def _withheld(moment: Moment) -> Iterator[str]:
+    """Yield which rules gave nothing for the same input for want of budget, how much was left, and until when."""
+    for one in moment.withheld:
+        of = f", of {counted(one.points, 'point')}" if one.points else ""
+        what = f"gave nothing for {moment.what!r}{of}"
+        yield f"At {brief(moment.at)} the rule {one.rule!r} {what}: {said_of(one.budgets)}."
 
 
 def _of_test(entry: Trace) -> bool:

@@ -2,7 +2,7 @@
 
 `listening` takes a plan and returns one that decides alike. Whenever a condition of one journey is asked, it calls
 `hear` with where the condition stands and what each of its parts saw and said. The conditions of segments that let
-people into the journey as they enter or leave them are among these.
+people into the journey as they enter or leave them are among these. `listening_to_rules` does so for rules of loyalty.
 """
 
 from __future__ import annotations
@@ -37,6 +37,20 @@ def listening(plan: Plan, journey: str, hear: Hear) -> Plan:
     heard = copy(plan)
     heard.__dict__.update({name: _swapped(value, changed) for name, value in vars(plan).items()})
     heard.watch = Watch(_told(watched, journey, hear) for watched in plan.watch.segments.values())
+    return heard
+
+
+def listening_to_rules(plan: Plan, programme: str, hear: Hear) -> Plan:
+    """Return a plan that decides alike, tells what the conditions of a programme's rules were asked, and why none was met.
+
+    A condition is told with the name of its rule as the place, and with `/hold_if` the one by which points are reviewed.
+    """
+    changed: Changed = {}
+    for rule in plan.loyalty.rules.values():
+        if rule.programme.name == programme:
+            _rebuilt(rule, (rule.name,), hear, changed)
+    heard = copy(plan)
+    heard.loyalty = msgspec.structs.replace(_swapped(plan.loyalty, changed), tells=True)
     return heard
 
 

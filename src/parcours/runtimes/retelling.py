@@ -23,6 +23,7 @@ from parcours.core.life import HELD
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
 from parcours.definitions.load import definitions_in
+from parcours.runtimes.budgets_left import OutOfBudget, out_of_budget
 from parcours.runtimes.listening import listening
 
 MOST_MOMENTS = 500
@@ -48,6 +49,8 @@ class Moment(msgspec.Struct):
     asked: list[Asked] = msgspec.field(default_factory=list)
     decided: list[Trace] = msgspec.field(default_factory=list)
     """Of this journey."""
+    withheld: list[OutOfBudget] = msgspec.field(default_factory=list)
+    """Rules of loyalty that gave nothing for the same input, for want of budget."""
     counted: int = 0
     """How many an entry had counted that asks for something several times, if they were not enough."""
     needed: int = 0
@@ -146,11 +149,13 @@ class Retelling:
                 self._note(one, item.received_at, Effects(), None, "live")
 
     def _ears(self) -> Plan:
-        if not self.journey:
-            return self.plan
         if self._listening is None:
-            self._listening = listening(self.plan, self.journey, self._hear)
+            self._listening = self._listener(self.plan)
         return self._listening
+
+    def _listener(self, plan: Plan) -> Plan:
+        """Return a plan that decides alike and tells `_hear` what is to be told."""
+        return listening(plan, self.journey, self._hear) if self.journey else plan
 
     def _hear(self, place: str, answer: Answer) -> None:
         self._heard.append(Asked(place, answer))
@@ -206,8 +211,9 @@ class Retelling:
         counted, needed = self._counted(one.contact, item) if not decided else (0, 0)
         if not self.journey or not (asked or decided or counted):
             return
-        name, values = _described(item, self.plan) if item is not None else (what, {})
-        self.moments.append(Moment(at, name, values, asked, decided, counted, needed))
+        name, values = described(item, self.plan) if item is not None else (what, {})
+        withheld = list(out_of_budget(effects.trace, item, self.plan.loyalty))
+        self.moments.append(Moment(at, name, values, asked, decided, withheld, counted, needed))
         self._remember_held(one.contact, at, name, sum(is_held_entry(entry) for entry in decided))
         del self.moments[:-MOST_MOMENTS]
 
@@ -245,7 +251,8 @@ def _own(item: Input) -> Input:
     return msgspec.structs.replace(item, other=decode_contact(encode(item.other)))
 
 
-def _described(item: Input, plan: Plan) -> tuple[str, dict[str, Any]]:
+def described(item: Input, plan: Plan) -> tuple[str, dict[str, Any]]:
+    """Return what an input is called, and its values."""
     match item:
         case Interaction():
             known = plan.workspace.interactions.get(item.name)

@@ -106,19 +106,25 @@ def fitting(rule: CompiledRule, points: int, budgets: dict[str, Left] | None) ->
 
     Without budgets (a trial of one contact by itself) all is.
     """
-    if budgets is None:
+    if budgets is None or not rule.budget:
         return points
-    asked = points
+    return None if short_of(rule, points, budgets) else _cut(rule, points, budgets)
+
+
+def short_of(rule: CompiledRule, points: int, budgets: dict[str, Left]) -> list[CompiledBudget]:
+    """Return those of a rule's budgets for want of which nothing of some points is given."""
+    found, cut = [], _cut(rule, points, budgets)
     for budget in rule.budget:
-        times, left = budgets.get(budget.key, (ANY, ANY))
-        if not times:
-            return None
-        if budget.partial and left != ANY:
-            points = min(points, left)
-    if asked and not points:
-        return None
-    for budget in rule.budget:
-        left = budgets.get(budget.key, (ANY, ANY))[1]
-        if left != ANY and points > left:
-            return None
-    return points
+        times, left = budgets.get(budget.key, _NO_END)
+        if not times or (points and left != ANY and (not left if budget.partial else cut > left)):
+            found.append(budget)
+    return found
+
+
+def _cut(rule: CompiledRule, points: int, budgets: dict[str, Left]) -> int:
+    """Return what the budgets that give a part leave of some points."""
+    lefts = (budgets.get(budget.key, _NO_END)[1] for budget in rule.budget if budget.partial)
+    return min([points, *(left for left in lefts if left != ANY)])
+
+
+_NO_END: Left = (ANY, ANY)

@@ -12,7 +12,7 @@ from parcours.web.api.conditions import ConditionsApi
 from parcours.web.api.contacts import ContactsApi
 from parcours.web.api.definitions import DefinitionsApi, WordsApi
 from parcours.web.api.dump import DumpApi
-from parcours.web.api.explain import ExplainApi
+from parcours.web.api.explain import ExplainApi, ExplainRulesApi
 from parcours.web.api.imports import ImportsApi
 from parcours.web.api.interactions import ContactAttributesApi, InteractionsApi
 from parcours.web.api.journeys import JourneysApi
@@ -53,6 +53,7 @@ CONTROLLERS: list[type[Controller]] = [
     BacktestsApi,
     SimulationsApi,
     ExplainApi,
+    ExplainRulesApi,
     CataloguesApi,
     InteractionsApi,
     JourneysApi,
