@@ -160,7 +160,10 @@ def test_what_people_ask_for(now: str, until: dict[str, object], expected: str):
         ("2026-04-01T09:00:00", {}, None),  # of no zone
         (7, {}, None),
         (None, {}, None),
-        ("9999-12-31", {"after": "30d"}, None),
+        ("9999-12-31", {"after": "30d"}, "9998-12-31T01:00+01:00"),  # beyond the calendar: its end
+        ("9999-12-31T23:59:59Z", {"after": "36500d"}, "9998-12-31T01:00+01:00"),
+        ("9999-12-31", {"time": "09:00", "weekdays": ["mon"]}, "9998-12-31T01:00+01:00"),
+        ("0001-01-01", {"before": "30d"}, "0002-01-01T00:53+00:53:28"),
     ],
 )
 def test_a_date_that_is_known_of_somebody(value: object, until: dict[str, object], expected: str | None):

@@ -98,6 +98,14 @@ def test_why_did_she_get_this():
     ]  # fmt: skip
 
 
+def test_who_waits_for_a_moment_beyond_the_calendar_is_explained():
+    steps = {"w": {"type": "wait", "until": {"contact": "expires", "after": "30d"}, "next": "s"}, "s": send("receipt")}
+    world = World(GO, RECEIPT, journey(steps))
+    world.knows("ann", expires="9999-12-31T00:00:00Z")
+    world.did("ann", "Go")
+    assert because(world, "ann")[-1].endswith("waits until 9998-12-31T00:00:00Z.")
+
+
 def test_as_it_was_then():
     world = World(GO, RECEIPT, journey({"w": wait("2d", next="s"), "s": send("receipt")}))
     world.knows("ann")

@@ -22,6 +22,9 @@ _QUARTER = 3
 _LAST_YEAR = 9_998
 """Whatever lies beyond is at its end: no calendar goes on for ever."""
 
+FIRST, LAST = milliseconds(datetime(2, 1, 1, tzinfo=UTC)), milliseconds(datetime(_LAST_YEAR, 12, 31, tzinfo=UTC))
+"""The first and the last instant that clocks of every zone can show."""
+
 
 def local(instant: int, zone: tzinfo) -> datetime:
     """Return an instant as wall time."""

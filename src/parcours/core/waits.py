@@ -90,22 +90,22 @@ def due(asked: Moment, value: object, now: int, zone: ZoneInfo) -> int | None:
     """Return the instant of a moment; of one that has a date, `value` is that date.
 
     What is counted from now lies after it, or with `hours` at it; a date may lie before it. None when the value is no
-    date, or the moment is beyond all calendars.
+    date. What is beyond the calendar is at its end, or its beginning: who writes 9999-12-31 means never.
     """
-    try:
-        if not asked.anchored:
-            if asked.hours is not None:
-                return opening(zone, now, asked.hours)
-            return following(zone, now, asked.time or 0, asked.weekdays or _ANY_DAY)
-        return _anchored(asked, value, zone)
-    except OverflowError:
-        return None
-
-
-def _anchored(asked: Moment, value: object, zone: ZoneInfo) -> int | None:
+    if not asked.anchored:
+        if asked.hours is not None:
+            return opening(zone, now, asked.hours)
+        return following(zone, now, asked.time or 0, asked.weekdays or _ANY_DAY)
     instant = to_instant(value)
     if instant is None:
         return None
+    try:
+        return min(max(_anchored(asked, value, instant, zone), dates.FIRST), dates.LAST)
+    except OverflowError:
+        return dates.LAST if milliseconds(instant) > now else dates.FIRST
+
+
+def _anchored(asked: Moment, value: object, instant: datetime, zone: ZoneInfo) -> int:
     whole, rest = divmod(asked.offset, DAY)
     of_day = isinstance(value, str) and is_date(value)
     if of_day:
