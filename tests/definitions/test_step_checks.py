@@ -131,6 +131,8 @@ def test_a_circle_needs_a_wait_that_is_never_over_at_once(until: dict[str, Any],
 def test_dead_ends():
     _, warnings = look({"pause": {"type": "wait", "for": "1d"}})
     assert warnings == {"/steps/pause": "dead_end"}
+    _, warnings = look({"draw": {"type": "experiment", "branches": [{"name": "a"}], "holdout": {}}})
+    assert warnings == {"/steps/draw": "dead_end"}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def learned(name: str) -> Collection[str]:
 
 
 def said(text: str, learned: Any = nothing_learned, *more: Any) -> tuple[list[str], list[str]]:
-    workspace, errors, _ = load_data([*DEFINED, *more])
+    instead = [(one["kind"], one.get("name")) for one in more]
+    known = [one for one in DEFINED if (one["kind"], one.get("name")) not in instead]
+    workspace, errors, _ = load_data([*known, *more])
     assert not errors
     wrong, doubtful = template_findings(
         ("message", "m"), Renderer().names({"/content/text": text}), workspace, KnownNames(learned)
@@ -88,6 +90,19 @@ def test_of_a_journey_that_a_segment_starts_nothing_is_said():
     segment = {"kind": "segment", "name": "all", "condition": {"all": []}}
     other = JOURNEY | {"name": "k", "entry": {"type": "segment", "segment": "all"}}
     assert said("{{ interaction.totl }}", nothing_learned, segment, other) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "entry", [{"type": "segment", "segment": "s"}, {"type": "contact_created"}, {"type": "date", "attribute": "born"}]
+)
+def test_a_message_of_journeys_that_no_interaction_starts_has_no_interaction(entry: dict[str, Any]):
+    segment = {"kind": "segment", "name": "s", "condition": {"contact": "first_name", "is": "Ann"}}
+    hint = 'never_seen ask for what the contact did: contact.interactions["NAME"].last'
+    for text in ("Over {{ interaction.total }}.", "{{ interaction['total'] }}"):
+        assert said(text, nothing_learned, segment, JOURNEY | {"entry": entry}) == ([], [hint])
+    other = JOURNEY | {"name": "other", "entry": entry}
+    assert said("{{ interaction.total }}", nothing_learned, segment, other) == ([], []), "another one has it"
+    assert said("{{ contact.first_name }}", nothing_learned, segment, JOURNEY | {"entry": entry}) == ([], [])
 
 
 def test_the_line_is_told():

@@ -16,7 +16,7 @@ import msgspec
 from parcours.conditions.names import match_name
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.common import names_of
-from parcours.definitions.entries import InteractionEntry
+from parcours.definitions.entries import ContactEntry, DateEntry, InteractionEntry, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.message import ADDRESSES
 from parcours.definitions.steps import PORTS, RUN, Send, Webhook
@@ -174,11 +174,16 @@ def template_findings(
         journey = workspace.journeys.get(name)
         triggers, saved = (_triggers_of(journey), _saved_by(journey)) if journey is not None else (set(), None)
         checker = _Checker(workspace, known, triggers, saved)
+        checker.without = [name] if journey is not None and isinstance(journey.entry, _WITHOUT) else []
         checker.calls = True
         checker.urls = _urls(journey) if journey is not None else {}
         checker.running = journey is not None and not journey.archived and journey.state == "live"
     else:
         checker = _Checker(workspace, known, _triggers(workspace, name))
+        sending = [one for one in workspace.journeys.values() if _sends_message(one, name)]
+        checker.without = (
+            [one.name for one in sending] if all(isinstance(one.entry, _WITHOUT) for one in sending) else []
+        )
     for one in names:
         checker.look_at(one)
     return checker.errors, checker.warnings
@@ -202,6 +207,8 @@ class _Checker:
         self.running = False
         """Whether the journey makes calls from now on."""
         self.triggers = triggers
+        self.without: Sequence[str] = []
+        """The journeys, when no interaction, and nothing else with attributes, starts any of them."""
         self.saved = saved
         """What the run has that a template sees, None where that depends on the journey."""
         self.errors: list[Problem] = []
@@ -218,6 +225,10 @@ class _Checker:
                 self._attribute(name, attribute, known, f"contacts have no attribute {shown(attribute)} yet", sure=sure)
             case ("interaction", str(attribute), *_) if self.triggers:
                 self._of_interactions(name, attribute, self.triggers)
+            case ("interaction", _, *_) if self.without:
+                said = f"no interaction starts {' or '.join(map(shown, self.without))}, so this is always empty"
+                hint = 'ask for what the contact did: contact.interactions["NAME"].last'
+                self._say(self.warnings, name, "never_seen", said, hint)
             case ("catalogue", str(catalogue), *_) if catalogue not in self.workspace.catalogues:
                 hint = did_you_mean(catalogue, self.workspace.catalogues) or "define a catalogue of this name"
                 self._say(self.errors, name, "unknown_reference", f"there is no catalogue {shown(catalogue)}", hint)
@@ -303,7 +314,7 @@ def _triggers(workspace: Workspace, message: str) -> set[str]:
     """Return the interactions that start the runs that send a message; none when something else does, too."""
     found: set[str] = set()
     for journey in workspace.journeys.values():
-        if not any(message in step.messages for step in _sends(journey.steps.values())):
+        if not _sends_message(journey, message):
             continue
         of_journey = _triggers_of(journey)
         if not of_journey:
@@ -323,6 +334,14 @@ def _urls(journey: JourneyDefinition) -> dict[str, str]:
 
 def _saved_by(journey: JourneyDefinition) -> list[str]:
     return [*RUN, *(step.save for step in journey.steps.values() if isinstance(step, Webhook) and step.save)]
+
+
+_WITHOUT = (SegmentEntry, ContactEntry, DateEntry)
+"""Entries that give a run no attributes."""
+
+
+def _sends_message(journey: JourneyDefinition, message: str) -> bool:
+    return any(message in step.messages for step in _sends(journey.steps.values()))
 
 
 def _sends(steps: Iterable[object]) -> Iterator[Send]:
