@@ -208,3 +208,77 @@ def test_doubts_are_said_by_the_check(api: Service):
     found = got(api.api("POST", "/v1/journeys/doubted/check", journey("doubted", start="d", steps=steps)))
     assert found["errors"] == []
     assert {one["code"] for one in found["warnings"]} >= {"dead_end", "never_seen"}
+
+
+def test_the_check_says_everything_that_publishing_would_say_at_once(api: Service):
+    bad = {
+        "kind": "message", "name": "unreadable", "channel": "email", "purpose": "transactional",
+        "content": {"subject": "{{ contact.", "text": "t"},
+    }  # fmt: skip
+    segment = {"kind": "segment", "name": "readers", "condition": {"contact": "a", "is": 1}}
+    read = {"type": "segment", "segment": "readers", "schedule": {"rrule": "FREQ=DAILY;INTERVAL=0"}}
+    steps = {
+        "w": {"type": "send", "messages": ["unreadable", "nope"], "next": "gone"},
+        "h": {"type": "webhook", "url": "https://crm.example.com/{{ run.", "next": "w"},
+    }
+    whole = {"kind": "journey"} | journey("everything", entry=read, steps=steps, start="h")
+    expected = {
+        ("/steps/h/url", "invalid_template"),
+        ("/steps/w/messages/1", "unknown_reference"),
+        ("/steps/w/next", "unknown_step"),
+        ("/entry/schedule/rrule", "invalid_schedule"),
+    }
+    answer = got(api.api("PUT", "/v1/definitions", {"definitions": [whole, segment, bad]}), 400)
+    told = {(one["pointer"], one["code"]) for one in answer["errors"]}
+    assert told == {(f"/definitions/0{pointer}", code) for pointer, code in expected} | {
+        ("/definitions/2/content/subject", "invalid_template")
+    }
+    assert api.publish(segment, MAIL | {"name": "unreadable"}).status == 200
+    checked = got(api.api("POST", "/v1/journeys/everything/check", whole))
+    assert {(one["pointer"], one["code"]) for one in checked["errors"]} == expected
+    secret = {"h": {"type": "webhook", "url": "https://crm.example.com/{{ secrets.NOT_SET }}"}}
+    checked = got(api.api("POST", "/v1/journeys/everything/check", journey("everything", steps=secret, start="h")))
+    assert [one["code"] for one in checked["errors"]] == ["unknown_secret"]
+
+
+@pytest.mark.parametrize("action", ["check", "publish", "schedule"])
+def test_a_body_that_cannot_be_read_is_refused(api: Service, action: str):
+    changed(api, "PUT", "garbled", journey("garbled", state="draft"))
+    own = {"Authorization": f"Bearer {SECRET_KEY}", "Content-Type": "application/json"}
+    for body in (b"{x", b"\xff", b'{"starts":'):
+        answer = api.request("POST", f"/v1/journeys/garbled/{action}", body, own)
+        assert got(answer, 400)["code"] == "invalid_json"
+
+
+def test_times_that_cannot_be_read_are_told_by_their_place(api: Service):
+    put(api, "mistimed", state="draft")
+    said = got(api.api("POST", "/v1/journeys/mistimed/publish", {"stars": None}), 400)
+    assert (said["code"], said["pointer"]) == ("unknown_field", "/stars")
+    said = got(api.api("POST", "/v1/journeys/mistimed/publish", {"starts": 5}), 400)
+    assert (said["code"], said["pointer"], said["message"]) == (
+        "wrong_type", "/starts", "expected text or null, got an integer",
+    )  # fmt: skip
+
+
+def test_a_journey_that_is_over_is_not_said_to_be_published(api: Service):
+    put(api, "over", state="draft", ends="2020-01-01T00:00:00Z")
+    for action, body in (
+        ("publish", None),
+        ("publish", {"ends": "2021-01-01T00:00:00Z"}),
+        ("schedule", {"starts": "2019-01-01T00:00:00Z"}),
+    ):
+        said = got(api.api("POST", f"/v1/journeys/over/{action}", body), 400)
+        assert (said["code"], said["pointer"]) == ("ends_over", "/ends")
+    assert "take it away" in cli(api, "state", "over", "publish", status=2)
+    assert got(api.api("GET", "/v1/journeys/over"))["state"] == "draft"
+    assert got(api.api("POST", "/v1/journeys/over/publish", {"ends": None}))["published"]
+    assert got(api.api("GET", "/v1/journeys/over"))["state"] == "live"
+
+
+def test_a_query_that_lacks_something_or_names_no_state_is_told(api: Service):
+    put(api, "asked", state="draft")
+    said = got(api.api("GET", "/v1/journeys/asked/diff?before=1"), 400)
+    assert (said["code"], said["pointer"], said["message"]) == ("missing_field", "?after", "'after' is missing")
+    said = got(api.api("GET", "/v1/journeys?in_state=lives"), 400)
+    assert (said["pointer"], said["hint"]) == ("?in_state", "did you mean 'live'?")
+    assert "scheduled" in got(api.api("GET", "/v1/journeys?in_state=flying"), 400)["hint"]

@@ -228,23 +228,30 @@ class Embedded:
 
     async def publish(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Publish definitions, if the texts of their messages and webhooks can be made. See `Engine.publish`."""
-        unreadable = [
-            msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
-            for index, definition in enumerate(definitions)
-            for problem in self.check(templates_in(definition))
-        ]
-        if unreadable:
-            return unreadable, []
+        if any(self.check(templates_in(definition)) for definition in definitions):
+            async with self.turn:
+                return self.look_over(definitions)
         await self._brought_up()
         async with self.turn:
             errors, doubtful = self._doubtful(definitions)
             if errors:
-                return errors, doubtful
+                return self.look_over(definitions)
             unseen = self.engine.unseen(definitions)
             errors, warnings = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()
         return errors, warnings + doubtful + ([] if errors else unseen)
+
+    def look_over(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
+        """Return the errors and warnings that publishing definitions would come to. Under `turn`."""
+        errors = [
+            msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
+            for index, definition in enumerate(definitions)
+            for problem in self.check(templates_in(definition))
+        ]
+        wrong, doubtful = self._doubtful(definitions)
+        more, warnings = self.engine.check(definitions)
+        return errors + wrong + more, warnings + doubtful
 
     def names_in(self, definition: object) -> list[Name]:
         """Return what the templates and the steps of a definition name (plain data): attributes, secrets and so on."""
@@ -258,12 +265,14 @@ class Embedded:
         if not names:
             return errors, warnings
         workspace, wrong, _ = load_data(list(definitions), self.engine.plan.workspace)
-        if wrong:
-            return errors, warnings
+        # What a definition names that has something wrong with it cannot be told.
+        unread = {problem.pointer.split("/")[2] for problem in wrong if problem.pointer.startswith("/definitions/")}
         # Once: they may be files.
         secrets = {name: self.secrets.hosts(name) for name in self.secrets.names()}
         known = KnownNames(self.engine.learned_attributes, secrets)
         for index, found in names.items():
+            if str(index) in unread:
+                continue
             key = definitions[index]["kind"], definitions[index]["name"]
             said = template_findings(key, found, workspace, known)
             for told, problems in zip((errors, warnings), said, strict=True):

@@ -67,9 +67,7 @@ class Publishing(Slices):
             StoreError: Nothing was published.
         """
         workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
-        if errors:
-            return errors, warnings
-        errors = self._wrong_schedules(definitions, workspace)
+        errors += self._wrong_schedules(definitions, workspace)
         if errors:
             return errors, warnings
         now = self.clock.now()  # once, so that what is due by the publication's own time is what fires before it
@@ -82,8 +80,8 @@ class Publishing(Slices):
 
     def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to."""
-        _, errors, warnings = load_data(list(definitions), self.plan.workspace)
-        return errors, warnings + self.unseen(definitions)
+        workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
+        return errors + self._wrong_schedules(definitions, workspace), warnings + self.unseen(definitions)
 
     def unseen(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
         """Return where journeys among definitions ask for what never arrived, as far as these can be read."""

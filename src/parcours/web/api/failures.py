@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,8 +137,14 @@ def _stated(error: HTTPException) -> Problem:
     return Problem(code=code, message=str(error.detail))
 
 
+_LACKING = re.compile(r"Missing required (\w+) parameter '(.+?)' for ")
+
+
 def _invalid(error: ValidationException) -> Problem:
     """Return what the framework found while it read the body and the query."""
+    if lacking := _LACKING.match(error.detail):
+        place = f"?{lacking[2]}" if lacking[1] == "query" else lacking[2]
+        return Problem(code="missing_field", message=f"{lacking[2]!r} is missing", pointer=place)
     found = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
     said, key = (str(found.get(name, "")) for name in ("message", "key"))
     source = getattr(found.get("source"), "value", found.get("source"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Controller, Request, Response, get, patch, post, put
@@ -19,15 +19,19 @@ from parcours.core.figures import JourneyFigures, experiments, figures
 from parcours.core.inputs import Move
 from parcours.core.plan import Plan
 from parcours.core.trials import GoalResult, results
+from parcours.definitions.common import milliseconds_of
 from parcours.definitions.differences import Difference, difference
 from parcours.definitions.journey import MOST_TESTERS, JourneyDefinition
 from parcours.definitions.load import dump
 from parcours.definitions.packs import put_away
 from parcours.errors import Problem, did_you_mean
 from parcours.runtimes.embedded import Embedded
+from parcours.sources.words import not_json, told_of
 from parcours.web.api.common import as_object, guard, host_of, named
 from parcours.web.api.definitions import Published, check_match, etag_of, of_one, other_problems, published, publishing
 from parcours.web.api.people import find, iso
+
+T = TypeVar("T")
 
 CONFLICT = 409
 
@@ -55,6 +59,10 @@ _FROM = {
     "archive": ("draft", "closed", "stopped"),
     "restore": ("archived",),
 }
+
+
+LIFE = ("draft", "test", "scheduled", "live", "paused", "closed", "stopped", "archived")
+"""Every state that a journey may be in."""
 
 
 class JourneyRow(msgspec.Struct):
@@ -203,6 +211,11 @@ class LivesApi(Controller):
         archived: FromQuery[bool] = False,  # noqa: FBT002 (a query parameter)
     ) -> Journeys:
         """Return every journey, or those in a state. `archived=true` includes those that were put away."""
+        if in_state and in_state not in LIFE:
+            hint = did_you_mean(in_state, LIFE) or f"one of {', '.join(LIFE)}"
+            extra = {"code": "invalid_value", "message": f"there is no state {shown(in_state)}", "hint": hint}
+            detail = f"?in_state: there is no state {shown(in_state)} ({hint})"
+            raise HTTPException(status_code=400, detail=detail, extra=extra | {"pointer": "?in_state"})
         host = host_of(request)
         async with host.turn:
             plan, counts = host.engine.plan, host.store.statistics()
@@ -278,13 +291,14 @@ class LivesApi(Controller):
         body = await request.body()
         host = host_of(request)
         plan = host.engine.plan
-        data = msgspec.json.decode(body) if body.strip() else dump(known(plan, name).definition)
+        data = _decoded(body, Any) if body.strip() else dump(known(plan, name).definition)
         if not isinstance(data, dict):
             raise HTTPException(status_code=400, detail="the body is no definition: write it as an object")
         problems = other_problems("journey", name, data)
         if problems:
             return Checked(problems, [])
-        errors, warnings = host.engine.check([{"kind": "journey", "name": name} | data])
+        async with host.turn:
+            errors, warnings = host.look_over([{"kind": "journey", "name": name} | data])
         return Checked(of_one(errors), of_one(warnings))
 
     @get("/{name:str}/diff", summary="What is different between two versions")
@@ -411,7 +425,21 @@ class LivesApi(Controller):
                 whole = dump(put_away(found, archived=action == "archive"))
             else:
                 whole = {**dump(found), "state": TRANSITIONS[action], **times}
+                if TRANSITIONS[action] == "live" and _is_over(whole.get("ends"), host_of(request).engine.clock.now()):
+                    raise _over(whole["ends"], given="ends" in times)
             return await _publish(request, name, {k: v for k, v in whole.items() if v is not None}, found, {})
+
+
+def _is_over(ends: object, now: int) -> bool:
+    at = milliseconds_of(ends) if isinstance(ends, str) else None
+    return at is not None and at <= now
+
+
+def _over(ends: str, *, given: bool) -> HTTPException:
+    message = f"'ends' is over: {shown(ends)}, so the journey would be closed at once"
+    hint = "give a later one" if given else 'give a later one, or take it away: {"ends": null}'
+    extra = {"code": "ends_over", "message": message, "pointer": "/ends", "hint": hint}
+    return HTTPException(status_code=400, detail=f"{message} ({hint})", extra=extra)
 
 
 def _one_identity(contact: dict[str, str], place: int) -> str:
@@ -455,16 +483,28 @@ _MOMENTS = 1_000
 """Moments of a contact that are looked through for a test."""
 
 
+def _decoded(body: bytes, form: type[T]) -> T:
+    """Return a body that is read here and not by the framework, for it may be left out.
+
+    Raises:
+        HTTPException: It is no JSON, or not of this form.
+    """
+    try:
+        return msgspec.json.decode(body, type=form)
+    except msgspec.ValidationError as error:
+        problem = told_of(error)
+    except msgspec.DecodeError as error:
+        problem = not_json(error)
+    raise HTTPException(status_code=400, detail=str(problem), extra=msgspec.to_builtins(problem))
+
+
 async def _times(request: Request[Any, Any, Any], action: str) -> dict[str, Any]:
     body = await request.body()
     if not body.strip():
         if action == "schedule":
             raise HTTPException(status_code=400, detail='say when it starts: {"starts": "2026-12-01T09:00:00+01:00"}')
         return {}
-    try:
-        times = msgspec.json.decode(body, type=Times)
-    except msgspec.MsgspecError as error:
-        raise HTTPException(status_code=400, detail=f"the body is not of the form asked for: {error}") from None
+    times = _decoded(body, Times)
     found = {name: getattr(times, name) for name in ("starts", "ends")}
     return {name: value for name, value in found.items() if value is not msgspec.UNSET}
 
