@@ -154,6 +154,37 @@ def test_a_template_cannot_take_the_machine_down(template):
         fill(template, {"text": "x" * 1_000})
 
 
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "{% assign n = text | split: ',' | join: '.' | split: '.' | size %}",
+        "{% if text contains needle %}x{% endif %}",
+        "{% assign n = text | upcase | downcase | size %}",
+    ],
+)
+def test_a_template_that_takes_long_is_stopped(monkeypatch: pytest.MonkeyPatch, loop: str):
+    monkeypatch.setattr("parcours.channels.render.MAX_SECONDS", 0.05)
+    data = {"text": "a," * 400_000, "needle": "a," * 100 + "b"}
+    began = time.thread_time()
+    with pytest.raises(PermanentFailureError, match=r"line 2: it takes more than 0\.05 seconds"):
+        fill("\n{% for i in (1..9000) %}" + loop + "{% endfor %}", data)
+    assert time.thread_time() - began < 1
+
+
+def test_equal_items_are_left_out_of_long_lists_at_once():
+    long = [str(number % 50_000) for number in range(100_000)]
+    assert fill("{{ l | uniq | size }}", {"l": long}) == "50000"
+    assert fill("{{ l | map: 'a' | uniq | size }}", {"l": [{"a": [one]} for one in long]}) == "50000"
+    assert (
+        fill(
+            "{{ l | uniq: 'a' | map: 'b' | join: ',' }}",
+            {"l": [{"a": 1, "b": 1}, {"a": 1.0, "b": 2}, {"b": 3}, {"b": 4}]},
+        )
+        == "1,3"
+    )
+    assert fill("{{ l | uniq | size }}", {"l": [{"a": [1]}, {"a": [1]}, {"a": [1, 2]}, None, None, "1", 1]}) == "5"
+
+
 def test_templates_are_kept_in_a_bounded_cache():
     small = Renderer(cache_size=2)
     for number in range(5):

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+import time as clocks
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from io import StringIO
 from typing import Any, Final, TextIO
@@ -22,9 +23,10 @@ from liquid import BoundTemplate, Environment, RenderContext, Token
 from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import FilteredExpression, Path
 from liquid.builtin.output import OutputNode
-from liquid.exceptions import FilterArgumentError, LiquidError, OutputStreamLimitError
+from liquid.exceptions import FilterArgumentError, LiquidError, OutputStreamLimitError, ResourceLimitError
+from liquid.filter import sequence_filter
 from liquid.stringify import to_liquid_string
-from liquid.undefined import is_undefined
+from liquid.undefined import UNDEFINED, is_undefined
 from liquid.utils import ReadOnlyChainMap
 
 from parcours.definitions.message import MessageDefinition
@@ -35,6 +37,8 @@ MAX_LOOP_ITERATIONS: Final = 10_000
 """How often the bodies of nested loops may run together, and how many numbers a range may hold."""
 MAX_OUTPUT: Final = 1 << 20
 """How many characters one field, or one value on the way to it, may have."""
+MAX_SECONDS: Final = 2.0
+"""How much time of the processor one field may take: a template that loops over long texts stops nobody else for longer."""
 
 _MARKUP = ("{{", "{%")
 _HTML_FIELD = "html"
@@ -90,6 +94,13 @@ class _Context(RenderContext):
         super().__init__(template, globals=data)
         # The library's `now` is the machine's local time without a zone.
         self.scope = ReadOnlyChainMap(self.locals, data, _CLOCK, self.counters)
+        self.until = clocks.thread_time() + MAX_SECONDS
+
+    def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
+        # Whatever takes long looks up what is long, again and again.
+        if clocks.thread_time() > self.until:
+            raise ResourceLimitError(f"it takes more than {MAX_SECONDS:g} seconds", token=token)
+        return super().get(path, token=token, default=default)
 
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         return _Buffer(buf.room if isinstance(buf, _Buffer) else MAX_OUTPUT)
@@ -158,6 +169,7 @@ class _Environment(Environment):
         # A message stands on its own: nothing is read from files.
         del self.tags["include"], self.tags["render"]
         self.filters["date"] = _date
+        self.filters["uniq"] = _uniq
         for name, function in self.filters.items():
             self.filters[name] = _limited(name, function)
 
@@ -166,6 +178,36 @@ class _Environment(Environment):
         if isinstance(exc, LiquidError) and exc.token and exc.token.start_index < 0 and token is not None:
             exc.token = token
         super().error(exc, msg, token)
+
+
+@sequence_filter
+def _uniq(sequence: Iterable[Any], key: object = None) -> list[Any]:
+    """Return the items of a list, or those of which what stands under a key is another one; of equal ones the first.
+
+    The library compares each with all others, which takes hours for a contact's long list.
+    """
+    found: dict[object, Any] = {}
+    for item in sequence:
+        try:
+            value = item if key is None else item[key]
+        except (KeyError, IndexError):
+            value = _MISSING
+        except TypeError as error:
+            raise FilterArgumentError(f"can't read property '{key}' of {item}", token=None) from error
+        found.setdefault(_hashable(value), item)
+    return list(found.values())
+
+
+_MISSING = object()
+
+
+def _hashable(value: Any) -> object:
+    """Return what is equal for equal values of JSON, and can be looked up."""
+    if isinstance(value, list | tuple):
+        return "list", tuple(map(_hashable, value))
+    if isinstance(value, Mapping):
+        return "object", frozenset((key, _hashable(part)) for key, part in value.items())
+    return value
 
 
 def _too_long(name: str) -> FilterArgumentError:
