@@ -287,6 +287,26 @@ def test_apply_of_something_wrong_changes_nothing(service: Service, tmp_path: Pa
     assert service.api("GET", "/v1/definitions").json == before
 
 
+def test_apply_says_where_in_the_files_what_is(service: Service, tmp_path: Path):
+    access = ("--url", service.url, "--secret-key", SECRET_KEY)
+    file = tmp_path / "journeys.yaml"
+    text = (
+        "kind: segment\nname: unused\ncondition: {contact: a, is: 1}\n---\nkind: journey\nname: placed\nstate: draft\n"
+    )
+    entry = "entry: {type: segment, segment: unused, schedule: {cron: CRON}}\n"
+    steps = "start: ask\nsteps:\n  ask: {type: wait_for, events: [{type: interaction, interaction: Never Seen}]}\n"
+    file.write_text(text + entry.replace("CRON", "0 9 * * *") + steps)
+    said = parcours("apply", file, *access)
+    assert said.code == 0
+    assert f"warning: {file}:11 /steps/ask/events/0/interaction: " in said.err
+    file.write_text(text + entry.replace("CRON", "nine") + steps.replace("wait_for", "wait"))
+    said = parcours("apply", file, *access)
+    assert said.code == 2
+    assert f"{file}:11 /steps/ask/events: unknown key" in said.err
+    file.write_text(text + entry.replace("CRON", "nine") + steps)
+    assert f"{file}:8 /entry/schedule/cron: it cannot be read" in parcours("apply", file, *access).err
+
+
 def test_apply_may_refer_to_what_is_in_force(service: Service, tmp_path: Path):
     access = ("--url", service.url, "--secret-key", SECRET_KEY)
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"

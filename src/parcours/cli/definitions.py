@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +16,9 @@ from rich.text import Text
 
 from parcours.cli.client import call, in_force, refused, stranger
 from parcours.cli.console import ERR, OUT, SERVICE, Files, SecretKey, Url, plural, print_problems, sources_in, write
-from parcours.definitions.load import Source, dump, dump_yaml, load
+from parcours.definitions.load import Source, dump, dump_yaml, load, read
 from parcours.definitions.schema import json_schema
-from parcours.definitions.workspace import KINDS, AnyDefinition, is_archived, key_of, select
+from parcours.definitions.workspace import KINDS, AnyDefinition, is_archived, key_name, key_of, select
 from parcours.errors import InvalidDefinitionError, ParcoursError, Problem, did_you_mean
 from parcours.wiring import schedule_problems, template_problems
 
@@ -52,22 +52,46 @@ def check(
 
 def apply(files: Files, url: Url = SERVICE, secret_key: SecretKey = "") -> None:
     """Check definition files and put them in force: all or none."""
-    workspace, problems, _ = load(sources_in(files), in_force(url, secret_key))
+    sources = sources_in(files)
+    workspace, problems, _ = load(sources, in_force(url, secret_key))
+    problems += template_problems(sources, workspace)[0] + schedule_problems(sources, workspace)
     if problems:
         raise InvalidDefinitionError(problems)
-    given, _, _ = load(sources_in(files))
+    given, _, _ = load(sources)
     wanted = {(type(definition), definition.name) for definition in given.all()}
     chosen = [dump(item) for item in workspace.all() if (type(item), item.name) in wanted]
     status, answer = call("PUT", f"{url}/v1/definitions", secret_key, {"definitions": chosen})
     try:
-        warnings = msgspec.convert(answer.get("warnings", []), list[Problem])
-        errors = msgspec.convert(answer.get("errors", []), list[Problem])
+        warnings = _placed(msgspec.convert(answer.get("warnings", []), list[Problem]), chosen, sources)
+        errors = _placed(msgspec.convert(answer.get("errors", []), list[Problem]), chosen, sources)
     except msgspec.ValidationError:
         raise stranger(url) from None
     print_problems(warnings, "warning")
     if status != 200:  # noqa: PLR2004 (HTTP)
         raise InvalidDefinitionError(errors) if errors else refused(status, answer)
     OUT.print(f"{len(chosen)} {plural(len(chosen), 'definition')} in force at {url}")
+
+
+def _placed(problems: Iterable[Problem], sent: Sequence[dict[str, Any]], sources: Iterable[Source]) -> list[Problem]:
+    """Return what the service said of the definitions that were sent, with the file and line of each."""
+    places = {_written(located.definition): located for source in sources for located in read(source)[0]}
+    found = []
+    for problem in problems:
+        index, _, below = problem.pointer.removeprefix("/definitions/").partition("/")
+        located = places.get(_written(sent[int(index)])) if index.isdigit() and int(index) < len(sent) else None
+        if located is not None:
+            pointer = f"/{below}" if below else ""
+            place = {"file": located.file, "line": located.line_of(pointer), "pointer": pointer}
+            found.append(msgspec.structs.replace(problem, **place))
+        else:
+            found.append(problem)
+    return found
+
+
+def _written(definition: object) -> tuple[str, str]:
+    data = definition if isinstance(definition, dict) else {}
+    kind = str(data.get("kind", ""))
+    return kind, key_name(kind, str(data.get("name", kind)))
 
 
 def export(
