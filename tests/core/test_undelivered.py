@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parcours.core.effects import What
 from parcours.core.figures import StepFigures, figures
 from parcours.core.gate import Arrival, Happened, Learned, Reacted
 from parcours.definitions.message import WEBHOOK
 from parcours.runtimes.engine.outcomes import Accepted
+from parcours.stores.memory import MemoryStore
 from tests.core.world import END, World, email, journey, send, wait
+from tests.profiles import examples
 
 SENDS = journey({"a": send("m", next="b"), "b": wait("9d", next="c"), "c": send("m")})
 CALLS = journey({"a": {"type": "webhook", "url": "https://a.example", "next": "b"}, "b": END})
@@ -131,6 +135,87 @@ def test_a_message_to_somebody_who_became_part_of_another_is_counted_once():
     assert at(world).failed == {"bounced": 1}
 
 
+def test_of_three_who_are_one_it_is_counted_once_whoever_it_was_told_of():
+    world = World(email("m"), SENDS)
+    learned = Learned({"email": "a@parcours.dev"}, {"email": "a@parcours.dev"}, {"email": {"": "opted_in"}})
+    x, y, z = ("anonymous_id", "x"), ("card", "y"), ("user_id", "ann")
+    world.accept(Arrival("test", "known", (x,), learned))
+    world.accept(Arrival("test", "go", (x,), Happened("Go", {})))
+    world.accept(Arrival("test", "y", (y,), Learned()))
+    world.accept(Arrival("test", "one", (y, x), Learned()))
+    tells(world, "bounced")
+    world.accept(Arrival("test", "z", (z,), Learned()))
+    world.accept(Arrival("test", "two", (z, y), Learned()))
+    assert len({world.store.resolve([one])[one] for one in (x, y, z)}) == 1
+    tells(world, "bounced")
+    assert at(world).failed == {"bounced": 1}
+
+
+class Reading(MemoryStore):
+    """A store that counts what is read of traces and of messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traces = self.messages = 0
+
+    def trace(self, contact: str, limit: int = 1_000) -> Any:
+        found = super().trace(contact, limit)
+        self.traces += len(found)
+        return found
+
+    def posted(self, contact: str, limit: int = 1_000, before: int = 0) -> Any:
+        found = super().posted(contact, limit, before)
+        self.messages += len(found)
+        return found
+
+
+@pytest.fixture(scope="module")
+def long_ago() -> World:
+    """A message that was sent 1,200 decisions ago, and one that was sent just now."""
+    world = World(email("m"), SENDS | {"re_entry": "never"}, store=Reading())
+    world.knows("ann")
+    world.did("ann", "Go")
+    for _ in range(1_200):
+        world.did("ann", "Go")
+    world.after("9d")
+    return world
+
+
+def reads(world: World) -> tuple[int, int]:
+    store = world.store
+    assert isinstance(store, Reading)
+    found = store.traces, store.messages
+    store.traces = store.messages = 0
+    return found
+
+
+def test_a_message_of_long_ago_is_found_and_counted_once(long_ago: World):
+    tells(long_ago, "bounced")
+    assert at(long_ago).failed == {"bounced": 1}
+    tells(long_ago, "bounced")
+    assert at(long_ago).failed == {"bounced": 1}
+
+
+def test_no_more_is_read_than_what_came_after_the_message(long_ago: World):
+    reads(long_ago)
+    tells(long_ago, "bounced", 1)
+    assert at(long_ago, "c").failed == {"bounced": 1}
+    traces, messages = reads(long_ago)
+    assert traces < 30
+    assert messages <= 2
+
+
+def test_for_a_message_that_there_never_was_no_trace_is_read(long_ago: World):
+    reads(long_ago)
+    ours = long_ago.run.messages()[0].id
+    bounce = long_ago.arrival("", Reacted("bounced", ours[:-8] + "00000000", {}))
+    before = long_ago.store.statistics()
+    long_ago.accept(bounce)
+    traces, messages = reads(long_ago)
+    assert (traces, messages) == (0, 2)
+    assert long_ago.store.statistics() == before
+
+
 @pytest.mark.parametrize("more", [{}, {"unavailable": "c"}])
 def test_a_reward_that_is_not_issued_is_counted_with_its_reason(more: dict[str, str]):
     mug = {"kind": "reward", "name": "mug", "gift": "a mug", "stock": 1}
@@ -140,3 +225,47 @@ def test_a_reward_that_is_not_issued_is_counted_with_its_reason(more: dict[str, 
         world.did(who, "Go")
     assert at(world).failed == {"out_of_stock": 2}
     assert at(world).left == ({"unavailable": 2} if more else {})
+
+
+BOTH = [email("m", purpose="transactional"), SENDS | {"re_entry": "always"}]
+X, Y, Z = ("anonymous_id", "x"), ("card", "y"), ("user_id", "z")
+_moves = st.one_of(
+    st.tuples(st.just("go"), st.sampled_from([X, Y, Z])),
+    st.tuples(st.just("link"), st.sampled_from([(Y, X), (Z, X), (Z, Y)])),
+    st.tuples(st.just("wait"), st.sampled_from(["1h", "9d"])),
+    st.tuples(st.sampled_from(["bounced", "opened"]), st.integers(0, 9)),
+)
+
+
+@examples(60)
+@given(st.lists(_moves, max_size=25))
+def test_each_failure_is_told_once_and_where_the_trace_says_that_it_was_decided(moves: list[tuple[str, Any]]):
+    world = World(*BOTH)
+    bounced = set()
+    for number, one in enumerate((X, Y, Z)):
+        learned = Learned({"email": "a@parcours.dev"}, {"email": "a@parcours.dev"})
+        world.accept(Arrival("test", f"known{number}", (one,), learned))
+    for number, (what, of) in enumerate(moves):
+        sent_ = world.run.messages()
+        if what == "go":
+            world.accept(Arrival("test", f"{number}", (of,), Happened("Go", {})))
+        elif what == "link":
+            world.accept(Arrival("test", f"{number}", of, Learned()))
+        elif what == "wait":
+            world.after(of)
+        elif sent_:
+            message = sent_[of % len(sent_)].id
+            bounced |= {message} if what == "bounced" else set()
+            world.reacts(message, what)
+    contacts = [contact.id for contact in world.store.scan()]
+    entries = [entry for id_ in contacts for _, made in world.store.trace(id_, 10_000) for entry in made]
+    places = {
+        what: [
+            ((entry.detail or {})["message_id"], (entry.journey, entry.version, entry.run, entry.step))
+            for entry in entries
+            if entry.what == what
+        ]
+        for what in (What.SENT, What.UNDELIVERED)
+    }
+    decided = dict(places[What.SENT])
+    assert sorted(places[What.UNDELIVERED]) == sorted((message, decided[message]) for message in bounced)

@@ -43,6 +43,8 @@ class MemoryStore:
         self._contacts: dict[str, bytes] = {}
         self._due: dict[str, int] = {}
         self._traces: dict[str, list[tuple[int, list[Trace]]]] = {}
+        self._messages: dict[str, list[int]] = {}
+        """Contact to the places of its messages in the outbox."""
         self._fired: list[str] = []
         """The contact of each trace apart from an input; empty when it was erased."""
         self._outbox: list[Pending] = []
@@ -106,6 +108,7 @@ class MemoryStore:
             self._traces.setdefault(contact_id, []).append((position, entries))
         self._fired += [contact_id for contact_id, position, _ in changes.traces if position <= 0]
         for message in changes.messages:
+            self._messages.setdefault(message.contact, []).append(len(self._outbox))
             self._outbox.append(Pending(len(self._outbox) + 1, message))
         self._keep_entries(changes.ledger)
         self._settle(changes.settlements)
@@ -200,12 +203,9 @@ class MemoryStore:
         return [moment for moment in moments if before is None or (moment.position, moment.row) < before][:limit]
 
     def posted(self, contact: str, limit: int = 1_000, before: int = 0) -> list[Posted]:
-        found = []
-        for item in reversed(self._outbox):
-            if item.message.contact != contact or item.sequence in self._blank or 0 < before <= item.sequence:
-                continue
-            found.append(self._posted(item))
-        return found[:limit]
+        items = (self._outbox[place] for place in reversed(self._messages.get(contact, [])))
+        there = (item for item in items if item.sequence not in self._blank and not 0 < before <= item.sequence)
+        return [self._posted(item) for item in islice(there, limit)]
 
     def _posted(self, item: Pending) -> Posted:
         settled = self._settled.get(item.sequence) or Settlement(item.sequence, "pending", 0)
