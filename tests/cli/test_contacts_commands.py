@@ -19,6 +19,8 @@ DEFINITIONS = [
     {"kind": "interaction", "name": "Order Completed", "title": "An order"},
     email("thanks", purpose="transactional"),
     journey({"thank": send("thanks", next="end"), "end": END}, on="Order Completed", name="orders"),
+    email("offer"),
+    journey({"s": send("offer")}, on="Seen", name="offers", max_entries={"times": 1}),
 ]
 
 
@@ -93,6 +95,15 @@ def test_a_timeline_and_consent_are_shown(service: Service):
     for word in ("news", "opted_in", "till 3", "asked", "api.contacts"):
         assert word in out
     assert len(json.loads(said(service, "contacts", "consent", "user_id:ann", "--json"))["history"]) == 1
+
+
+def test_a_timeline_tells_what_something_was_decided_by(service: Service):
+    for number in range(2):
+        item = {"name": "Seen", "contact": {"user_id": "bob"}, "id": f"seen-{number}"}
+        assert service.post("/v1/interactions", item).status == 200
+    out = " ".join(said(service, "contacts", "timeline", "user_id:bob").split())
+    assert "suppressed offers/s │ offer: no_consent" in out
+    assert "refused offers │ too_many_entries (entries: 1)" in out
 
 
 def test_a_contact_is_exported_and_erased(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

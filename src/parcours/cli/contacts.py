@@ -10,6 +10,7 @@ import typer
 
 from parcours.cli.asking import PAGE, AsJson, Contact, as_json, as_table, ask, condition_in, paged, text
 from parcours.cli.console import OUT, SERVICE, SecretKey, Url, plural, write
+from parcours.conditions.instants import brief
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -128,12 +129,25 @@ def _rows(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
         where = "/".join(part for part in (decision["journey"], decision["step"]) if part)
         state = states.get((decision["detail"] or {}).get("message_id", ""), "")
         why = f"{decision['reason']} ({state})" if state else decision["reason"]
+        if decision["what"] in {"suppressed", "held", "refused"}:
+            why = _seen(decision["reason"], decision["detail"] or {})
         if decision["what"] == "booked":
             why = _booked(decision["reason"], decision["detail"] or {})
         if decision["what"] == "moved":
             why = f"{why} (version {(decision['detail'] or {}).get('version', '')})"
         rows.append((decision["time"], f"  {decision['what']} {where}".rstrip(), why))
     return rows
+
+
+def _seen(reason: str, detail: dict[str, Any]) -> str:
+    """Return why something was not done, or not yet, with what it was decided by."""
+    parts = [f"{detail['message']}: {reason}" if "message" in detail else reason]
+    if "cap" in detail:
+        parts.append(f"({detail['cap']})")
+    parts += [f"({name}: {detail[name]})" for name in ("key", "where", "exit", "entries", "runs") if name in detail]
+    times = [name for name in ("entered", "until") if isinstance(detail.get(name), int)]
+    parts += [f"{name} {brief(detail[name])}" for name in times]
+    return " ".join(parts)
 
 
 def _booked(kind: str, detail: dict[str, Any]) -> str:
