@@ -135,9 +135,47 @@ def test_dead_ends():
     assert warnings == {"/steps/draw": "dead_end"}
 
 
+def month(**more: Any) -> dict[str, Any]:
+    return {"type": "wait", "for": "30d", **more}
+
+
+def listening(after: str, *, bought: str | None, late: str | None, **more: Any) -> dict[str, Any]:
+    event = {"type": "interaction", "interaction": "Paid", "next": bought}
+    return {"type": "wait_for", "events": [event], "timeout": {"after": after, "next": late}, **more}
+
+
+@pytest.mark.parametrize(
+    "steps, beyond",
+    [
+        ({"a": month(next="b"), "b": month(next="c"), "c": month(next="d"), "d": month(next="end"), "end": END}, ["d"]),
+        ({"a": month(next="b"), "b": month(next="c"), "c": month()}, []),
+        # What happens may happen at once, only silence takes its time.
+        ({"a": listening("60d", bought="b", late="c"), "b": month(next="c"), "c": month(next="end"), "end": END}, []),
+        ({"a": listening("60d", bought="end", late="c"), "c": month(next="d"), "d": END, "end": END}, ["d"]),
+        ({"a": listening("60d", bought="end", late=None, next="c"), "c": month(next="d"), "d": END, "end": END}, ["d"]),
+        ({"a": listening("60d", bought=None, late=None, next="c"), "c": month(next="d"), "d": END}, []),
+        # A circle comes nearer each time, and its first round is soon enough.
+        ({"a": month(next="b"), "b": {"type": "decision", "if": {"list": "vip"}, "then": "a", "else": "end"}, "end": END}, []),
+    ],
+)  # fmt: skip
+def test_steps_beyond_the_end_of_a_run(steps: dict[str, Any], beyond: list[str]):
+    errors, warnings = look(steps)
+    assert errors == {}
+    assert [place for place, code in warnings.items() if code == "beyond_run"] == [f"/steps/{name}" for name in beyond]
+
+
 @pytest.mark.parametrize(
     "step, place, code",
     [
+        ({"type": "update", "set": {"": 1}}, "/set/", "empty_name"),
+        ({"type": "record", "interaction": "  "}, "/interaction", "empty_name"),
+        ({"type": "record", "interaction": "Paid", "attributes": {" ": 1}}, "/attributes/ ", "empty_name"),
+        ({"type": "wait", "until": {"contact": ""}}, "/until/contact", "empty_name"),
+        (
+            {"type": "wait_for", "events": [{"type": "interaction", "interaction": ["Paid", ""]}]},
+            "/events/0/interaction/1",
+            "empty_name",
+        ),
         ({"type": "update", "set": {}}, "/set", "too_short"),
         ({"type": "update", "set": {"email": "a@b.de"}}, "/set/email", "address"),
         ({"type": "update", "set": {"a": {"from": "contact"}}}, "/set/a", "missing_key"),
@@ -153,6 +191,13 @@ def test_dead_ends():
 def test_steps_that_make_something_happen(step: dict[str, Any], place: str, code: str):
     errors, _ = look({"do": step | {"next": "end"}, "end": END})
     assert errors == {f"/steps/do{place}": code}
+
+
+def test_an_entry_without_a_name():
+    errors, _ = look({"end": END}, entry={"type": "interaction", "interaction": " "})
+    assert errors == {"/entry/interaction": "empty_name"}
+    errors, _ = look({"end": END}, entry={"type": "date", "attribute": ""})
+    assert errors == {"/entry/attribute": "empty_name"}
 
 
 def test_an_attribute_that_a_strict_workspace_does_not_declare():

@@ -240,13 +240,17 @@ def _prior(steps: Iterable[CompiledStep]) -> dict[str, tuple[CompiledBranch, ...
 
 def _facts_of(step: CompiledStep) -> set[str]:
     """Return the attributes of what started a run that a step copies or waits for."""
-    found = {step.until.interaction} if step.until is not None and step.until.interaction else set()
+    found = _outermost(step.until.interaction) if step.until is not None and step.until.interaction else set()
     values = getattr(step.definition, "set", None) or getattr(step.definition, "attributes", None) or {}
     for _, copied in copies(values):
         if copied.source == "interaction":
-            # What is nested may be meant, or a name with a dot in it.
-            found |= {copied.attribute, copied.attribute.partition(".")[0]}
+            found |= _outermost(copied.attribute)
     return found
+
+
+def _outermost(path: str) -> set[str]:
+    """Return which attributes a path may lead into: what is nested may be meant, or a name with a dot in it."""
+    return {path, path.partition(".")[0]}
 
 
 def _asked_of_run(step: CompiledStep) -> list[Question]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+from parcours.conditions.paths import reached
 from parcours.core.compiled import CompiledBranch, CompiledStep
 from parcours.core.contact import Token
 from parcours.core.effects import What
@@ -59,9 +60,9 @@ def _begin(walk: Walk, token: Token, compiled: CompiledStep) -> str:
     zone = zone_of(asked.zone) if asked.zone else None
     value: object = asked.date or None
     if asked.contact:
-        value = walk.contact.attributes.get(asked.contact)
+        value = reached(walk.contact.attributes, asked.contact)
     elif asked.interaction:
-        value = walk.run.facts.get(asked.interaction)
+        value = reached(walk.run.facts, asked.interaction)
     at = due(asked, value, now, zone or zone_for(walk.plan, walk.contact, walk.journey))
     if at is None:
         return MISSING

@@ -81,9 +81,11 @@ class Reporter:
 
     def interaction(self, name: str, pointer: str) -> None:
         """Warn of an interaction that nobody defined: it is learned when it first arrives."""
-        self.use("interaction", name, pointer)
         known = self.workspace.interactions
         folded = match_name(name)
+        if not self.filled(folded, pointer, "interaction"):
+            return
+        self.use("interaction", name, pointer)
         if folded not in known and ("interaction", folded) not in self.unread:
             self.warn(
                 "unknown_interaction",
@@ -91,6 +93,12 @@ class Reporter:
                 pointer,
                 self.guess(folded, known),
             )
+
+    def filled(self, name: str, pointer: str, what: str) -> bool:
+        """Require that a name is not empty, and return whether it is not."""
+        if not name.strip():
+            self.error("empty_name", f"the name of the {what} is empty", pointer, "name one")
+        return bool(name.strip())
 
     def several(self, names: str | list[str], pointer: str) -> None:
         """Look at one kind of interaction, or at each of several."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 
 import msgspec
 
+from parcours.conditions.durations import format_duration, parse_duration
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.journey import JourneyDefinition
-from parcours.definitions.steps import Decision, Experiment, Fork, Join, Split, Step, Wait, WaitFor, following
+from parcours.definitions.steps import Decision, Experiment, Fork, Join, Split, Step, Timeout, Wait, WaitFor, following
 from parcours.errors import Problem, did_you_mean
 
 _MOST_STATES = 20_000
@@ -54,6 +56,63 @@ def flaws_of_graph(journey: JourneyDefinition) -> Iterator[Flaw]:
             message = f"nothing follows the step {name!r}, so it changes nothing"
             hint = "lead an arrow from it, or delete it"
             yield _flaw("dead_end", message, f"/steps/{escape(name)}", hint, warning=True)
+    if journey.start in steps:
+        yield from _too_far(journey)
+
+
+def _too_far(journey: JourneyDefinition) -> Iterator[Flaw]:
+    """Yield the first steps on each way that no run comes to, for its time is up before."""
+    longest = _length(journey.max_duration)
+    soonest = _soonest(journey, longest)
+    for name, (at, waits) in soonest.items():
+        if at >= longest and not waits:
+            message = (
+                f"nobody comes to the step {name!r}: the waits before it come to {format_duration(at)}, "
+                f"and a run is over after {journey.max_duration}"
+            )
+            hint = "shorten them, or raise the journey's 'max_duration'"
+            yield _flaw("beyond_run", message, f"/steps/{escape(name)}", hint, warning=True)
+
+
+def _soonest(journey: JourneyDefinition, longest: int) -> dict[str, tuple[int, bool]]:
+    """Return how long after its beginning a run comes to each step at the soonest; beyond its end, only the first such step.
+
+    Moments to wait for, and what may happen, count as if they came at once. The second value is whether something on the way
+    was waited for longer than a run may last, which is told already.
+    """
+    found: dict[str, tuple[int, bool]] = {}
+    todo = [(0, journey.start, False)]
+    while todo:
+        at, name, told = heappop(todo)
+        if name in found:
+            continue
+        found[name] = at, told
+        if at >= longest:
+            continue
+        for target, length in _lengths(journey.steps[name]):
+            if target in journey.steps:
+                heappush(todo, (at + length, target, told or length > longest))
+    return found
+
+
+def _lengths(step: Step) -> Iterator[tuple[str, int]]:
+    """Yield each step that one leads to, and how long that takes at least."""
+    match step:
+        case Wait(duration=str(length)):
+            yield from ((target, _length(length)) for _, target in following(step))
+        case WaitFor(timeout=Timeout(after=str(length))):
+            for pointer, target in following(step):
+                late = pointer == "/timeout/next" or all(branch.next is not None for branch in step.events)
+                yield target, _length(length) if late and not pointer.startswith("/events/") else 0
+        case _:
+            yield from ((target, 0) for _, target in following(step))
+
+
+def _length(written: str) -> int:
+    try:
+        return parse_duration(written)
+    except ValueError:
+        return 0  # told where it stands
 
 
 def _flaws_of_forks(journey: JourneyDefinition) -> Iterator[Flaw]:

@@ -111,6 +111,7 @@ class JourneyChecks(StepChecks):
 
     def dated(self, entry: DateEntry, journey: JourneyDefinition) -> None:
         """Look at an entry by a date."""
+        self.filled(entry.attribute, "/entry/attribute", "attribute")
         if entry.before is not None and entry.after is not None:
             self.error("invalid_value", "it is 'before' or 'after', one of them", "/entry/after")
         for field, written in (("before", entry.before), ("after", entry.after)):
@@ -232,6 +233,9 @@ class JourneyChecks(StepChecks):
             return
         place = f"{pointer}/until"
         self.zone(until.zone, f"{place}/zone")
+        for source in ("contact", "interaction"):
+            if getattr(until, source) is not None:
+                self.filled(getattr(until, source), f"{place}/{source}", "attribute")
         for problem in problems_of_until(until, place):
             self.error(problem.code, problem.message, problem.pointer, problem.hint)
         if until.interaction is not None and isinstance(journey.entry, SegmentEntry | ContactEntry | DateEntry):

@@ -34,7 +34,7 @@ _CERTAIN = frozenset(
         "archived_reference",
         "branch_twice",
         "dead_end",
-        "defined_twice",
+        "empty_name",
         "endless_cycle",
         "invalid_key",
         "invalid_value",

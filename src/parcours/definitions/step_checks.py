@@ -126,6 +126,7 @@ class StepChecks(ConditionChecks):
     def values(self, values: Mapping[str, Value], journey: JourneyDefinition, pointer: str) -> None:
         """Look at what is copied by the values of a step."""
         for name, value in values.items():
+            self.filled(name, f"{pointer}/{escape(name)}", "attribute")
             if isinstance(value, Computed) and value.source is not None and not value.attribute:
                 self.error("missing_key", "missing key 'attribute'", f"{pointer}/{escape(name)}", "what is copied")
         for place, copied in copies(values):
