@@ -3,6 +3,9 @@
 What they do is an input of its own that follows at once (`Effects.follows`), so that conditions, segments and other
 journeys see it like anything else that happens. The token waits until it has happened, and goes on at the same instant.
 A step that makes the same happen again and again in one chain (`core.chains`) fails, and its run ends.
+
+In a test, what reaches beyond the contact and the journey is not done: nothing is recorded, nobody becomes a member, no
+points and no rewards are given. A journey that is started is tested, too. Attributes and lists do change: later steps ask.
 """
 
 from __future__ import annotations
@@ -77,6 +80,8 @@ def record(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Record an interaction of the contact."""
     step = compiled.definition
     assert isinstance(step, Record)  # noqa: S101 (the table of steps pairs types and functions)
+    if walk.run.test:
+        return _leave_out(walk, token, step.next)
     attributes = _set(worked_out(walk, step.attributes, {}))
     name = match_name(step.interaction)
     route = walk.plan.routes.get(name)
@@ -99,7 +104,9 @@ def start(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Let the contact enter another journey."""
     step = compiled.definition
     assert isinstance(step, Start)  # noqa: S101 (the table of steps pairs types and functions)
-    known = walk.plan.newest.get(step.journey)
+    known, test = walk.plan.newest.get(step.journey), walk.run.test
+    if test and walk.plan.states.get(step.journey) in _UNTRIED:
+        return _leave_out(walk, token, step.next)
     item = Enter(
         position=0,
         received_at=walk.now,
@@ -108,6 +115,7 @@ def start(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
         version=known.version if known is not None else 0,
         message_id=_cause(walk, token, "start"),
         attributes=_set(worked_out(walk, step.attributes, {})),
+        test=test,
     )
     return _happen(walk, token, item)
 
@@ -116,6 +124,8 @@ def award(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Give points to the contact."""
     step = compiled.definition
     assert isinstance(step, Award)  # noqa: S101 (the table of steps pairs types and functions)
+    if walk.run.test:
+        return _leave_out(walk, token, step.next)
     name = f"journey:{walk.run.journey}"
     item = Adjust(
         position=0,
@@ -136,6 +146,8 @@ def enrol(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Make the contact a member of a programme."""
     step = compiled.definition
     assert isinstance(step, Enrol)  # noqa: S101 (the table of steps pairs types and functions)
+    if walk.run.test:
+        return _leave_out(walk, token, step.next)
     item = Enrolled(
         position=0,
         received_at=walk.now,
@@ -150,6 +162,8 @@ def give(walk: Walk, token: Token, compiled: CompiledStep) -> Outcome:
     """Issue a reward to the contact."""
     step = compiled.definition
     assert isinstance(step, Give)  # noqa: S101 (the table of steps pairs types and functions)
+    if walk.run.test:
+        return _leave_out(walk, token, step.next)
     item = Grant(
         position=0,
         received_at=walk.now,
@@ -186,6 +200,16 @@ def _happen(walk: Walk, token: Token, item: Input, sums: dict[str, Sum] | None =
         return Fail(chains.ENDLESS)
     walk.contact.awaits[item.message_id] = (run.journey, run.id, token.id)
     return PARK
+
+
+_UNTRIED = frozenset({"paused", "archived"})
+"""States of journeys of which nothing moves, and which are not tested."""
+
+
+def _leave_out(walk: Walk, token: Token, follows: str | None) -> Outcome:
+    """Do nothing, for it is a test."""
+    walk.note(What.SKIPPED, token.step, "test")
+    return follows
 
 
 def _skip(walk: Walk, token: Token, problem: Problem, follows: str | None) -> Outcome:
