@@ -282,3 +282,34 @@ def test_a_query_that_lacks_something_or_names_no_state_is_told(api: Service):
     said = got(api.api("GET", "/v1/journeys?in_state=lives"), 400)
     assert (said["pointer"], said["hint"]) == ("?in_state", "did you mean 'live'?")
     assert "scheduled" in got(api.api("GET", "/v1/journeys?in_state=flying"), 400)["hint"]
+
+
+def test_a_test_that_cannot_begin_says_why(api: Service):
+    entry = {"type": "interaction", "interaction": "Go keyed", "key": "order"}
+    put(api, "keyed", entry=entry)
+    knows(api, "k1")
+    body = {"contacts": [{"user_id": "k1"}], "attributes": {}}
+    (row,) = got(api.api("POST", "/v1/journeys/keyed/test", body))["tests"]
+    assert (row["run"], row["ended"]) == ("", True)
+    assert [(one["what"], one["reason"], one["detail"]) for one in row["trace"]] == [
+        ("refused", "no_key", {"key": "order"})
+    ]
+    assert "did not begin" in cli(api, "test", "keyed", "user_id:k1", "--seconds", "0", status=1)
+    (row,) = got(api.api("POST", "/v1/journeys/keyed/test", body | {"attributes": {"order": "A"}}))["tests"]
+    assert row["run"]
+
+
+@pytest.mark.parametrize(
+    "attributes, code, pointer",
+    [
+        ({"a": 10**25}, "unstorable_value", "/attributes"),
+        ({"a": ["x", "\0"]}, "nul_character", "/attributes/a/1"),
+        ({"a": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}, "too_deep", "/attributes"),
+    ],
+)
+def test_a_test_takes_no_attributes_that_cannot_be_kept(api: Service, attributes: Any, code: str, pointer: str):
+    changed(api, "PUT", "odd", journey("odd", state="draft"))
+    knows(api, "o1")
+    body = {"contacts": [{"user_id": "o1"}], "attributes": attributes}
+    said = got(api.api("POST", "/v1/journeys/odd/test", body), 400)
+    assert (said["code"], said["pointer"]) == (code, pointer)

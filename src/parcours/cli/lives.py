@@ -193,7 +193,7 @@ def try_out(
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
 ) -> None:
-    """Test a journey with contacts, and show what happened."""
+    """Test a journey with contacts, and show what happened; exit with 1 if one could not begin."""
     contacts = [identity(one) for one in people]
     body = {"contacts": contacts, "attributes": attributes_in(set_ or []), "seconds": seconds}
     answer = ask("POST", url, ["journeys", name, "test"], secret_key, body)
@@ -201,9 +201,12 @@ def try_out(
         as_json(answer)
         return
     for one in answer["tests"]:
-        OUT.print(f"{one['contact']}: {'ended' if one['ended'] else 'still under way'}", markup=False)
+        state = "did not begin" if not one["run"] else "ended" if one["ended"] else "still under way"
+        OUT.print(f"{one['contact']}: {state}", markup=False)
         rows = ((row["time"], row["what"], row["step"], row["reason"], row["detail"] or "") for row in one["trace"])
         as_table(("time", "what", "step", "reason", "detail"), rows)
+    if not all(one["run"] for one in answer["tests"]):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Controller, Request, Response, get, patch, post, put
@@ -14,22 +12,21 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from parcours.conditions.parse import shown
 from parcours.core.compiled import CompiledJourney
-from parcours.core.effects import What
 from parcours.core.figures import JourneyFigures, experiments, figures
 from parcours.core.inputs import Move
 from parcours.core.plan import Plan
 from parcours.core.trials import GoalResult, results
 from parcours.definitions.common import milliseconds_of
 from parcours.definitions.differences import Difference, difference
-from parcours.definitions.journey import MOST_TESTERS, JourneyDefinition
+from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.load import dump
 from parcours.definitions.packs import put_away
 from parcours.errors import Problem, did_you_mean
-from parcours.runtimes.embedded import Embedded
 from parcours.sources.words import not_json, told_of
-from parcours.web.api.common import as_object, guard, host_of, named
+from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.definitions import Published, check_match, etag_of, of_one, other_problems, published, publishing
-from parcours.web.api.people import find, iso
+from parcours.web.api.people import iso
+from parcours.web.api.tryouts import NewTest, Tests, try_out
 
 T = TypeVar("T")
 
@@ -169,32 +166,6 @@ class Moved(msgspec.Struct):
     warnings: list[Problem]
     runs: dict[str, int]
     steps: dict[str, str]
-
-
-class NewTest(msgspec.Struct, forbid_unknown_fields=True):
-    """A test that is to begin."""
-
-    contacts: Annotated[list[dict[str, str]], msgspec.Meta(min_length=1, max_length=MOST_TESTERS)]
-    """One identity each."""
-    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
-    """What stands for those of the interaction that starts a run."""
-    seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0
-    """How long to wait for the runs to end before answering."""
-
-
-class TestRow(msgspec.Struct):
-    """What happened to one contact so far."""
-
-    contact: str
-    run: str
-    ended: bool
-    trace: list[dict[str, Any]]
-
-
-class Tests(msgspec.Struct):
-    """Tests that began, each with its trace so far."""
-
-    tests: list[TestRow]
 
 
 class LivesApi(Controller):
@@ -384,21 +355,8 @@ class LivesApi(Controller):
         Waits are as short as the `test` of the journey says, and messages go to its recipients. The entry's conditions
         and the rules of re-entry are not asked. A test of the same contact that is under way ends.
         """
-        host = host_of(request)
-        known(host.engine.plan, name)
-        if host.engine.plan.states[name] in {"paused", "archived"}:
-            detail = f"the journey {name!r} is {host.engine.plan.states[name]}: nothing of it moves"
-            raise HTTPException(status_code=CONFLICT, detail=detail)
-        async with host.turn:
-            people = [find(host, _one_identity(one, place)).id for place, one in enumerate(data.contacts)]
-        runs = await host.try_out(name, people, data.attributes)
-        until = time.monotonic() + data.seconds
-        while True:
-            async with host.turn:
-                rows = [_test_row(host, contact, run) for contact, run in runs.items()]
-            if time.monotonic() >= until or all(row.ended for row in rows):
-                return Tests(rows)
-            await asyncio.sleep(0.1)
+        known(host_of(request).engine.plan, name)
+        return await try_out(host_of(request), name, data)
 
     @post("/{name:str}/{action:str}", summary="Bring a journey into another state", status_code=200)
     async def turn(
@@ -442,13 +400,6 @@ def _over(ends: str, *, given: bool) -> HTTPException:
     return HTTPException(status_code=400, detail=f"{message} ({hint})", extra=extra)
 
 
-def _one_identity(contact: dict[str, str], place: int) -> str:
-    if len(contact) != 1:
-        said = f'takes one identity each, not {len(contact)}: write for example {{"user_id": "42"}}'
-        raise HTTPException(status_code=400, detail=f"/contacts/{place}: it {said}", extra={"code": "invalid_value"})
-    return ":".join(*contact.items())
-
-
 def known(plan: Plan, name: str) -> CompiledJourney:
     """Return the newest version of a journey.
 
@@ -470,17 +421,6 @@ def version_of(plan: Plan, name: str, version: int) -> CompiledJourney:
         detail = f"the journey {shown(name)} has no version {version}: there are 1 to {newest.version}"
         raise NotFoundException(detail=detail)
     return found
-
-
-def _test_row(host: Embedded, contact: str, run: str) -> TestRow:
-    moments = reversed(host.store.trace(contact, _MOMENTS))
-    entries = [entry for _, made in moments for entry in made if entry.run == run]
-    ended = any(entry.what == What.ENDED for entry in entries)
-    return TestRow(contact, run, ended, [as_object(entry) | {"time": iso(entry.at)} for entry in entries])
-
-
-_MOMENTS = 1_000
-"""Moments of a contact that are looked through for a test."""
 
 
 def _decoded(body: bytes, form: type[T]) -> T:
