@@ -285,3 +285,20 @@ def test_a_definition_is_no_place_for_a_secret(name: str):
 
     assert said("Bearer 123") == {f"/steps/ask/headers/{name}": "secret_in_definition"}
     assert said("Bearer {{ secrets.CRM }}") == {}
+
+
+@pytest.mark.parametrize(
+    "name, code",
+    [
+        ("Content-Length", "invalid_value"),
+        ("transfer-encoding", "invalid_value"),
+        ("Connection", "invalid_value"),
+        ("a b", "invalid_key"),
+        ("X\nY", "invalid_key"),
+        ("", "invalid_key"),
+    ],
+)
+def test_headers_that_a_call_may_not_have(name: str, code: str):
+    call = {"type": "webhook", "url": "https://crm.example.com/", "headers": {name: "5"}, "next": "end"}
+    errors, _ = look({"ask": call, "end": END})
+    assert errors == {f"/steps/ask/headers/{name}": code}

@@ -32,6 +32,9 @@ _TELLING = frozenset(
 )
 """Headers by which somebody is let in."""
 
+_MADE = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that say how a call is sent; others than the true ones keep it from being understood."""
+
 LONGEST_CALL = 60_000
 """Milliseconds that one try to call a webhook may take."""
 
@@ -81,6 +84,9 @@ class StepChecks(ConditionChecks):
             if step.sign and name.lower() in SIGNING_HEADERS:
                 hint = "leave it out, or leave 'sign' out"
                 self.error("invalid_value", "'sign' makes this header", f"{pointer}/headers/{escape(name)}", hint)
+            if name.lower() in _MADE:
+                said = "this header is made when the call is"
+                self.error("invalid_value", said, f"{pointer}/headers/{escape(name)}", "leave it out")
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
                 self.error("invalid_key", f"{shown(name)} is no name of a header", f"{pointer}/headers/{escape(name)}")
 
