@@ -36,7 +36,10 @@ def found(*, steps: dict[str, Any], learned: dict[str, list[str]] | None = None)
         ({"w": wait("1d", next="e"), "e": END}, []),
         ({"d": decision({"contact": "a", "is": 1}, then="e"), "e": END}, []),
         ({"d": decision({"contact": "a", "is": 1})}, [("dead_end", "/steps/d")]),
-        ({"x": {"type": "experiment", "branches": [{"name": "a"}]}}, [("dead_end", "/steps/x")]),
+        (
+            {"x": {"type": "experiment", "branches": [{"name": "a"}]}},
+            [("no_goal", "/steps/x"), ("dead_end", "/steps/x")],
+        ),
         ({"s": send("m")}, [("no_consent_check", "/steps/s/messages/0")]),
         ({"s": send("t")}, []),
         ({"s": send("m", suppressed="e"), "e": END}, []),

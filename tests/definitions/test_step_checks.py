@@ -87,9 +87,9 @@ def variant(name: str, weight: float = 1) -> dict[str, Any]:
 
 def test_weights_of_nothing():
     one = {"test": {"type": "experiment", "branches": [variant("a"), variant("b", 0)]}, "end": END}
-    assert look(one) == ({}, {"/steps/test/branches/1/weight": "no_weight"})
+    assert look(one) == ({}, {"/steps/test": "no_goal", "/steps/test/branches/1/weight": "no_weight"})
     none = {"test": {"type": "experiment", "branches": [variant("a", 0)], "holdout": {"weight": 0}}, "end": END}
-    assert look(none) == ({"/steps/test": "no_weight"}, {})
+    assert look(none) == ({"/steps/test": "no_weight"}, {"/steps/test": "no_goal"})
 
 
 def test_names_of_ways_out_are_taken_once():

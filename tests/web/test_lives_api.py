@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -165,11 +166,34 @@ def test_on_the_command_line(api: Service):
     did(api, "l1", "Go lines")
     figures = cli(api, "stats", "lines")
     assert "1 entered, 1 under way" in figures
-    assert "held" in figures
+    assert "waiting" in figures
+    assert "held" not in figures, "there is none"
     assert json.loads(cli(api, "stats", "lines", "--json"))["figures"]["running"] == 1
     assert "lines is live" in cli(api, "show", "lines")
     assert "nothing keeps it" in cli(api, "check", "lines")
     assert "did you mean 'lines'" in cli(api, "show", "line", status=2)
+
+
+def test_what_is_held_and_that_there_is_nothing_to_compare_by_is_shown(api: Service):
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    today = datetime.now(UTC).weekday()
+    around = [days[(today + more) % 7] for more in (-1, 0, 1)]
+    quiet = {"from": "00:00", "to": "00:00", "channels": ["inbox"], "days": around}
+    got(api.publish(
+        {"kind": "workspace", "policy": {"quiet_hours": quiet}},
+        {"kind": "message", "name": "later", "channel": "inbox", "content": {"title": "t", "body": "b"}},
+    ))  # fmt: skip
+    steps = {
+        "x": {"type": "experiment", "branches": [{"name": "only", "next": "s"}]},
+        "s": {"type": "send", "messages": ["later"]},
+    }
+    made = put(api, "quiet", start="x", steps=steps)
+    assert "no_goal" in str(made.json)
+    got(api.post("/v1/contacts", {"contact": {"user_id": "q1"}, "consent": {"inbox": "opted_in"}}))
+    did(api, "q1", "Go quiet")
+    figures = cli(api, "stats", "quiet")
+    assert "held" in figures
+    assert "x: the journey has no goal to compare the variants by" in figures
 
 
 def test_everything_wrong_with_a_draft_is_said_at_once(api: Service):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -134,20 +135,17 @@ def stats(
         if found[what]:
             OUT.print(f"{what}: {_counts(found[what])}", markup=False)
     shares = {row["step"]: row["share"] for row in answer["funnel"]}
+    # On a narrow screen each column counts, and few journeys have something in all of them.
+    columns = {title: tell for title, tell in _COLUMNS.items() if any(tell(step) for step in found["steps"])}
     as_table(
-        ("step", "type", "entered", "of all", "waiting", "left", "sent", "held", "not sent", "failed"),
+        ("step", "type", "entered", "of all", *columns),
         (
             (
                 step["step"],
                 step["type"],
                 step["entered"],
                 _percent(shares.get(step["step"])),
-                step["waiting"] or "",
-                _counts(step["left"] | step["dropped"]),
-                _counts(step["sent"]),
-                step["held"] or "",
-                _counts(step["suppressed"]),
-                _counts(step["failed"]),
+                *(tell(step) for tell in columns.values()),
             )
             for step in found["steps"]
         ),
@@ -161,6 +159,8 @@ def stats(
             ),
         )
     for experiment in answer["experiments"]:
+        if not experiment["goals"]:
+            OUT.print(f"{experiment['step']}: the journey has no goal to compare the variants by", markup=False)
         for goal in experiment["goals"]:
             OUT.print(f"{experiment['step']}, goal {goal['goal']}: {goal['verdict']}", markup=False)
             as_table(
@@ -178,6 +178,17 @@ def stats(
                     for one in goal["variants"]
                 ),
             )
+
+
+_COLUMNS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "waiting": lambda step: step["waiting"] or "",
+    "left": lambda step: _counts(step["left"] | step["dropped"]),
+    "sent": lambda step: _counts(step["sent"]),
+    "held": lambda step: step["held"] or "",
+    "not sent": lambda step: _counts(step["suppressed"]),
+    "failed": lambda step: _counts(step["failed"]),
+}
+"""What is told of a step, where there is any."""
 
 
 @app.command(name="test")

@@ -19,7 +19,7 @@ from parcours.definitions.journey import JourneyDefinition, JourneyTest
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.segment import base_of
 from parcours.definitions.step_checks import StepChecks
-from parcours.definitions.steps import InteractionBranch, ReactionBranch, Send, Wait, WaitFor
+from parcours.definitions.steps import Experiment, InteractionBranch, ReactionBranch, Send, Wait, WaitFor
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.waits import Until, problems_of_until
 from parcours.errors import did_you_mean
@@ -127,6 +127,11 @@ class JourneyChecks(StepChecks):
 
     def aims(self, journey: JourneyDefinition) -> None:
         """Look at exits and goals."""
+        drawing = [name for name, step in journey.steps.items() if isinstance(step, Experiment)]
+        if drawing and not journey.goals:
+            said = "the journey has no goal, so its variants cannot be compared"
+            hint = "write for example 'goals: [{name: bought, interaction: Order Completed, within: 14d}]'"
+            self.warn("no_goal", said, f"/steps/{escape(drawing[0])}", hint)
         placed: list[tuple[str, Exit | Goal]] = [(f"/exit/{index}", aim) for index, aim in enumerate(journey.exits)]
         placed += [(f"/goals/{index}", aim) for index, aim in enumerate(journey.goals)]
         names: set[str] = set()
