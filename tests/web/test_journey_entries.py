@@ -87,3 +87,22 @@ def test_the_command_line_says_what_is_wrong(api: Service, arguments: tuple[str,
     done = run(api, *arguments)
     assert done.code == 2
     assert says in done.err.replace("\n", " ")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(api: Service, tmp_path: Path):
+    binary = tmp_path / "binary.jsonl"
+    binary.write_bytes(b"\xff\xfe\x00")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"contact": {"user_id": "ann"}}\n\n{bad\n')
+    for file, says in ((tmp_path, "cannot read"), (binary, "is not UTF-8"), (broken, "line 3 of broken.jsonl")):
+        done = run(api, "called", "--file", file)
+        assert done.code == 2
+        assert says in done.err
+        assert "Traceback" not in done.err
+
+
+def test_a_line_may_hold_what_ends_lines_elsewhere(api: Service, tmp_path: Path):
+    file = tmp_path / "odd.jsonl"
+    item = {"contact": {"user_id": "odd"}, "attributes": {"order": "a\u2028b\x85c"}}
+    file.write_text("\ufeff" + json.dumps(item, ensure_ascii=False) + "\r\n")
+    assert "1 accepted" in run(api, "called", "--file", file).out

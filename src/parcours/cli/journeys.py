@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, as_json, ask, attributes_in
-from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url, read_text
 from parcours.errors import ParcoursError
 
 app = typer.Typer(
@@ -86,7 +86,7 @@ def identity(given: str) -> dict[str, str]:
 
 def _items(file: Path) -> list[dict[str, Any]]:
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(file).removeprefix("\ufeff").split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -113,6 +113,9 @@ def diff(
     rows += [("arrow added", arrow["step"], arrow["pointer"], "", arrow["to"]) for arrow in answer["arrows_added"]]
     rows += [("arrow removed", arrow["step"], arrow["pointer"], arrow["to"], "") for arrow in answer["arrows_removed"]]
     rows += [("changed", "(journey)", *_cells(field)) for field in answer["fields"]]
+    if not rows:
+        OUT.print(f"version {before} and version {after} are the same")
+        return
     as_table(("what", "step", "field", f"version {before}", f"version {after}"), rows)
 
 

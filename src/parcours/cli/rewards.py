@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from parcours.cli.asking import AsJson, Author, Contact, MessageId, Reason, as_json, as_table, ask
-from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
+from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url, read_text
 
 _OPTIONS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -76,7 +76,7 @@ def codes(
     secret_key: SecretKey = "",
 ) -> None:
     """Put codes into the pool of a reward; run again, nothing is put in twice."""
-    found = [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    found = [line.strip() for line in read_text(file).removeprefix("\ufeff").splitlines() if line.strip()]
     new = pool = 0
     for start in range(0, len(found), _AT_ONCE):
         body = {"codes": found[start : start + _AT_ONCE]}
