@@ -63,6 +63,12 @@ def test_other_templates_may_be_tried(service: Service):
     assert answer.json["extra"][0]["pointer"] == "/content/text"
 
 
+def test_what_steps_saved_may_be_given(service: Service):
+    text = "{{ run.offer.body.percent }} % for {{ run.key }} since {{ run.started_at | date: '%Y' }}"
+    answer = preview(service, content={"text": text}, run={"offer": {"body": {"percent": 15}}, "key": "A7"})
+    assert answer.json["content"]["text"].startswith("15 % for A7 since 2")
+
+
 @pytest.mark.parametrize(
     "message, body, status, said",
     [
@@ -71,6 +77,13 @@ def test_other_templates_may_be_tried(service: Service):
         ("offer", {"interaction": 4}, 400, ""),
         ("offer", {"interactions": {}}, 400, ""),
         ("failing", {}, 422, "failing"),
+        ("offer", {"run": []}, 400, "/run"),
+        (
+            "offer",
+            {"content": {"subjct": "s"}},
+            422,
+            "/content/subjct: E-mail has no 'subjct': did you mean 'subject'?",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_said(service: Service, message: str, body: dict[str, Any], status: int, said: str):
@@ -98,3 +111,5 @@ def test_the_command_line_shows_it(service: Service, monkeypatch: pytest.MonkeyP
     for words in ("ann@parcours.dev", "no_consent", "Hello Ann, 1: Boots"):
         assert words in done.out
     assert parcours(*asked, "--interaction", "[]", **environment).code == 2
+    assert parcours(*asked, "--run", '{"key": "A7"}', **environment).code == 0
+    assert "the run is no JSON object" in parcours(*asked, "--run", "[]", **environment).err

@@ -31,6 +31,7 @@ def preview(
     interaction: Annotated[
         str, typer.Option(help='Attributes of what would have started the run, as JSON, such as {"total": 12}.')
     ] = "",
+    run: Annotated[str, typer.Option(help='What steps would have saved, and the key, as JSON: {"key": "A7"}.')] = "",
     url: Url = SERVICE,
     secret_key: SecretKey = "",
     as_json_: AsJson = False,
@@ -38,7 +39,9 @@ def preview(
     """Show what a message would say to a contact now. Nothing is sent."""
     body: dict[str, Any] = {"contact": contact}
     if interaction:
-        body["interaction"] = _attributes(interaction)
+        body["interaction"] = _attributes(interaction, "interaction")
+    if run:
+        body["run"] = _attributes(run, "run")
     answer = ask("POST", url, ["messages", message, "preview"], secret_key, body)
     if as_json_:
         as_json(answer)
@@ -48,11 +51,11 @@ def preview(
     as_table((answer["channel"], answer["message"]), [*rows, *answer["content"].items()])
 
 
-def _attributes(given: str) -> dict[str, Any]:
+def _attributes(given: str, what: str) -> dict[str, Any]:
     try:
         found = json.loads(given)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ParcoursError("the interaction is no JSON object", hint='write for example {"total": 12}')
+        raise ParcoursError(f"the {what} is no JSON object", hint='write for example {"total": 12}')
     return found

@@ -283,7 +283,12 @@ class Embedded:
         return errors, warnings
 
     def preview(
-        self, message: str, contact: Contact, interaction: Mapping[str, Any], content: Mapping[str, str] | None = None
+        self,
+        message: str,
+        contact: Contact,
+        interaction: Mapping[str, Any],
+        content: Mapping[str, str] | None = None,
+        run: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, str], str | None]:
         """Return what a message would say to a contact now, and the address it would go to. Under `turn`.
 
@@ -292,6 +297,7 @@ class Embedded:
             contact: To whom.
             interaction: The attributes of what would have started the run.
             content: Other templates, to be tried.
+            run: What steps of the run would have saved, and its `key`.
 
         Raises:
             PermanentFailureError: A template cannot be filled.
@@ -300,7 +306,7 @@ class Embedded:
         plan, definition = engine.plan, engine.plan.messages[message].definition
         if content is not None:
             definition = msgspec.structs.replace(definition, content=dict(content))
-        would = as_message(plan, contact, message, engine.clock.now(), self.store.last_position())
+        would = as_message(plan, contact, message, engine.clock.now(), self.store.last_position(), run)
         texts = self.outbox.render(definition, Facts(self.store, plan, would, interaction))
         return dict(texts), address(contact, definition.channel)
 

@@ -303,8 +303,14 @@ def _text(key: object) -> str:
     return str(int(key)) if isinstance(key, int) or key.is_integer() else str(key)
 
 
-def as_message(plan: Plan, contact: Contact, message: str, now: int, position: int) -> Message:
-    """Return a message that would be decided now, to look at what it would say."""
+def as_message(
+    plan: Plan, contact: Contact, message: str, now: int, position: int, run: Mapping[str, Any] | None = None
+) -> Message:
+    """Return a message that would be decided now, to look at what it would say.
+
+    `run` is what steps of the run would have saved, with its key under `key`.
+    """
+    key = (run or {}).get("key")
     definition = plan.messages[message].definition
     return Message(
         id="preview",
@@ -323,4 +329,7 @@ def as_message(plan: Plan, contact: Contact, message: str, now: int, position: i
         lists=lists_of(contact),
         loyalty=standing_of(contact),
         rewards=rewards_of(contact, now) if contact.coupons else {},
+        key=key if isinstance(key, str) else "",
+        started_at=now,
+        saved=dict(run or {}),
     )

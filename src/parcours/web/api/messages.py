@@ -9,10 +9,11 @@ from litestar import Controller, Request, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, JSONBody
 
+from parcours.conditions.parse import escape, shown
 from parcours.core.permission import refusal
 from parcours.definitions.message import CHANNELS
 from parcours.definitions.templates import of_content
-from parcours.errors import PermanentFailureError
+from parcours.errors import PermanentFailureError, did_you_mean
 from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.people import find
 
@@ -24,6 +25,8 @@ class PreviewOf(msgspec.Struct, forbid_unknown_fields=True):
     """An identity such as `user_id:42`, or the id of a contact."""
     interaction: dict[str, Any] = {}
     """The attributes of the interaction that would have started the run."""
+    run: dict[str, Any] = {}
+    """What steps of the run would have saved, by name, and its `key`."""
     content: dict[str, str] | None = None
     """Templates to be tried in place of those in force, by field."""
 
@@ -58,10 +61,11 @@ class MessagesApi(Controller):
             raise HTTPException(
                 status_code=422, detail="a template cannot be read", extra=msgspec.to_builtins(problems)
             )
+        _check_fields(definition.channel, data.content or {})
         async with host.turn:
             contact = find(host, data.contact)
             try:
-                content, address = host.preview(message, contact, data.interaction, data.content)
+                content, address = host.preview(message, contact, data.interaction, data.content, data.run)
             except PermanentFailureError as error:
                 raise HTTPException(status_code=422, detail=str(error), extra={"code": "template_failed"}) from None
             refused = refusal(contact, definition) or ""
@@ -72,6 +76,17 @@ class MessagesApi(Controller):
             refused,
             {name: content[name] for name in _ordered(definition.channel, content)},
         )
+
+
+def _check_fields(channel: str, content: dict[str, str]) -> None:
+    """Refuse content that messages of a channel do not have."""
+    fields = CHANNELS[channel]
+    known = (*fields.required, *fields.one_of, *fields.optional)
+    for name in content:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"fields are {', '.join(known)}"
+            detail = f"/content/{escape(name)}: {fields.title} has no {shown(name)}: {hint}"
+            raise HTTPException(status_code=422, detail=detail, extra={"code": "unknown_content"})
 
 
 def _ordered(channel: str, content: dict[str, str]) -> list[str]:
