@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -89,7 +90,8 @@ _READ = st.sampled_from(
 @st.composite
 def timed(draw: st.DrawFn) -> Scenario:
     """A scenario in which segments are read at an instant, or again and again, people are let in, and services called."""
-    scenario = plain(draw(scenarios(publishing=False, erasing=False)))
+    # Definitions that strategies share are left as they are: what other tests draw is made of them.
+    scenario = deepcopy(plain(draw(scenarios(publishing=False, erasing=False))))
     for item in scenario.definitions:
         if item["kind"] != "journey" or item["name"] == STARTED:
             continue
