@@ -68,9 +68,8 @@ def what_follows_has_happened(contact: Contact, _plan: Plan) -> None:
 
 
 def a_watched_segment_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
-    others = {DELAYED, OF_PROGRAMME}
     timers = sorted(
-        (timer.run, timer.due) for timer in contact.timers if not timer.journey and timer.token not in others
+        (timer.run, timer.due) for timer in contact.timers if not timer.journey and timer.token != OF_PROGRAMME
     )
     said = sorted((name, known.due) for name, known in contact.segments.items() if known.due is not None)
     assert timers == said
@@ -115,7 +114,7 @@ def only_a_test_is_under_way_of_a_journey_that_was_never_live(contact: Contact, 
 
 def no_timer_outlives_its_run_or_token(contact: Contact, _plan: Plan) -> None:
     for timer in contact.timers + contact.shelf:
-        if not timer.journey or timer.token == DATE:
+        if not timer.journey or timer.token in {DATE, DELAYED}:
             continue
         if timer.token == CLOCK:
             kept = {**contact.runs.get(timer.journey, {}), **contact.over.get(timer.journey, {})}
@@ -132,7 +131,8 @@ def a_date_has_the_timer_it_says(contact: Contact, plan: Plan) -> None:
 
 
 def every_run_has_one_timer_that_ends_it(contact: Contact, plan: Plan) -> None:
-    of_runs = [timer for timer in contact.timers + contact.shelf if timer.journey and timer.token != DATE]
+    others = {DATE, DELAYED}
+    of_runs = [timer for timer in contact.timers + contact.shelf if timer.journey and timer.token not in others]
     ends = {timer.run: timer.due for timer in of_runs if timer.token == 0}
     assert len(ends) == sum(timer.token == 0 for timer in of_runs)
     runs = {run.id: run for runs in contact.runs.values() for run in runs.values()}
@@ -203,7 +203,7 @@ def a_run_that_is_kept_after_its_end_has_a_goal_to_reach(contact: Contact, plan:
 
 
 def a_message_that_is_held_has_one_timer(contact: Contact, _plan: Plan) -> None:
-    timers = sorted(timer.run for timer in contact.timers if timer.token == DELAYED)
+    timers = sorted(timer.run for timer in contact.timers + contact.shelf if timer.token == DELAYED)
     assert timers == sorted(one.id for one in contact.delayed)
     assert len(set(timers)) == len(timers)
 

@@ -79,7 +79,8 @@ class Timer(msgspec.Struct, array_like=True, gc=False, order=True):
     """Something that comes due. Timers fire in the order of due time, then of creation.
 
     A timer of a watched segment has no journey, and the segment's name in place of the run; one of a loyalty programme
-    has its name there, and `OF_PROGRAMME` as the token; one of a delayed message has its id there, and `DELAYED`.
+    has its name there, and `OF_PROGRAMME` as the token; one of a delayed message has its id there, and `DELAYED`, and
+    its journey, so that it waits while that is paused.
     """
 
     due: int

@@ -2,7 +2,7 @@
 
 | state before → now  | runs                                        | entries that were held  |
 |---------------------|---------------------------------------------|-------------------------|
-| any → `paused`      | stay where they are; timers go on the shelf |                         |
+| any → `paused`      | stay where they are; timers go on the shelf, those of messages in quiet hours, too |  |
 | `paused` → `live`   | timers come back                            | enter                   |
 | `paused` → other    | timers come back                            | are refused             |
 | any → `stopped`     | end                                         | are refused             |
@@ -24,6 +24,7 @@ from parcours.core.effects import Effects, Trace, What
 from parcours.core.ending import end_run
 from parcours.core.moves import move_runs
 from parcours.core.plan import Plan
+from parcours.core.policy import may_leave
 from parcours.core.runs import enter
 from parcours.core.walk import Walk, drop_timers
 
@@ -90,7 +91,8 @@ def _go_on(plan: Plan, contact: Contact, effects: Effects) -> None:
             if timer.due <= at:
                 # A new place in the order of creation: at one instant they fire as they would have, one after another.
                 contact.created += 1
-                timer = Timer(at, contact.created, timer.journey, timer.run, timer.token)  # noqa: PLW2901 (as it is now)
+                due = may_leave(plan, contact, timer.run, at) if timer.token == DELAYED else at
+                timer = Timer(due, contact.created, timer.journey, timer.run, timer.token)  # noqa: PLW2901 (as it is now)
             insort(contact.timers, timer)
         _tell(contact, {timer.run for timer in back}, What.RESUMED, plan, effects)
         look_at_aims(plan, contact, sorted({timer.journey for timer in back}), at, effects)

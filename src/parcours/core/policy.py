@@ -7,6 +7,7 @@
 | 3     | quiet hours (`quiet`)                                       | not sent: `quiet_hours`; or held until they are over |
 |       | then it takes its places and leaves, or is held             |                                                     |
 | later | when they are over: still consent and a valid address?      | leaves, or is not sent after all                    |
+|       | is its journey paused then?                                 | leaves when that is over, and it is not quiet       |
 
 A test is only asked 1, with the recipients of tests for an address.
 
@@ -77,8 +78,18 @@ def hold(walk: Walk, message: Message, step: str, until: int) -> None:
     """Let a message leave at a later instant. The contact is changed."""
     contact = walk.contact
     contact.delayed.append(Delayed(message.id, walk.run.version, step, encode(message)))
-    add_timer(contact, Timer(until, 0, "", message.id, DELAYED))
+    add_timer(contact, Timer(until, 0, message.journey, message.id, DELAYED))
     walk.note(What.HELD, step, message.message, {"message_id": message.id, "until": until})
+
+
+def may_leave(plan: Plan, contact: Contact, id_: str, at: int) -> int:
+    """Return when a message leaves that a pause of its journey kept until now: at once, or when it is quiet no more."""
+    delayed = next(one for one in contact.delayed if one.id == id_)
+    message = decode_message(delayed.body)
+    if plan.quiet is None or not plan.quiet.is_for(plan.texts[message.message, message.version]):
+        return at
+    until = plan.quiet.over(zone_for(plan, contact, plan.journeys[message.journey][delayed.version]), at)
+    return at if until is None else until
 
 
 def leave(plan: Plan, contact: Contact, timer: Timer, effects: Effects) -> None:
