@@ -87,6 +87,17 @@ def test_tests_are_told_as_such_and_are_no_entries():
     ]
 
 
+def test_a_run_of_an_older_version_is_told_as_such():
+    world = World(GO, RECEIPT, journey({"w": wait("2d", next="s"), "s": send("receipt")}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    assert because(world, "ann")[-1].startswith(f"The run stands at 'w' since {NINE}")
+    world.publish(journey({"w": wait("3d", next="s"), "s": send("receipt")}))
+    assert because(world, "ann")[-1].startswith(
+        f"The run stands at 'w' of version 1 since {NINE} and waits until 2026-03-04"
+    )
+
+
 def test_before_there_was_a_journey_or_a_contact_that_is_said():
     world = World(GO, RECEIPT)
     world.after("1h")

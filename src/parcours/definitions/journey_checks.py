@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from parcours.conditions import ast
@@ -23,6 +24,12 @@ from parcours.definitions.steps import Experiment, InteractionBranch, ReactionBr
 from parcours.definitions.validate import conditions_in
 from parcours.definitions.waits import Until, problems_of_until
 from parcours.errors import did_you_mean
+
+_RECIPIENTS = {
+    "email": (r"[^@\s]+@[^@\s]+", "qa@example.com"),
+    "sms": (r"\+[1-9][0-9]{7,14}", "+31612345678"),
+}
+"""How addresses of test recipients are written, where that can be told, with an example."""
 
 MOST_DAYS = 366
 """How many days before or after a date a journey may be entered."""
@@ -179,7 +186,11 @@ class JourneyChecks(StepChecks):
             if len(identity) != 1:
                 hint = "write for example 'user_id: ann'"
                 self.error("invalid_value", "a contact is named by one identity", f"/test/contacts/{index}", hint)
-        for channel in test.recipients:
+        for channel, address in test.recipients.items():
+            pattern, example = _RECIPIENTS.get(channel, (r".*\S.*", "what the channel calls an address"))
+            if channel in CHANNELS and not re.fullmatch(pattern, address):
+                said = f"{shown(address)} is no address of this channel"
+                self.error("invalid_value", said, f"/test/recipients/{channel}", f"write for example {example}")
             if channel not in CHANNELS:
                 hint = did_you_mean(channel, CHANNELS) or f"channels are {', '.join(CHANNELS)}"
                 place = f"/test/recipients/{escape(channel)}"

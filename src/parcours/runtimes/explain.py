@@ -154,7 +154,7 @@ def _because(
         yield from _withheld(moment)
     for stand in standing:
         yield from _passed_by(life.moments, stand)
-        yield _stands(stand, at)
+        yield _stands(stand, at, known)
 
 
 def _withheld(moment: Moment) -> Iterator[str]:
@@ -188,10 +188,11 @@ def _passed_by(moments: list[Moment], stand: Standing) -> Iterator[str]:
     yield from found[-_MOST_PASSED_BY:]
 
 
-def _stands(stand: Standing, at: int) -> str:
+def _stands(stand: Standing, at: int, known: CompiledJourney | None) -> str:
     whose = "The run of a test" if stand.run.startswith(TEST) else "The run"
     run = f"{whose} ({stand.key})" if stand.key else whose
-    place = f"{run} stands at {stand.step!r} since {brief(stand.since)}"
+    older = f" of version {stand.version}" if known is not None and stand.version != known.version else ""
+    place = f"{run} stands at {stand.step!r}{older} since {brief(stand.since)}"
     if stand.paused is not None:
         over = ""
         if stand.until is not None:
