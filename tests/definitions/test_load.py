@@ -332,14 +332,23 @@ def test_known_definitions_count_and_are_replaced():
 
 
 def test_a_known_definition_that_breaks_is_named():
-    known = Workspace().with_definitions(
-        *load_data([{"kind": "segment", "name": "a", "condition": {"segment": "gone"}}])[0].all()
-    )
-    _, [error], _ = load_data([], known)
+    base = {"kind": "segment", "name": "base", "condition": {"contact": "a", "is": 1}}
+    known, errors, _ = load_data([base, {"kind": "segment", "name": "a", "condition": {"segment": "base"}}])
+    assert errors == []
+    _, [error], _ = load_data([base | {"archived": True}], known)
     assert (error.pointer, error.message) == (
         "/segments/a/condition/segment",
-        "segment 'a': there is no segment 'gone'",
+        "segment 'a': the segment 'base' is archived",
     )
+
+
+def test_a_known_definition_that_was_broken_before_is_for_nobody_else_to_mend():
+    broken, errors, _ = load_data([{"kind": "segment", "name": "a", "condition": {"segment": "gone"}}])
+    assert len(errors) == 1
+    other = {"kind": "segment", "name": "b", "condition": {"contact": "a", "is": 1}}
+    assert load_data([other], broken)[1] == []
+    _, [error], _ = load_data([{"kind": "segment", "name": "a", "condition": {"segment": "gone"}}], broken)
+    assert error.pointer == "/definitions/0/condition/segment"
 
 
 @pytest.mark.parametrize("broken", ["{kind: segment, name: b}", "{kind: segment, name: b, name: c}", "{kind: ["])

@@ -18,8 +18,7 @@ from parcours.core.loyalty.compiled import Loyalty
 from parcours.core.loyalty.outlook import outlook
 from parcours.core.member import Member
 from parcours.core.plan import Plan
-from parcours.definitions.load import load_data
-from parcours.errors import InvalidDefinitionError
+from parcours.definitions.load import with_known_good
 from parcours.ports import Store
 
 _encoder = msgspec.msgpack.Encoder()
@@ -75,9 +74,7 @@ class Programmes:
     def follow(self, store: Store) -> None:
         """Take up what was published since."""
         for item in store.publications(self._upto):
-            workspace, errors, _ = load_data(list(item.definitions), self._plan.workspace)
-            if errors:
-                raise InvalidDefinitionError(errors)
+            workspace = with_known_good(self._plan.workspace, item.definitions)
             self._plan = self._plan.publish(
                 workspace.all(), at=item.received_at, position=item.position, moves=item.moves
             )

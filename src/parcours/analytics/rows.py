@@ -27,7 +27,7 @@ from parcours.core.contact import Contact
 from parcours.core.ids import contact_number, contact_of_message
 from parcours.core.inputs import Interaction, Publish, Reaction
 from parcours.core.loyalty.compiled import Loyalty
-from parcours.definitions.load import load_data
+from parcours.definitions.load import with_known_good
 from parcours.definitions.message import WEBHOOK
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError
@@ -189,9 +189,7 @@ class Rules:
 
     def publish(self, item: Publish) -> None:
         """Take up a publication."""
-        self._workspace, errors, _ = load_data(list(item.definitions), self._workspace)
-        if errors:
-            raise InvalidDefinitionError(errors)
+        self._workspace = with_known_good(self._workspace or Workspace(), item.definitions)
         self._tests = {}
         for name, definition in self._workspace.interactions.items():
             if definition.counts_when is not None:

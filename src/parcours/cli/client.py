@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from parcours.definitions.load import Source, load
+from parcours.definitions.load import with_known_good
 from parcours.definitions.workspace import Workspace
 from parcours.errors import InvalidDefinitionError, ParcoursError
 
@@ -26,10 +26,10 @@ def in_force(url: str, secret_key: str) -> Workspace:
     definitions = answer.get("definitions")
     if not isinstance(definitions, list) or not all(isinstance(item, dict) for item in definitions):
         raise stranger(url)
-    workspace, problems, _ = load([Source(url, json.dumps(definitions))])
-    if problems:
-        raise InvalidDefinitionError(problems)
-    return workspace
+    try:
+        return with_known_good(Workspace(), definitions)
+    except InvalidDefinitionError as error:
+        raise stranger(url) from error
 
 
 def refused(status: int, answer: dict[str, Any]) -> ParcoursError:

@@ -151,6 +151,17 @@ def definitions_in(items: Iterable[object]) -> list[AnyDefinition]:
     return found
 
 
+def with_known_good(workspace: Workspace, items: Iterable[object]) -> Workspace:
+    """Return a workspace in which definitions replace others that were checked when they were published, as those in a log.
+
+    They are not checked again: what was right then is kept, also where more is refused today.
+
+    Raises:
+        InvalidDefinitionError: One has not the form of a definition.
+    """
+    return workspace.with_definitions(*definitions_in(items))
+
+
 def read(source: Source) -> tuple[list[Located], list[Problem]]:
     """Return the definitions of a source as plain data, and what is wrong with the text.
 
@@ -213,11 +224,16 @@ def _assemble(
         definitions.append(definition)
     workspace = known.with_definitions(*definitions)
     warnings: list[Problem] = []
+    others: list[Finding] = []
     for finding in check(workspace, unread):
         if finding.key in places:
             (warnings if finding.warning else errors).append(places[finding.key].put(finding.problem))
         elif not finding.warning:
-            errors.append(_of_known(finding))
+            others.append(finding)
+    if others:
+        # What was wrong before, such as what an earlier version of this program let pass, is not for these to mend.
+        before = check(known)
+        errors.extend(_of_known(finding) for finding in others if finding not in before)
     for place, half in halves:
         errors.extend(place.put(problem) for problem in half.arrows)
         for finding in check(workspace.with_definitions(half.definition), unread):

@@ -15,9 +15,8 @@ from parcours.core.inputs import CANCELLED, Absorb, Erase, Publish, Reaction, St
 from parcours.core.loyalty import budget
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
-from parcours.definitions.load import load_data
+from parcours.definitions.load import with_known_good
 from parcours.definitions.message import LINES
-from parcours.errors import InvalidDefinitionError
 from parcours.ports import Changes, Identity, LedgerDay, Record, Settlement, Statistic, Store, Total
 from parcours.stores.memory import MemoryStore
 
@@ -195,9 +194,7 @@ class _Replay:
         self._everybody = False
 
     def publish(self, item: Publish) -> None:
-        workspace, errors, _ = load_data(item.definitions, self.plan.workspace)
-        if errors:
-            raise InvalidDefinitionError(errors)
+        workspace = with_known_good(self.plan.workspace, item.definitions)
         before = self.plan.revision
         self.plan = self.plan.publish(workspace.all(), at=item.received_at, position=item.position, moves=item.moves)
         self._everybody = self.plan.revision != before

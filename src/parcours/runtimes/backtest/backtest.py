@@ -38,7 +38,7 @@ from parcours.core.inputs import Publish
 from parcours.core.plan import Plan
 from parcours.definitions.entries import SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
-from parcours.definitions.load import load_data
+from parcours.definitions.load import load_data, with_known_good
 from parcours.definitions.loyalty import ProgrammeDefinition, RuleDefinition
 from parcours.definitions.steps import Webhook
 from parcours.definitions.workspace import Workspace
@@ -184,7 +184,7 @@ def _workspace(
     before = Workspace()
     lives: dict[str, list[tuple[int, int | None]]] = {}
     for publication in publications:
-        before, _, _ = load_data(publication.definitions, before)
+        before = with_known_good(before, publication.definitions)
         for rule in before.rules.values():
             live = rule.state == "live" and not rule.archived and not before.programmes[rule.programme].archived
             known = lives.setdefault(rule.name, [])

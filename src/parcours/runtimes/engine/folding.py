@@ -33,9 +33,9 @@ from parcours.core.membership import bring_up
 from parcours.core.merge import parts_of
 from parcours.core.plan import Plan
 from parcours.core.prepared import Kind, Prepared
-from parcours.definitions.load import load_data
+from parcours.definitions.load import with_known_good
 from parcours.definitions.workspace import AnyDefinition
-from parcours.errors import InvalidDefinitionError, UnstorableError
+from parcours.errors import UnstorableError
 from parcours.ports import Clock, Identity, Record, Store, Tombstone
 from parcours.runtimes import places
 from parcours.runtimes.engine import budgets, rewards
@@ -343,10 +343,7 @@ class Folding:
         self.finish()
 
     def _definitions(self, publication: Publish) -> list[AnyDefinition]:
-        workspace, errors, _ = load_data(list(publication.definitions), self.plan.workspace)
-        if errors:
-            raise InvalidDefinitionError(errors)
-        return workspace.all()
+        return with_known_good(self.plan.workspace, publication.definitions).all()
 
 
 def _kind_of(item: Input | Prepared) -> Kind | None:
