@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -98,6 +99,24 @@ def test_what_cannot_be_explained_is_refused(service: Service, path: str, status
 
 def run(service: Service, *arguments: str) -> Said:
     return parcours(*arguments, PARCOURS_URL=service.url, PARCOURS_SECRET_KEY=SECRET_KEY)
+
+
+def test_what_somebody_sent_does_not_command_the_terminal(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(OUT, "_width", 200)
+    evil = "\x1b[31mred\x9b2J\u202e [bold]b[/bold]"
+    item = {"name": "Go", "contact": {"user_id": "mal"}, "attributes": {"total": 1, "note": evil}}
+    assert service.post("/v1/interactions", item).status == 200
+    for command in (
+        ("explain", "--journey", "orders", "--contact", "user_id:mal"),
+        ("contacts", "timeline", "user_id:mal"),
+    ):
+        done = run(service, *command)
+        assert done.code == 0, done
+        assert "\ufffd[31mred\ufffd2J\ufffd [bold]b[/bold]" in done.out
+        raw = run(service, *command, "--json")
+        assert "\x1b" not in raw.out
+        assert "\x9b" not in raw.out
+        assert json.dumps(evil)[1:-1] in json.dumps(json.loads(raw.out)), "it is the same value"
 
 
 def test_on_the_command_line(service: Service, monkeypatch: pytest.MonkeyPatch):

@@ -115,7 +115,11 @@ def condition_in(given: str) -> Any:
 
 def as_json(value: Any) -> None:
     """Print a value as JSON for machines."""
-    write(None, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write(None, json.dumps(value, indent=2, ensure_ascii=False).translate(_ESCAPED) + "\n")
+
+
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""JSON leaves as they are what some terminals take for commands."""
 
 
 def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

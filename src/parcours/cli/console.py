@@ -10,14 +10,32 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 
 from parcours.conditions.instants import milliseconds
 from parcours.definitions.load import DEFINITION_SUFFIXES as SUFFIXES
 from parcours.definitions.load import Source, is_scenario_file
 from parcours.errors import ParcoursError, Problem
 
-OUT = Console(highlight=False)
-ERR = Console(stderr=True, highlight=False)
+_UNSEEN = {
+    code: "\ufffd"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in "\n\t"
+}
+"""What tells a terminal to do something, or turns the direction of writing: none of it may come out of data."""
+
+
+class SafeConsole(Console):
+    """A screen that data cannot command: what anybody sent as an attribute is shown and never obeyed."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            part if part.control else Segment(part.text.translate(_UNSEEN), part.style) for part in buffer
+        )
+
+
+OUT = SafeConsole(highlight=False)
+ERR = SafeConsole(stderr=True, highlight=False)
 
 Files = Annotated[
     list[Path], typer.Argument(help="Definition files (YAML or JSON), or folders of them.", show_default=False)
