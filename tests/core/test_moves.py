@@ -10,6 +10,7 @@ from hypothesis import given
 from parcours.core.effects import What
 from parcours.core.figures import figures, waiting
 from parcours.core.inputs import Move
+from parcours.core.trials import results
 from parcours.definitions.load import dump
 from parcours.runtimes.simulation import Simulation
 from parcours.stores.memory import MemoryStore
@@ -121,3 +122,32 @@ def test_who_waits_where_follows_from_the_counts(scenario: Scenario):
         for version, compiled in versions.items():
             found = waiting(compiled, counts)
             assert found == {step: count for (j, v, step), count in stand.items() if (j, v) == (name, version)}
+
+
+def test_runs_are_counted_where_they_are_and_goals_among_those_that_came():
+    goals = [{"name": "paid", "interaction": "Paid"}]
+    test = {"type": "experiment", "branches": [{"name": "a", "next": "w"}, {"name": "b", "next": "w"}]}
+    world = World(journey({"x": test, "w": wait("9d")}, goals=goals))
+    for who in ("ann", "bob", "cyd"):
+        world.knows(who)
+        world.did(who, "Go")
+    world.did("cyd", "Paid")
+    world.publish(journey({"x": test, "w": wait("8d")}, goals=goals))
+    world.did("dan", "Go")
+    assert move(world) == []
+    for who in ("ann", "bob", "dan"):
+        world.did(who, "Paid")
+    versions, counts = world.run.engine.plan.journeys["j"], world.store.statistics()
+    one, two = (figures([versions[number]], counts) for number in (1, 2))
+    assert (one.entered, one.moved_out, one.moved_in, one.running) == (3, 3, 0, 0)
+    assert (two.entered, two.moved_out, two.moved_in, two.running) == (1, 0, 3, 4)
+    assert (one.goals[0].reached, two.goals[0].reached) == (1, 3)
+    assert (one.goals[0].rate.value, two.goals[0].rate.value) == (1 / 3, 3 / 4)
+    both = figures(versions.values(), counts)
+    assert (both.entered, both.moved_out, both.moved_in, both.running) == (4, 0, 0, 4)
+    own = {(step, what, reason): n for (_, version, step, what, reason), n in counts.items() if version == 2}
+    (result,) = results("x", versions[2].definition.steps["x"], ["paid"], own)
+    assert sum(variant.runs for variant in result.variants) == 4
+    assert sum(variant.reached for variant in result.variants) == 3
+    world.after("9d")
+    assert [figures([versions[number]], world.store.statistics()).running for number in (1, 2)] == [0, 0]

@@ -152,6 +152,10 @@ def test_who_waits_where_and_what_is_different(api: Service):
     moved = got(api.api("POST", "/v1/journeys/count/moves", {"from": 1, "to": 2, "steps": {"l": "d"}}))
     assert moved["moved"]
     assert moved["steps"] == {"w": "w", "l": "d"}
+    versions = got(api.api("GET", "/v1/journeys/count"))["versions"]
+    assert all(row["running"] >= 0 for row in versions)
+    assert "moved here" in cli(api, "stats", "count", "--version", "2")
+    assert "moved to other versions" in cli(api, "stats", "count", "--version", "1")
     rows = got(api.api("GET", "/v1/journeys/count"))["versions"]
     assert rows[0]["version"] == 2
     found = got(api.api("GET", "/v1/journeys/count/statistics?version=2"))

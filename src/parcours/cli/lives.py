@@ -119,6 +119,9 @@ def diff(
     as_table(("what", "step", "field", f"version {before}", f"version {after}"), rows)
 
 
+_MOVED = (("moved_in", "moved here"), ("moved_out", "moved to other versions"))
+
+
 @app.command()
 def stats(
     name: Name,
@@ -133,7 +136,8 @@ def stats(
         as_json(answer)
         return
     found = answer["figures"]
-    OUT.print(f"{found['entered']:,} entered, {found['running']:,} under way", markup=False)
+    moved = [f"{found[field]:,} {said}" for field, said in _MOVED if found[field]]
+    OUT.print(", ".join([f"{found['entered']:,} entered", *moved, f"{found['running']:,} under way"]), markup=False)
     for what in ("ended", "refused"):
         if found[what]:
             OUT.print(f"{what}: {_counts(found[what])}", markup=False)

@@ -30,6 +30,8 @@ class What:
     """A step was left; the reason names the way that was taken."""
     MOVED = "moved"
     """A token was moved to another version of its journey, which the detail names; the reason names its step there."""
+    SWITCHED = "switched"
+    """A run goes on in another version of its journey, which the reason names; told once, under the one it was on."""
     PASSED = "passed"
     """A token left a join: on its way on (`next`), or into the one that goes on (`merged`)."""
     DREW = "drew"

@@ -8,8 +8,8 @@ Nobody is looked up for it: all of it follows from counts that are kept as thing
 | waiting    | those of them that have not left it, where one can wait (`can_wait`)                        |
 | left       | ways out of the step, each with how often it was taken                                      |
 | failed     | what a step was to do and was not done: skipped, called off, or failed for good              |
-| running    | runs that were entered and have not ended                                                   |
-| conversion | runs that reached a goal, of all that were entered, with an interval of 95 %                |
+| running    | runs that were entered, or moved here from another version, and have neither ended nor left  |
+| conversion | runs that reached a goal, of all that were entered or moved here, with an interval of 95 %  |
 
 Tests are in none of them.
 """
@@ -70,6 +70,10 @@ class JourneyFigures(msgspec.Struct):
     """What happened in a journey, or in one version of it."""
 
     entered: int
+    moved_in: int
+    """Runs that were moved here from other versions; 0 for all versions together."""
+    moved_out: int
+    """Runs that were moved from here to other versions; 0 for all versions together."""
     running: int
     ended: dict[str, int]
     """Reason to how many runs ended for it."""
@@ -92,8 +96,12 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
         for step, compiled in journey.steps.items()
         if can_wait(compiled.definition)
     }
+    moved_in = moved_out = 0
     for (journey, version, step, what, reason), count in counts.items():
-        if journey == name and version in numbers:
+        if journey == name and what == What.SWITCHED:
+            moved_in += count if version not in numbers and int(reason) in numbers else 0
+            moved_out += count if version in numbers and int(reason) not in numbers else 0
+        elif journey == name and version in numbers:
             counted.setdefault((step, what), Counter())[reason] += count
             if (version, step) in places:
                 stand[step] += count if what == What.ARRIVED else -count if what in LEFT else 0
@@ -103,6 +111,7 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
 
     ended = by_reason("", What.ENDED)
     entered = by_reason("", What.ENTERED).total()
+    came = entered + moved_in
     goals = by_reason("", What.GOAL)
     types = {step: type(compiled.definition) for journey in known for step, compiled in journey.steps.items()}
     steps = []
@@ -127,10 +136,12 @@ def figures(versions: Iterable[CompiledJourney], counts: Counts) -> JourneyFigur
     named = dict.fromkeys(goal.name for journey in known for goal in journey.definition.goals)
     return JourneyFigures(
         entered,
-        entered - ended.total(),
+        moved_in,
+        moved_out,
+        came - moved_out - ended.total(),
         dict(ended),
         dict(by_reason("", What.REFUSED)),
-        [GoalFigures(goal, goals[goal], rate(goals[goal], entered)) for goal in named],
+        [GoalFigures(goal, goals[goal], rate(goals[goal], came)) for goal in named],
         steps,
     )
 

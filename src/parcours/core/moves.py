@@ -120,6 +120,7 @@ def _move(walk: Walk, move: Move) -> None:
     drop_timers(contact, run.id, 0)
     add_timer(contact, Timer(max(now, run.started_at + journey.max_duration), 0, run.journey, run.id, 0))
     drop_timers(contact, run.id, CLOCK)
+    _count(walk, move)
     for goal in journey.aims.goals if journey.aims is not None else ():
         asked = goal.question is not None and goal.name not in run.reached
         if asked and goal.question is not None and ask_in_run(goal.question, contact, run.facts, run, now):
@@ -150,6 +151,16 @@ def _move(walk: Walk, move: Move) -> None:
             go(walk, token, target)
     if run.tokens:
         set_clock(walk)
+
+
+def _count(walk: Walk, move: Move) -> None:
+    """Note that a run is of another version from now on, and what it drew of experiments that are there, too."""
+    run = walk.run
+    walk.effects.trace.append(Trace(walk.now, What.SWITCHED, run.journey, move.before, run.id, "", str(move.after)))
+    for step, variant in run.drawn.items():
+        compiled = walk.journey.steps.get(step)
+        if compiled is not None and any(share.name == variant for share in compiled.shares):
+            walk.note(What.DREW, step, variant)
 
 
 def _calls(walk: Walk, token: Token) -> list[str]:

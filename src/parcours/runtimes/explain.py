@@ -383,7 +383,7 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
             yield f"At {at} {_would_have(life, moment, entry)} let the contact in again, and was refused: {_why_refused(entry)}."
         case What.LATE:
             yield f"{moment.what!r}, which came at {at}, had occurred too long before."
-        case What.ARRIVED:
+        case What.ARRIVED | What.SWITCHED:
             pass
         case _:
             yield _told_of_life(life, moment, entry)

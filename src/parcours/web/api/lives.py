@@ -128,7 +128,7 @@ class ExperimentResult(msgspec.Struct):
 
 
 class FunnelRow(msgspec.Struct):
-    """How many came so far, of all that entered."""
+    """How many came so far, of all that entered or were moved here."""
 
     step: str
     entered: int
@@ -303,10 +303,8 @@ class LivesApi(Controller):
         known(plan, name)
         versions = list(plan.journeys[name].values()) if version is None else [version_of(plan, name, version)]
         found = figures(versions, counts)
-        funnel = [
-            FunnelRow(one.step, one.entered, one.entered / found.entered if found.entered else None)
-            for one in found.steps
-        ]
+        came = found.entered + found.moved_in
+        funnel = [FunnelRow(one.step, one.entered, one.entered / came if came else None) for one in found.steps]
         messages: dict[str, dict[str, int]] = {}
         sent = {message for step in found.steps for message in step.sent}
         for (_, message, state), count in sorted(outbox.items()):
