@@ -98,6 +98,43 @@ def test_a_run_of_an_older_version_is_told_as_such():
     )
 
 
+def test_runs_of_several_keys_are_told_apart():
+    steps = {"w": wait("1d", next="s"), "s": send("receipt")}
+    world = World(GO, RECEIPT, journey(steps, entry={"key": "order"}))
+    world.knows("ann")
+    world.did("ann", "Go", order="A17")
+    assert because(world, "ann")[0] == f"At {NINE} 'Go' let the contact in."
+    world.after("1h")
+    world.did("ann", "Go", order="A18")
+    world.after("23h")
+    assert because(world, "ann") == [
+        f"At {NINE} 'Go' let the contact in (A17).",
+        "At 2026-03-02T10:00:00Z 'Go' let the contact in (A18).",
+        "At 2026-03-03T09:00:00Z it left 'w' by 'waited' (A17).",
+        "At 2026-03-03T09:00:00Z the message 'receipt' was sent at 's' (A17).",
+        "At 2026-03-03T09:00:00Z ended: finished (A17).",
+        "The run (A18) stands at 'w' since 2026-03-02T10:00:00Z and waits until 2026-03-03T10:00:00Z.",
+    ]
+
+
+def test_runs_at_the_same_time_are_told_apart_and_runs_after_one_another_need_not_be():
+    world = World(GO, RECEIPT, journey({"w": wait("1d", next="s"), "s": send("receipt")}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.after("1h")
+    world.did("ann", "Go")
+    standing = [said.split(" stands")[0] for said in because(world, "ann")[-2:]]
+    assert standing == [f"The run of {NINE}", "The run of 2026-03-02T10:00:00Z"]
+    world.after("23h")
+    said = because(world, "ann")
+    assert said[1] == "At 2026-03-02T10:00:00Z 'Go' let the contact in."
+    assert said[2] == f"At 2026-03-03T09:00:00Z it left 'w' by 'waited' (the run of {NINE})."
+    assert said[-1].startswith("The run of 2026-03-02T10:00:00Z stands at 'w' since")
+    world.after("2d")
+    world.did("ann", "Go")
+    assert because(world, "ann")[-1].startswith("The run stands at 'w'")
+
+
 def test_before_there_was_a_journey_or_a_contact_that_is_said():
     world = World(GO, RECEIPT)
     world.after("1h")

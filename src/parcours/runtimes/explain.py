@@ -16,6 +16,7 @@ A contact of whom more than `MOST_RECORDS` are recorded is not explained.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -147,14 +148,39 @@ def _because(
     """Yield the answer, in sentences."""
     if not life.entered:
         yield from _not_entered(life, known, journey, at)
+    apart = _told_apart(life.moments)
     for moment in life.moments:
         entries = moment.decided if life.entered else [entry for entry in moment.decided if _of_test(entry)]
         # Of several runs the same may be told.
-        yield from dict.fromkeys(said for entry in entries for said in _labelled(life, moment, entry))
+        yield from dict.fromkeys(said for entry in entries for said in _labelled(life, moment, entry, apart))
         yield from _withheld(moment)
     for stand in standing:
         yield from _passed_by(life.moments, stand)
-        yield _stands(stand, at, known)
+        yield _stands(stand, at, known, apart)
+
+
+def _told_apart(moments: list[Moment]) -> dict[str, str]:
+    """Return what to call runs, where there are several: by their keys, or those of the same time by when they began."""
+    began: dict[str, Trace] = {}
+    ended: dict[str, int] = {}
+    for entry in (entry for moment in moments for entry in moment.decided):
+        if entry.what == What.ENTERED:
+            began[entry.run] = entry
+        elif entry.what == What.ENDED:
+            ended[entry.run] = entry.at
+    found = {}
+    for run, entry in began.items():
+        key = str((entry.detail or {}).get("key", ""))
+        others = [
+            other
+            for other in began.values()
+            if other.run != run
+            and _of_test(other) == _of_test(entry)
+            and (key or (entry.at < ended.get(other.run, math.inf) and other.at < ended.get(run, math.inf)))
+        ]
+        if others:
+            found[run] = key or f"the run of {brief(entry.at)}"
+    return found
 
 
 def _withheld(moment: Moment) -> Iterator[str]:
@@ -169,10 +195,15 @@ def _of_test(entry: Trace) -> bool:
     return entry.run.startswith(TEST)
 
 
-def _labelled(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
-    """Yield what is told of an entry, and whether it is of a test."""
+def _labelled(life: Retelling, moment: Moment, entry: Trace, apart: dict[str, str]) -> Iterator[str]:
+    """Yield what is told of an entry, of which run it is where there are several, and whether it is of a test."""
+    # A pause is of all of them, and that somebody entered without a key says when.
+    named = entry.what not in {What.PAUSED, What.RESUMED} and (
+        entry.what != What.ENTERED or "key" in (entry.detail or {})
+    )
     for said in _told(life, moment, entry):
-        yield f"In a test, {said[0].lower()}{said[1:]}" if _of_test(entry) else said
+        run = f"{said[:-1]} ({apart[entry.run]})." if named and entry.run in apart else said
+        yield f"In a test, {run[0].lower()}{run[1:]}" if _of_test(entry) else run
 
 
 def _passed_by(moments: list[Moment], stand: Standing) -> Iterator[str]:
@@ -188,9 +219,10 @@ def _passed_by(moments: list[Moment], stand: Standing) -> Iterator[str]:
     yield from found[-_MOST_PASSED_BY:]
 
 
-def _stands(stand: Standing, at: int, known: CompiledJourney | None) -> str:
+def _stands(stand: Standing, at: int, known: CompiledJourney | None, apart: dict[str, str]) -> str:
     whose = "The run of a test" if stand.run.startswith(TEST) else "The run"
-    run = f"{whose} ({stand.key})" if stand.key else whose
+    name = stand.key or apart.get(stand.run, "").removeprefix("the run ")
+    run = f"{whose} ({name})" if stand.key else f"{whose} {name}" if name else whose
     older = f" of version {stand.version}" if known is not None and stand.version != known.version else ""
     place = f"{run} stands at {stand.step!r}{older} since {brief(stand.since)}"
     if stand.paused is not None:
