@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from parcours.runtimes.explain import explain, past_of
 from tests.core.world import World, email, journey, ms, push, send, wait, wait_for
 from tests.runtimes.test_explain import GO, RECEIPT, because
 
@@ -133,6 +136,41 @@ def test_runs_at_the_same_time_are_told_apart_and_runs_after_one_another_need_no
     world.after("2d")
     world.did("ann", "Go")
     assert because(world, "ann")[-1].startswith("The run stands at 'w'")
+
+
+def test_what_let_her_in_is_told_however_often_she_was_refused_since(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("parcours.runtimes.retelling.MOST_MOMENTS", 20)
+    world = World(GO, RECEIPT, journey({"w": wait("9d", next="s"), "s": send("receipt")}, re_entry="never"))
+    world.knows("ann")
+    for _ in range(50):
+        world.did("ann", "Go")
+        world.after("1m")
+    said = because(world, "ann")
+    assert "At 2026-03-02T09:00:00Z 'Go' let the contact in." in said
+    assert (
+        said[0]
+        == "Besides what is told here, it was refused at least 9 times, from 2026-03-02T09:31:00Z to 2026-03-02T09:39:00Z."
+    )
+    assert sum("and was refused: entered_before" in line for line in said) == 10
+    assert said[-1].startswith("The run stands at 'w'")
+    past = past_of(world.store, world.id_of("ann"))
+    assert len(explain(past, world.run.engine.plan, "j", world.now).moments) == 20
+
+
+def test_who_never_entered_is_told_the_latest_reasons_and_how_many_there_were():
+    world = World(
+        GO, RECEIPT, journey({"s": send("receipt")}, entry={"where": {"interaction": "total", "at_least": 10}})
+    )
+    world.knows("ann")
+    for _ in range(12):
+        world.did("ann", "Go", total=1)
+        world.after("1m")
+    said = because(world, "ann")
+    assert (
+        said[1]
+        == "Besides what is told here, a condition was false 2 times, from 2026-03-02T09:00:00Z to 2026-03-02T09:01:00Z."
+    )
+    assert len(said) == 12
 
 
 def test_before_there_was_a_journey_or_a_contact_that_is_said():

@@ -149,8 +149,12 @@ def _because(
     if not life.entered:
         yield from _not_entered(life, known, journey, at)
     apart = _told_apart(life.moments)
+    refused = [entry for moment in life.moments for entry in moment.decided if entry.what == What.REFUSED]
+    unsaid = set(map(id, refused[:-_MOST_SAID]))
+    if life.entered and unsaid:
+        yield _more(life, len(unsaid), "it was refused", refused[0].at, refused[-_MOST_SAID - 1].at)
     for moment in life.moments:
-        entries = moment.decided if life.entered else [entry for entry in moment.decided if _of_test(entry)]
+        entries = [one for one in moment.decided if id(one) not in unsaid and (life.entered or _of_test(one))]
         # Of several runs the same may be told.
         yield from dict.fromkeys(said for entry in entries for said in _labelled(life, moment, entry, apart))
         yield from _withheld(moment)
@@ -259,15 +263,21 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
         for entry in moment.decided
         if entry.what == What.REFUSED and not _of_test(entry)
     ]
-    for moment, entry in refused:
+    if len(refused) > _MOST_SAID:
+        yield _more(life, len(refused) - _MOST_SAID, "it was refused", refused[0][0].at, refused[-_MOST_SAID - 1][0].at)
+    for moment, entry in refused[-_MOST_SAID:]:
         yield f"At {brief(moment.at)} {_would_have(life, moment, entry)} let it in, and was refused: {_why_refused(entry)}."
     held = [moment for moment in life.moments if any(map(is_held_entry, moment.decided))]
-    for moment in held:
+    for moment in held[-_MOST_SAID:]:
         yield f"At {brief(moment.at)} {moment.what!r} would have let it in: the journey was paused, and the entry is held."
     late = [moment for moment in life.moments if any(entry.what == What.LATE for entry in moment.decided)]
-    for moment in late:
+    for moment in late[-_MOST_SAID:]:
         yield f"{moment.what!r}, which came at {brief(moment.at)}, had occurred too long before."
     asked = [(moment, one) for moment in life.moments for one in moment.asked if not one.answer.answer]
+    if len(asked) > _MOST_SAID:
+        yield _more(
+            life, len(asked) - _MOST_SAID, "a condition was false", asked[0][0].at, asked[-_MOST_SAID - 1][0].at
+        )
     for moment, one in asked[-_MOST_SAID:]:
         said = "; ".join(one.answer.reasons())
         yield f"At {brief(moment.at)} {moment.what!r} was considered, and the condition at {one.place} was false: {said}."
@@ -285,7 +295,15 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
         yield "Nothing that could let it in was recorded."
 
 
+def _more(life: Retelling, times: int, what: str, since: int, until: int) -> str:
+    """Return that something was so besides what is told of one by one."""
+    often = f"{'at least ' if life.left_out else ''}{counted(times, 'time')}"
+    between = f"at {brief(since)}" if since == until else f"from {brief(since)} to {brief(until)}"
+    return f"Besides what is told here, {what} {often}, {between}."
+
+
 _MOST_SAID = 10
+"""How often the same is told one by one, the latest."""
 _MOST_PASSED_BY = 3
 
 

@@ -27,7 +27,7 @@ from parcours.runtimes.budgets_left import OutOfBudget, out_of_budget
 from parcours.runtimes.listening import listening
 
 MOST_MOMENTS = 500
-"""Moments of an explanation, the latest."""
+"""Moments of an explanation: the latest, of which four in five may be older ones that did something."""
 
 
 class Asked(msgspec.Struct):
@@ -96,7 +96,9 @@ class Retelling:
         self.journey = journey
         self.people: dict[str, Retold] = {}
         self.moments: list[Moment] = []
-        """The latest."""
+        """The latest; those at which something was done before those at which nothing was."""
+        self.left_out = False
+        """Whether there were more moments."""
         self.entered = 0
         self.states: list[State] = []
         """What the journey came into, in order."""
@@ -130,6 +132,13 @@ class Retelling:
             effects = fold(self._ears(), one.contact, _own(item))
             self._note(one, item.received_at, effects, item)
         self._wake_all(until)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Keep the moments that are told."""
+        kept = _worth_telling(self.moments)
+        self.left_out = self.left_out or len(kept) < len(self.moments)
+        self.moments = kept
 
     def _publish(self, item: Publish) -> None:
         before = self.plan
@@ -215,7 +224,8 @@ class Retelling:
         withheld = list(out_of_budget(effects.trace, item, self.plan.loyalty))
         self.moments.append(Moment(at, name, values, asked, decided, withheld, counted, needed))
         self._remember_held(one.contact, at, name, sum(is_held_entry(entry) for entry in decided))
-        del self.moments[:-MOST_MOMENTS]
+        if len(self.moments) >= 2 * MOST_MOMENTS:
+            self._leave_out()
 
     def _remember_held(self, contact: Contact, at: int, what: str, number: int) -> None:
         """Remember under which runs the entries will be known that were just held."""
@@ -231,6 +241,24 @@ class Retelling:
             return 0, 0
         key = key_of(item.attributes, known.key) if known.key else ""
         return len(contact.tallies.get(known.tally.id, {}).get(key, ())), known.tally.times
+
+
+def _worth_telling(moments: list[Moment]) -> list[Moment]:
+    """Return as many moments as are told: most of them of those that did something, however much came to nothing since."""
+    if len(moments) <= MOST_MOMENTS:
+        return moments
+    telling = [number for number, moment in enumerate(moments) if any(map(_tells, moment.decided))]
+    most = MOST_MOMENTS * 4 // 5
+    chosen = set(telling[-most:])
+    for number in range(len(moments) - 1, -1, -1):
+        if len(chosen) == MOST_MOMENTS:
+            break
+        chosen.add(number)
+    return [moments[number] for number in sorted(chosen)]
+
+
+def _tells(entry: Trace) -> bool:
+    return entry.what not in {What.REFUSED, What.LATE}
 
 
 _OF_LIFE = frozenset({What.PAUSED, What.RESUMED, What.MOVED})
