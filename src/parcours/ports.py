@@ -198,8 +198,10 @@ class Store(Protocol):
     def write(self, changes: Changes) -> None:
         """Begin to keep everything in `changes`: `finish` makes it durable, and has to be called next.
 
+        More may be written before that, about other contacts: it becomes durable together, or not at all.
+
         Raises:
-            StoreError: Nothing was kept, and there is nothing to finish.
+            StoreError: Nothing was kept, also of what was written before, and there is nothing to finish.
         """
         ...
 
@@ -223,7 +225,7 @@ class Store(Protocol):
         ...
 
     def forget(self) -> None:
-        """Drop contacts that were handed out and changed, but not committed."""
+        """Drop contacts that were handed out and changed, but not committed, and what was written and not finished."""
         ...
 
     @property

@@ -55,6 +55,26 @@ def test_of_many_in_one_batch_as_many_get_it_as_it_reaches_for():
     assert points(world) == [10, 10, 0]
 
 
+@pytest.mark.parametrize("part", [1, 2, 50])
+def test_of_many_whose_timers_come_due_at_once_as_many_get_it_as_it_reaches_for(
+    part: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Engine, "PART", part)
+    steps = {
+        "wait": {"type": "wait", "for": "1h", "next": "record"},
+        "record": {"type": "record", "interaction": "Bought", "attributes": {"total": 10}},
+    }
+    entry = {"type": "interaction", "interaction": "Came"}
+    patient = {"kind": "journey", "name": "patient", "entry": entry, "start": "wait", "steps": steps}
+    world = members(rule(points=10, budget=[{"points": 20}]))
+    world.publish(patient)
+    for who in ("ann", "bob", "cid"):
+        world.did(who, "Came")
+    world.after("1h")
+    assert sorted(points(world)) == [0, 10, 10]
+    assert counted(world, "purchases/ever") == {0: (2, 20)}
+
+
 class Telling(MemoryStore):
     """A store that refuses to tell all marks: there may be very many."""
 

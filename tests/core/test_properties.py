@@ -245,6 +245,7 @@ def test_the_sqlite_store_equals_the_memory_store(scenario: Scenario, data: st.D
         patch.setattr(sqlite, "SMALL_BATCH", data.draw(st.integers(0, 2), "states of so many are written at once"))
         patch.setattr(sqlite, "LONGEST_BEHIND", data.draw(st.integers(1, 10), "inputs a state may lack"))
         patch.setattr(sqlite, "SLICE", data.draw(st.integers(1, 10), "keys that wait"))
+        patch.setattr(Engine, "PART", data.draw(st.integers(1, 3), "contacts that are written at once"))
         hold = data.draw(st.integers(0, 3), "contacts in memory")
         path = Path(folder) / "0.db"
         again = Simulation(SqliteStore(path, hold=hold), START)
@@ -268,8 +269,8 @@ def test_the_sqlite_store_equals_the_memory_store(scenario: Scenario, data: st.D
         again.store.close()
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_slices_of_timers_and_of_readings_change_nothing(size: int, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("size, part", [(1, 1), (2, 2), (1_000, 1)])
+def test_slices_of_timers_and_of_readings_change_nothing(size: int, part: int, monkeypatch: pytest.MonkeyPatch):
     @examples(20)
     @given(scenarios(loyalty=True))
     def check(scenario: Scenario) -> None:
@@ -277,6 +278,7 @@ def test_slices_of_timers_and_of_readings_change_nothing(size: int, monkeypatch:
             simulation, script = played(scenario)
             patch.setattr(Engine, "LARGEST_TICK", size)
             patch.setattr(Engine, "SLICE", size)
+            patch.setattr(Engine, "PART", part)
             assert_same(performed(script), snapshot(simulation.store), places=False)
 
     check()

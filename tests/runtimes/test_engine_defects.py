@@ -145,7 +145,7 @@ def test_a_timer_that_is_put_off_again_and_again_is_remembered_once():
     for number in range(500):
         clock.set(START + number * 60_000)
         engine.accept([happened(number)])
-    assert len(engine._due) == 1
+    assert len(engine._reminders) == 1
     clock.set(START + 499 * 60_000 + 28 * 86_400_000 - 1)
     while engine.tick():
         pass

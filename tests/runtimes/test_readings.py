@@ -188,6 +188,40 @@ def test_a_slice_that_could_not_be_looked_at_is_read_again(monkeypatch: pytest.M
     assert [entered(world, f"p{number}") for number in range(5)] == [[ms("3h")]] * 5
 
 
+@pytest.mark.parametrize("method", ["contacts", "write"])
+@pytest.mark.parametrize("error", [StoreError("full"), ValueError("a defect")])
+def test_of_a_slice_whose_later_part_fails_nothing_is_kept_and_nobody_is_left_out(
+    tmp_path: Path, method: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Engine, "PART", 2)
+    world = World(LOCALS, reads(schedule=DAILY), store=SqliteStore(tmp_path / "0.db"))
+    for number in range(6):
+        lives(world, f"p{number}")
+    world.run.clock.set(START + ms("3h"))
+    real, times = getattr(world.store, method), 0
+
+    def fail(*given: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == {"contacts": 3, "write": 2}[method]:  # a part asks for contacts twice
+            raise error
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, method, fail)
+        if isinstance(error, StoreError):
+            with pytest.raises(StoreError):
+                world.run.engine.read()
+            assert [entered(world, f"p{number}") for number in range(6)] == [[]] * 6
+        else:
+            world.run.engine.read()
+    assert times >= 2
+    world.run.advance(world.now)
+    assert [entered(world, f"p{number}") for number in range(6)] == [[ms("3h")]] * 6
+    assert sum(count for place, count in world.store.statistics().items() if place[3] == What.ENTERED) == 6
+    world.store.close()
+
+
 def test_what_was_begun_and_is_not_kept_stays_due_and_is_read_again():
     store = FaultyStore(MemoryStore())
     world = World(LOCALS, journey({"w": wait("1h")}, name="waits"), store=store)

@@ -11,6 +11,8 @@ from parcours.core.walk import Walk
 
 def lists_of(contact: Contact) -> list[str]:
     """Return the names of the lists a contact is on."""
+    if not contact.lists:
+        return []
     return [name for name, membership in contact.lists.items() if membership.member]
 
 

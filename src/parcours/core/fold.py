@@ -275,7 +275,10 @@ def wake(plan: Plan, contact: Contact, now: int, effects: Effects) -> None:
         if timer.token == 0:
             end_run(walk, "max_duration")
             continue
-        time_is_up(walk, next(token for token in run.tokens if token.id == timer.token))
+        for token in run.tokens:
+            if token.id == timer.token:
+                time_is_up(walk, token)
+                break
         _look_at_messages(plan, contact, timer.due, effects, sent)
 
 

@@ -19,7 +19,7 @@ from parcours.core.inputs import Reaction
 from parcours.core.keys import key_of
 from parcours.core.plan import Plan
 from parcours.core.steps import STEPS
-from parcours.core.walk import Fail, Park, Spread, Walk, drop_timers
+from parcours.core.walk import Fail, Spread, Walk, drop_timers
 from parcours.definitions.journey import MOST_RUNS
 from parcours.definitions.steps import Award, Enlist, Enrol, Give, Record, Start, Update, Wait, Webhook
 
@@ -143,14 +143,14 @@ def _walk(walk: Walk, token: Token, step: str | None) -> tuple[tuple[Token, str 
         token.since = walk.now
         walk.note(What.ARRIVED, step)
         outcome = STEPS[type(compiled.definition)](walk, token, compiled)
-        if isinstance(outcome, Park):
-            return ()
+        if outcome is None or isinstance(outcome, str):
+            step = outcome
+            continue
         if isinstance(outcome, Spread):
             return outcome.ways
         if isinstance(outcome, Fail):
             end_run(walk, outcome.reason)
-            return ()
-        step = outcome
+        return ()
     return _end_token(walk, token)
 
 

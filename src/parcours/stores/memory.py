@@ -59,7 +59,7 @@ class MemoryStore:
         self._blank: dict[int, tuple[str, str, str]] = {}
         """Messages of erased contacts: sequence to channel, definition and state, all that is left of them."""
         self._received_at = 0
-        self._written: tuple[Changes, dict[str, bytes]] = (Changes(), {})
+        self._written: list[tuple[Changes, dict[str, bytes]]] = []
 
     def last_position(self) -> int:
         return len(self._log)
@@ -87,12 +87,17 @@ class MemoryStore:
 
     def write(self, changes: Changes) -> None:
         try:
-            self._written = changes, {contact.id: encode(contact) for contact in changes.contacts.values()}
+            self._written.append((changes, {contact.id: encode(contact) for contact in changes.contacts.values()}))
         except UNENCODABLE as error:
+            self.forget()
             raise UnstorableError(f"a value cannot be kept: {error}") from error
 
     def finish(self) -> None:
-        changes, encoded = self._written
+        written, self._written = self._written, []
+        for changes, encoded in written:
+            self._adopt(changes, encoded)
+
+    def _adopt(self, changes: Changes, encoded: dict[str, bytes]) -> None:
         for record in changes.records:
             self._log.append(record)
             self._keys.add(record.key)
@@ -157,7 +162,7 @@ class MemoryStore:
                 self._blank[item.sequence] = (item.message.channel, item.message.message, state)
 
     def forget(self) -> None:
-        pass
+        self._written = []
 
     @property
     def stale(self) -> bool:

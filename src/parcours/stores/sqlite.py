@@ -34,12 +34,14 @@ from parcours.core.codec import (
     encode,
 )
 from parcours.core.contact import Contact
+from parcours.core.effects import Message
 from parcours.core.ids import contact_from_number, contact_number
 from parcours.errors import StoreError, UnstorableError
 from parcours.ports import (
     Changes,
     Identity,
     Record,
+    Settlement,
     redacted_record,
 )
 from parcours.stores.sqlite_chains import ContactRows, Held
@@ -78,14 +80,15 @@ class SqliteStore(CommittedRows, ContactRows):
         self._held: dict[str, Held] = {}
         self._unwritten: set[str] = set()
         """Contacts that have no row yet."""
-        self._fetched: list[str] = []
+        self._fetched: set[str] = set()
         """Contacts that were read since the last batch was kept."""
         self._behind: dict[str, tuple[int, int, int, int]] = {}
         """Contacts whose written state lacks inputs, to the first position, trace, message and entry it lacks."""
         self._lost = False
         self._counted = False
         """Whether contacts that have no row yet are counted."""
-        self._written: tuple[Changes, _Written] = (Changes(), _Written({}, False, 0))
+        self._written: list[_Written] = []
+        """What is in the transaction that is open."""
         self._known: dict[Identity, str] = {}
         self._fresh = {}
         self._lock = lock(path)
@@ -112,6 +115,8 @@ class SqliteStore(CommittedRows, ContactRows):
         traces, messages, entries = _numbers(self._marks.get("heads", ""), 3)
         self._traces, self._sequence = max(self._traces, traces), max(self._sequence, messages)
         self._entries = max(self._entries, entries)
+        self._ahead = self._last()
+        """The newest places with what is in the transaction that is open."""
         self._people: int = db.execute("select count(*) from contact").fetchone()[0]
         indexed = int(self._marks.get("seen", "0"))
         self._recent = dict(db.execute("select key, position from log where position > ?", (indexed,)))
@@ -173,8 +178,14 @@ class SqliteStore(CommittedRows, ContactRows):
             for number, log, trace, outbox, ledger, state in lookup(self._db, query, missing):
                 contact = decode_contact(state)
                 held[contact.id] = Held(contact, number, (log, trace, outbox, ledger), stored=True)
-                self._fetched.append(contact.id)
+                self._fetched.add(contact.id)
         return {id_: one.contact for id_ in ids if (one := held.get(id_)) is not None}
+
+    def _let_go(self, contacts: Collection[str]) -> None:
+        """Keep contacts at hand no longer, if their states are written."""
+        for id_ in contacts:
+            if id_ not in self._behind:
+                self._held.pop(id_, None)
 
     def _trim(self) -> None:
         """Keep memory bounded: let go of the half that has been here longest. Only when no contact is lent out."""
@@ -276,8 +287,9 @@ class SqliteStore(CommittedRows, ContactRows):
 
     def write(self, changes: Changes) -> None:
         try:
-            self._db.execute("begin immediate")
-            self._written = (changes, self._write(changes))
+            if not self._written:
+                self._db.execute("begin immediate")
+            self._written.append(self._write(changes))
         except sqlite3.Error as error:
             raise self._failed(error) from error
         except UNENCODABLE as error:
@@ -286,25 +298,25 @@ class SqliteStore(CommittedRows, ContactRows):
         except BaseException as error:
             self._failed(error)
             raise
+        if changes.passing:
+            self._let_go(self._fetched.intersection(changes.contacts))
 
     def finish(self) -> None:
-        changes, written = self._written
         try:
             self._db.execute("commit")
         except sqlite3.Error as error:
             raise self._failed(error) from error
-        self._adopt(changes, written)
-        if changes.passing:
-            for id_ in self._fetched:
-                if id_ not in self._behind:
-                    self._held.pop(id_, None)
+        written, self._written = self._written, []
+        for part in written:
+            self._adopt(part)
+        self._position, self._traces, self._sequence, self._entries = self._ahead
+        if any(part.passing for part in written):
+            self._let_go(self._fetched)
         self._fetched.clear()
         self._trim()
-        self._checkpoints.after(len(changes.records) + len(changes.contacts) + len(changes.traces))
+        self._checkpoints.after(sum(part.rows for part in written))
 
     def _failed(self, error: BaseException) -> StoreError:
-        if self._db.in_transaction:
-            self._db.execute("rollback")
         # Heads of chains moved in memory, and what was folded is not to be kept.
         self.forget()
         return StoreError(f"the store could not keep a batch: {error}", hint=hint_of(error))
@@ -312,6 +324,7 @@ class SqliteStore(CommittedRows, ContactRows):
     def _write(self, changes: Changes) -> _Written:
         """Write the rows of a batch. On failure memory is ahead of the file, and has to be forgotten."""
         db, held = self._db, self._held
+        last_position, last_trace, last_message, last_entry = self._ahead
         new = 0
         for id_, contact in changes.contacts.items():
             known = held.get(id_)
@@ -329,7 +342,7 @@ class SqliteStore(CommittedRows, ContactRows):
                 made[position] = encode(entries)
             else:
                 owner = held[id_]
-                head = self._traces + len(timers) + 1
+                head = last_trace + len(timers) + 1
                 timers.append((head, owner.number, owner.trace, -position, encode(entries)))
                 owner.trace = head
         log: list[tuple[Any, ...]] = []
@@ -345,43 +358,71 @@ class SqliteStore(CommittedRows, ContactRows):
         if timers:
             db.executemany("insert into trace values (?, ?, ?, ?, ?)", timers)
         # Before the states, which keep the newest message and entry of each contact.
-        write_messages(db, held, self._sequence, changes.messages)
+        write_messages(db, held, last_message, changes.messages)
         if changes.ledger:
-            write_ledger(db, held, self._entries, changes.ledger)
-        self._write_states(changes, len(timers))
+            write_ledger(db, held, last_entry, changes.ledger)
+        after = _Places(
+            changes.records[-1].position if changes.records else last_position,
+            last_trace + len(timers),
+            last_message + len(changes.messages),
+            last_entry + len(changes.ledger),
+        )
+        self._write_states(changes, after)
         if changes.identities:
             db.executemany(
                 "insert or replace into identity values (?, ?, ?)",
                 [(space, value, contact_number(id_)) for (space, value), id_ in changes.identities.items()],
             )
         keys = {record.key: record.position for record in changes.records}
-        flushed = bool(keys) and len(self._recent) + len(keys) > SLICE
+        waiting = [*self._waiting(), keys]
+        flushed = bool(keys) and sum(map(len, waiting)) > SLICE
         if flushed:
-            written = self._recent | keys
-            places = dict(zip(indexes(written), written.values(), strict=True))
+            places = {number: at for part in waiting for number, at in zip(indexes(part), part.values(), strict=True)}
             rows = [(number, places[number]) for number in sorted(places)]
             db.executemany("insert or ignore into seen values (?, ?)", rows)
-            db.execute("insert or replace into mark values ('seen', ?)", (str(changes.records[-1].position),))
+            db.execute("insert or replace into mark values ('seen', ?)", (str(after.position),))
         write_counts(db, self._fresh, changes)
         if changes.erased or changes.redacted or changes.tombstones:
-            self._write_erasures(changes, len(timers))
-        return _Written(keys, flushed, new, len(timers))
+            self._write_erasures(changes, after)
+        self._ahead = after
+        return _Written(
+            rows=len(changes.records) + len(changes.contacts) + len(changes.traces),
+            last=changes.records[-1] if changes.records else None,
+            keys=keys,
+            flushed=flushed,
+            new=new,
+            messages=changes.messages,
+            first=last_message + 1,
+            settlements=changes.settlements,
+            identities=changes.identities,
+            marks=changes.marks,
+            erased=bool(changes.erased),
+            redacted=bool(changes.redacted),
+            passing=changes.passing,
+        )
 
-    def _write_states(self, changes: Changes, fired: int) -> None:
+    def _waiting(self) -> list[dict[bytes, int]]:
+        """Return the message keys that are not indexed, of what was committed and of what was written since."""
+        waiting = [self._recent]
+        for part in self._written:
+            waiting = [] if part.flushed else [*waiting, part.keys]
+        return waiting
+
+    def _write_states(self, changes: Changes, after: _Places) -> None:
         """Write the states whose turn it is: those of a small batch at once, and those that only pass by; others behind.
 
-        `fired` is how many rows of the trace the batch has.
+        `after` are the newest places with this batch.
         """
         behind, held = self._behind, self._held
-        position = changes.records[-1].position if changes.records else self._position
         if len(changes.contacts) <= SMALL_BATCH or not changes.records or changes.passing:
             due = list(changes.contacts)
         else:
-            first = (changes.records[0].position, self._traces + 1, self._sequence + 1, self._entries + 1)
+            _, trace, message, entry = self._ahead
+            first = (changes.records[0].position, trace + 1, message + 1, entry + 1)
             for id_ in changes.contacts:
                 if id_ not in behind:
                     behind[id_] = first
-            oldest = position - LONGEST_BEHIND
+            oldest = after.position - LONGEST_BEHIND
             # What the log does not tell would not come back.
             due = sorted(changes.unlogged)
             for id_, (since, _, _, _) in behind.items():
@@ -412,19 +453,14 @@ class SqliteStore(CommittedRows, ContactRows):
         )
         if self._lost:
             return  # what is behind is not known until it has been restored, so nothing can be said to be whole
-        nothing = (
-            position + 1,
-            self._traces + fired + 1,
-            self._sequence + len(changes.messages) + 1,
-            self._entries + len(changes.ledger) + 1,
-        )
+        nothing = (after.position + 1, after.trace + 1, after.message + 1, after.entry + 1)
         whole, trace, outbox, ledger = next(iter(behind.values()), nothing)
         if whole - 1 > self._whole()[0] + SLICE or (not behind and len(due) > SMALL_BATCH):
             mark = f"{whole - 1}:{trace - 1}:{outbox - 1}:{ledger - 1}"
             self._db.execute("insert or replace into mark values ('states', ?)", (mark,))
             self._marks["states"] = mark
 
-    def _write_erasures(self, changes: Changes, fired: int) -> None:
+    def _write_erasures(self, changes: Changes, after: _Places) -> None:
         """Blank what is to be forgotten. What was deleted is overwritten, not only unlinked (`secure_delete`)."""
         db = self._db
         for id_ in changes.erased:
@@ -436,56 +472,49 @@ class SqliteStore(CommittedRows, ContactRows):
             [(key, stone.erased_at, stone.suppressed) for key, stone in changes.tombstones.items()],
         )
         # Their numbers are not given again: states written behind are told apart by them.
-        heads = ":".join(
-            map(
-                str,
-                (
-                    self._traces + fired,
-                    self._sequence + len(changes.messages),
-                    self._entries + len(changes.ledger),
-                ),
-            )
-        )
+        heads = f"{after.trace}:{after.message}:{after.entry}"
         db.execute("insert or replace into mark values ('heads', ?)", (heads,))
 
-    def _adopt(self, changes: Changes, written: _Written) -> None:
+    def _last(self) -> _Places:
+        """Return the newest places of what was committed."""
+        return _Places(self._position, self._traces, self._sequence, self._entries)
+
+    def _adopt(self, part: _Written) -> None:
         """Let memory follow, now that the transaction is durable."""
-        if changes.records:
-            last = changes.records[-1]
-            self._position = last.position
-            self._received_at = max(self._received_at, decode_input(last.body).received_at)
-        if written.flushed:
+        if part.last is not None:
+            self._received_at = max(self._received_at, decode_input(part.last.body).received_at)
+        if part.flushed:
             self._recent = {}
         else:
-            self._recent |= written.keys
-        self._traces += written.timers
-        self._freshen(changes)
-        self._sequence += len(changes.messages)
-        self._entries += len(changes.ledger)
-        self._people += written.new
-        if changes.erased:
+            self._recent |= part.keys
+        self._freshen(part)
+        self._people += part.new
+        if part.erased:
             self._known.clear()
-        if changes.erased or changes.redacted:
+        if part.erased or part.redacted:
             self._checkpoints.clean()
-        self._known.update(changes.identities)
-        for name in changes.marks:
+        self._known.update(part.identities)
+        for name in part.marks:
             self._marks.pop(name, None)
-        self._marks.update({name: mark for name, mark in changes.marks.items() if mark is not None})
+        self._marks.update({name: mark for name, mark in part.marks.items() if mark is not None})
 
-    def _freshen(self, changes: Changes) -> None:
+    def _freshen(self, part: _Written) -> None:
         """Keep the messages of a batch in memory until they are settled, as long as there is room."""
         fresh = self._fresh
-        for settled in changes.settlements:
+        for settled in part.settlements:
             if settled.state != "pending":
                 fresh.pop(settled.sequence, None)
-        if changes.messages:
-            fresh.update(enumerate(changes.messages, self._sequence + 1))
+        if part.messages:
+            fresh.update(enumerate(part.messages, part.first))
             for sequence in list(islice(fresh, max(0, len(fresh) - MOST_FRESH))):
                 del fresh[sequence]
-        if changes.erased:
+        if part.erased:
             fresh.clear()
 
     def forget(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("rollback")
+        self._written, self._ahead = [], self._last()
         self._held.clear()
         self._unwritten.clear()
         self._fetched.clear()
@@ -503,17 +532,41 @@ class SqliteStore(CommittedRows, ContactRows):
         self._lock.close()
 
 
+class _Places(NamedTuple):
+    """The newest row of each table whose rows are numbered."""
+
+    position: int
+    """In the log."""
+    trace: int
+    message: int
+    """In the outbox."""
+    entry: int
+    """In the ledger."""
+
+
 class _Written(NamedTuple):
     """What memory needs to know of a batch once it is durable."""
 
+    rows: int
+    """About how many it has."""
+    last: Record | None
     keys: dict[bytes, int]
     """Message keys and the positions of their records."""
     flushed: bool
-    """Whether every key was indexed with it."""
+    """Whether every key was indexed with it, and with those of all before."""
     new: int
     """How many contacts it made."""
-    timers: int = 0
-    """How many rows of the trace it made."""
+    messages: list[Message]
+    first: int
+    """The sequence of the first of them."""
+    settlements: list[Settlement]
+    identities: dict[Identity, str]
+    marks: dict[str, str | None]
+    erased: bool
+    """Whether it erases contacts."""
+    redacted: bool
+    """Whether it blanks records."""
+    passing: bool
 
 
 _NUMBER = itemgetter(6)

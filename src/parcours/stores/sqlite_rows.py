@@ -17,13 +17,15 @@ from parcours.ports import LedgerDay, Pending, Posted, Record, Statistic, Tombst
 LOOKUP = 500
 """Values asked for by one query."""
 
+_SIZES = (1, 20, 50, 100, LOOKUP)
+
 
 def lookup(db: sqlite3.Connection, query: str, values: Sequence[Any], *before: Any) -> Iterator[Any]:
     """Yield the rows of a query that ends in `in`, for any number of values; `before` is what it asks for first."""
     for start in range(0, len(values), LOOKUP):
         part = values[start : start + LOOKUP]
         # Few shapes of statement, so that each is prepared once: the last value fills the list up.
-        size = 1 if len(part) == 1 else 20 if len(part) <= 20 else LOOKUP  # noqa: PLR2004 (sizes of batches)
+        size = next(size for size in _SIZES if len(part) <= size)
         places = ",".join("?" * size)
         filled = [*before, *part, *([part[-1]] * (size - len(part)))]
         yield from db.execute(f"{query} ({places})", filled)

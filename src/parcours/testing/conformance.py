@@ -766,6 +766,50 @@ class StoreConformance:
         store.finish()
         assert store.last_position() == 4
 
+    @pytest.mark.parametrize("passing", [False, True])
+    def test_what_is_written_in_parts_is_kept_together(self, store: Store, tmp_path: Path, *, passing: bool) -> None:
+        (tmp_path / "other").mkdir()
+        other = self.make_store(tmp_path / "other")
+        for one in (store, other):
+            self._fill(one)
+        before = snapshot(store)
+        for changes in self._parts(store, passing=passing):
+            store.write(changes)
+        assert store.last_position() == before.counts["records"]
+        assert [record.position for record in store.history(BOB)] == [3]
+        store.finish()
+        for changes in self._parts(other, passing=passing):
+            other.commit(changes)
+        assert snapshot(store) == snapshot(other)
+        assert dict(store.marks()) == dict(other.marks())
+        assert store.seen([key(position) for position in range(9)]) == {key(position) for position in range(1, 6)}
+        other.close()
+        if self.durable:
+            before = snapshot(store)
+            store = self.reopen(store, tmp_path)
+            try:
+                assert snapshot(store) == before
+            finally:
+                store.close()
+
+    def test_nothing_is_kept_of_parts_of_which_one_cannot_be(self, store: Store) -> None:
+        self._fill(store)
+        before, marks = snapshot(store), dict(store.marks())
+        parts = self._parts(store, passing=True)
+        store.write(next(parts))
+        second = next(parts)
+        second.contacts[CYD] = person(CYD, bad="\udfff")
+        with pytest.raises(StoreError):
+            store.write(second)
+        assert (snapshot(store), dict(store.marks())) == (before, marks)
+        store.write(next(self._parts(store, passing=True)))
+        store.forget()
+        assert (snapshot(store), dict(store.marks())) == (before, marks)
+        for changes in self._parts(store, passing=True):
+            store.commit(changes)
+        assert [record.position for record in store.history(BOB)] == [5, 3]
+        assert len(store.trace(BOB)) == 1
+
     # --- after a restart ----------------------------------------------------------------------------------------------
 
     def test_everything_is_there_after_a_restart(self, store: Store, tmp_path: Path) -> None:
@@ -837,4 +881,23 @@ class StoreConformance:
             settlements=[Settlement(mail.sequence, "sent", 1), Settlement(push.sequence, "failed", 2, error="x")],
             marks={"read:j": "done", "new": ""},
             ledger=[entry(2), entry(1, contact=CYD, day=20260102)],
+        )
+
+    @classmethod
+    def _parts(cls, store: Store, *, passing: bool) -> Iterator[Changes]:
+        """Yield changes of every kind about some contacts, and then what comes behind about others."""
+        first = cls._more(store)
+        first.passing = passing
+        yield first
+        bob = store.contacts([BOB])[BOB]
+        bob.attributes["more"] = 1
+        yield Changes(
+            records=[interaction(5, BOB)],
+            contacts={BOB: bob},
+            messages=[message(3, contact=BOB)],
+            traces=[(BOB, -3, entries(What.ENDED))],
+            statistics={("j", 1, "s", What.SENT, "hello"): 2},
+            marks={"read:j": "again"},
+            ledger=[entry(2, contact=BOB)],
+            passing=passing,
         )

@@ -68,7 +68,7 @@ class Arriving(Publishing):
                 return self._begin_each(arrivals, settled, marking)
             return self._begin(arrivals, settled, marking)
         except DEFECTS as error:
-            self.store.forget()
+            self._forget()
             if len(arrivals) != 1:
                 return self._begin_each(arrivals, settled, marking)
             if settled or marking is not None:
@@ -78,7 +78,7 @@ class Arriving(Publishing):
             return [_failed(error)]
         except BaseException:
             # What was folded is not kept, and must not be written with a later batch.
-            self.store.forget()
+            self._forget()
             raise
 
     def _begin_each(
@@ -253,7 +253,7 @@ class Arriving(Publishing):
                         found[contact_id] = entry.run
             self._commit(batch)
         except BaseException:
-            self.store.forget()
+            self._forget()
             raise
         return found
 

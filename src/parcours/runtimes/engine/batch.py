@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from operator import attrgetter
+from typing import NamedTuple
 
 import structlog
 
@@ -16,6 +17,16 @@ from parcours.core.prepared import Prepared
 from parcours.ports import Changes, Statistic
 
 _log = structlog.get_logger(__name__)
+
+
+class Begun(NamedTuple):
+    """What is still to be done of a batch that was written, once it is durable."""
+
+    due: list[tuple[int, str]]
+    inputs: list[Input | Prepared]
+    prepared: bool
+    received_at: int
+    whole: int | None
 
 
 class Batch:
@@ -48,6 +59,19 @@ class Batch:
         batch = cls(position)
         batch.changes.marks = marks
         return batch
+
+    def follower(self) -> Batch:
+        """Return a batch that comes behind this one in the same transaction, and knows what this takes of what all share."""
+        batch = Batch(self.position)
+        batch.changes.passing = self.changes.passing
+        batch.changes.marks |= self.changes.marks
+        batch.changes.items |= self.changes.items
+        batch.spelled = self.spelled
+        return batch
+
+    def begun(self) -> Begun:
+        """Return what is still to be done."""
+        return Begun(self.due, self.inputs, self.prepared, self.received_at, self.whole)
 
     def whole_changes(self) -> Changes:
         """Return what is to be written: what was kept, and how often each thing was decided."""

@@ -64,7 +64,7 @@ class Erasing(Publishing):
             self._keep_knowledge(batch)
             self._commit(batch)
         except BaseException:
-            self.store.forget()
+            self._forget()
             with contextlib.suppress(StoreError):
                 self._relearn()
             raise

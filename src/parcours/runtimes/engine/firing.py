@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterable
 from functools import partial
+from itertools import islice
 from typing import ClassVar
 
 import structlog
@@ -22,45 +22,45 @@ class Firing(Folding):
     """Contacts whose timers fire in one transaction."""
 
     def _fire(self, now: int, *, finish: bool = True) -> int:
-        due: dict[str, None] = {}  # as a set that keeps its order: what was due first is decided first
-        while self._due and self._due[0][0] <= now and len(due) < self.LARGEST_TICK:
-            at, contact = heapq.heappop(self._due)
-            if self._reminders.get(contact) == at:
-                del self._reminders[contact]
-                due[contact] = None
+        due = self._reminders.take(now, self.LARGEST_TICK)
         if not due:
             return 0
         try:
             try:
                 self._wake(due, now, finish=finish)
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 self._wake_each(due, now)
         except BaseException:
-            self.store.forget()
+            self._forget()
             self._remind_all(due, now)
             raise
-        if self._begun is not None:
+        if self._begun:
             self._undo = partial(self._remind_all, due, now)
         return len(due)
 
     def _remind_all(self, contacts: Iterable[str], due: int) -> None:
         for contact in contacts:
-            self._remind(due, contact)
+            self._reminders.add(due, contact)
 
-    def _wake(self, contacts: Collection[str], now: int, *, finish: bool = True) -> None:
+    def _wake(self, contacts: Iterable[str], now: int, *, finish: bool = True) -> None:
         self.catch_up()
         batch = Batch(self.store.last_position())
         batch.changes.passing = True
-        for contact in self.store.contacts(contacts).values():
-            if contact.next_due is None or contact.next_due > now:
-                if contact.next_due is not None:
-                    self._remind(contact.next_due, contact.id)
-                continue
-            self._prepare(batch, contact, now)
-        self._write(batch)
+        ahead = iter(contacts)
+        while part := list(islice(ahead, self.PART)):
+            self._wake_part(batch, part, now)
+            batch = self._write_part(batch)
         if finish:
             self.finish()
+
+    def _wake_part(self, batch: Batch, contacts: Collection[str], now: int) -> None:
+        for contact in self.store.contacts(contacts).values():
+            timers = contact.timers
+            if timers and timers[0].due <= now:
+                self._prepare(batch, contact, now)
+            elif timers:
+                self._reminders.add(timers[0].due, contact.id)
 
     def _wake_each(self, contacts: Collection[str], now: int) -> None:
         """Fire the timers of one contact after the other, for there is one among them that cannot be folded.
@@ -71,5 +71,5 @@ class Firing(Folding):
             try:
                 self._wake([contact], now)
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 _log.exception("timer_failed", contact=contact)

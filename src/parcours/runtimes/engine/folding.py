@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from itertools import groupby
@@ -39,7 +38,8 @@ from parcours.errors import UnstorableError
 from parcours.ports import Clock, Identity, Record, Store, Tombstone
 from parcours.runtimes import places
 from parcours.runtimes.engine import budgets, rewards
-from parcours.runtimes.engine.batch import Batch
+from parcours.runtimes.engine.batch import Batch, Begun
+from parcours.runtimes.engine.reminders import Reminders
 
 DEFECTS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, UnstorableError, ValueError
@@ -48,9 +48,6 @@ DEFECTS = (
 
 EVERYTHING = 10**9
 """More records than any history has."""
-
-NEVER = 2**63
-"""Later than any instant."""
 
 _LEARNED = "learned"
 
@@ -63,6 +60,9 @@ class Folding:
 
     SLICE: ClassVar[int] = 1_000
     """Contacts or records of the log that are gone through at once."""
+
+    PART: ClassVar[int] = 50
+    """Of so many contacts that pass by, all is written before the next are read: a processor's cache holds no more."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -82,24 +82,20 @@ class Folding:
         """Whether everybody was looked at since then."""
         self.cut = 0
         """How often a chain without end was cut off, since the process started."""
-        self._begun: Batch | None = None
+        self._begun: list[Begun] = []
+        """What was written and is not durable."""
         self._undo: Callable[[], None] | None = None
         """What is to be done if the batch that was begun cannot be finished."""
         self._whole = 0
         """The position up to which the stored knowledge is whole."""
         self._taken: set[str] = set()
         """Names of which something changed that is not stored yet."""
-        self._due: list[tuple[int, str]] = []
-        self._reminders: dict[str, int] = {}
-        """Contact to when it is looked at for timers: at or before the first of them, so each is in the heap once."""
+        self._reminders = Reminders()
         self.catch_up()
         self._tombstones = dict(store.tombstones())
         self._learn_again()
         for due, contact in store.due_times():
-            if due < self._reminders.get(contact, NEVER):
-                self._reminders[contact] = due
-                self._due.append((due, contact))
-        heapq.heapify(self._due)
+            self._reminders.add(due, contact)
         clock.observe(store.last_received_at())
 
     def catch_up(self) -> None:
@@ -120,11 +116,11 @@ class Folding:
             self.store.restore(contacts)
         except BaseException:
             # What was folded half-way must not be folded again on top of itself.
-            self.store.forget()
+            self._forget()
             raise
         for contact in contacts.values():
             if contact.next_due is not None:
-                self._remind(contact.next_due, contact.id)
+                self._reminders.add(contact.next_due, contact.id)
 
     def _learn_again(self) -> None:
         """Take up what was learned, and learn from what came after it was stored."""
@@ -167,30 +163,29 @@ class Folding:
             self._commit(batch)
         self.store.flush()
 
-    def _remind(self, due: int, contact: str) -> None:
-        """Have a contact looked at when its first timer comes due, unless it is looked at before anyway."""
-        if due < self._reminders.get(contact, NEVER):
-            self._reminders[contact] = due
-            heapq.heappush(self._due, (due, contact))
-
     def finish(self) -> None:
         """Make what was begun durable. May run in another thread while nothing else is asked of the engine.
 
         Raises:
             StoreError: Nothing of the batch was kept.
         """
-        batch, self._begun = self._begun, None
+        begun, self._begun = self._begun, []
         undo, self._undo = self._undo, None
-        if batch is None:
+        if not begun:
             return
         try:
             self.store.finish()
         except BaseException:
+            self._forget()
             if undo is not None:
                 undo()
             raise
+        for batch in begun:
+            self._finish(batch)
+
+    def _finish(self, batch: Begun) -> None:
         for due, contact in batch.due:
-            self._remind(due, contact)
+            self._reminders.add(due, contact)
         if batch.whole is not None:
             self._whole, self._taken = batch.whole, set()
         if not batch.prepared:
@@ -203,6 +198,11 @@ class Folding:
                 continue
             for item in items:
                 self.learner.observe(item)  # type: ignore[arg-type]  # it has none
+
+    def _forget(self) -> None:
+        """Drop what was folded and not committed, and what was begun."""
+        self._begun = []
+        self.store.forget()
 
     def tombstone(self, identity: Identity) -> Tombstone | None:
         """Return what is kept of an identity whose contact was erased."""
@@ -331,12 +331,18 @@ class Folding:
         changes = batch.whole_changes()
         if changes.records or changes.contacts or changes.settlements or changes.marks:
             self.store.write(changes)
-            self._begun = batch
+            self._begun.append(batch.begun())
             self.cut += batch.cut
             if self.reviews is not None and changes.ledger:
                 self.reviews.update(
                     entry.contact for entry in changes.ledger if entry.reason == TO_REVIEW or entry.kind == "merged"
                 )
+
+    def _write_part(self, batch: Batch) -> Batch:
+        """Write a batch, and return the one that goes on behind it in the same transaction."""
+        follower = batch.follower()
+        self._write(batch)
+        return follower
 
     def _commit(self, batch: Batch) -> None:
         self._write(batch)

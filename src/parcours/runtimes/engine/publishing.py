@@ -33,7 +33,7 @@ class Publishing(Slices):
 
     def next_due(self) -> int | None:
         """Return an instant at or before which no timer is due and no journey begins or ends; None when none ever is."""
-        due, turn = self._due[0][0] if self._due else None, self.plan.next_turn
+        due, turn = self._reminders.next(), self.plan.next_turn
         return min((at for at in (due, turn, self._readings.next_due()) if at is not None), default=None)
 
     def next_reading(self) -> int | None:

@@ -61,14 +61,16 @@ class ReadingSegments(Publishing):
         before, reading.after = reading.after, found[-1] if len(found) == self.SLICE else None
         batch.changes.marks[mark_name(reading.journey)] = reading.mark()
         try:
-            members = self._members(reading, found, now)
             try:
-                self._enter(batch, reading, members, now, certain=reading.certain)
+                for first in range(0, len(found), self.PART):
+                    batch = self._write_part(batch) if first else batch
+                    members = self._members(reading, found[first : first + self.PART], now)
+                    self._enter(batch, reading, members, now, certain=reading.certain)
                 reading.begun = True
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 reading.begun = False
-                self._enter_each(reading, members, now)
+                self._enter_each(reading, self._members(reading, found, now), now)
                 rest = Batch.of_marks(self.store.last_position(), batch.changes.marks)
                 rest.changes.settlements = settled
                 self._commit(rest)
@@ -78,9 +80,9 @@ class ReadingSegments(Publishing):
                     self.finish()
         except BaseException:
             reading.after, reading.begun = before, False
-            self.store.forget()
+            self._forget()
             raise
-        if self._begun is not None:
+        if self._begun:
             self._undo = partial(setattr, reading, "after", before)
         return self.reading
 
@@ -133,7 +135,7 @@ class ReadingSegments(Publishing):
             try:
                 self._enter(batch, reading, [id_], now)
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 _log.exception("entry_failed", journey=reading.journey.name, contact=id_)
             else:
                 self._commit(batch)

@@ -65,10 +65,10 @@ class Slices(Firing):
             try:
                 behind = self._bring_these_up(late, behind)
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 self._bring_each_up(late, behind)
         except BaseException:
-            self.store.forget()
+            self._forget()
             raise
         self._bringing = None if behind == _DONE else behind
 
@@ -94,7 +94,7 @@ class Slices(Firing):
             try:
                 self._bring_these_up([id_], id_)
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 _log.exception("bring_up_failed", contact=id_)
         self._bring_these_up([], behind)
 
@@ -121,10 +121,10 @@ class Slices(Firing):
             try:
                 self._cancel_these(slice_, now, marks)
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 self._cancel_each(slice_, now, marks)
         except BaseException:
-            self.store.forget()
+            self._forget()
             self._cancelling = Cancelling()
             raise
         if not work.found:
@@ -144,7 +144,7 @@ class Slices(Firing):
             try:
                 self._cancel_these([item], now, {})
             except DEFECTS:
-                self.store.forget()
+                self._forget()
                 _log.exception("cancel_failed", contact=item.message.contact, message_id=item.message.id)
                 self.store.commit(Changes(settlements=[_cancelled(item)]))
         self._cancel_these([], now, marks)
