@@ -46,6 +46,13 @@ def test_a_refused_entry_is_told_with_what_was_in_its_way():
     assert refused(max_entries=limit) == "too_many_entries (entries: 1, not before 2026-03-09T09:00:00Z)."
 
 
+def test_what_has_no_key_is_told_so():
+    world = World(GO, RECEIPT, journey({"s": send("receipt")}, entry={"key": "order"}))
+    world.knows("ann")
+    world.did("ann", "Go")
+    assert because(world, "ann")[1].endswith("and was refused: no_key (it has no value for 'order').")
+
+
 def test_an_exit_that_was_met_is_told():
     steps = {"s": send("receipt")}
     world = World(GO, RECEIPT, journey(steps, exit=[{"if": {"contact": "plan", "is": "gold"}}]))

@@ -386,6 +386,8 @@ def _why_refused(entry: Trace) -> str:
         return "the journey was paused, and entries are discarded meanwhile"
     if entry.reason in _STATES:
         return f"the journey is {entry.reason}"
+    if entry.reason == "no_key":
+        return f"no_key (it has no value for {(entry.detail or {}).get('key', '')!r})"
     seen = [text for name, value in (entry.detail or {}).items() if (text := _in_the_way(name, value))]
     return f"{entry.reason} ({', '.join(seen)})" if seen else entry.reason
 
