@@ -341,3 +341,25 @@ def test_a_test_takes_no_attributes_that_cannot_be_kept(api: Service, attributes
     body = {"contacts": [{"user_id": "o1"}], "attributes": attributes}
     said = got(api.api("POST", "/v1/journeys/odd/test", body), 400)
     assert (said["code"], said["pointer"]) == (code, pointer)
+
+
+def test_the_command_line_brings_a_journey_into_the_state_of_a_test(api: Service):
+    put(api, "tested", state="draft")
+    assert "nobody is named to test it" in cli(api, "state", "tested", "test", status=1)
+    got(changed(api, "PATCH", "tested", {"test": {"contacts": [{"user_id": "ann"}]}}))
+    assert "tested is test" in cli(api, "state", "tested", "test")
+    assert "tested is live" in cli(api, "state", "tested", "publish")
+    got(changed(api, "PATCH", "tested", {"test": {"contacts": [{"user_id": " "}]}}), 400)
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (("any", "entries"), "cannot be told to 'entries'"),
+        (("any", "paus"), "did you mean 'pause'?"),
+        (("any", "pause", "--ends", "2027-01-01T00:00:00Z"), "--ends says nothing with pause"),
+        (("a name", "pause"), "there is no journey 'a name'"),
+    ],
+)
+def test_the_command_line_tells_a_journey_nothing_else(api: Service, arguments: tuple[str, ...], says: str):
+    assert says in " ".join(cli(api, "state", *arguments, status=2).split())

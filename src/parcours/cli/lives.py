@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -11,7 +12,7 @@ from parcours.cli.asking import AsJson, as_json, as_table, ask, attributes_in, t
 from parcours.cli.client import call
 from parcours.cli.console import ERR, OUT, SERVICE, SecretKey, Url
 from parcours.cli.journeys import app, identity
-from parcours.errors import ParcoursError
+from parcours.errors import ParcoursError, did_you_mean
 
 Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="The name of a journey.")]
 
@@ -57,23 +58,31 @@ def show(name: Name, url: Url = SERVICE, secret_key: SecretKey = "", as_json_: A
     )
 
 
+ACTIONS = ("publish", "schedule", "test", "pause", "resume", "close", "stop", "archive", "restore", "draft")
+"""What a journey can be told."""
+
+
 @app.command()
 def state(
     name: Name,
-    action: Annotated[
-        str,
-        typer.Argument(
-            metavar="ACTION", help="publish, schedule, pause, resume, close, stop, archive, restore, or draft."
-        ),
-    ],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help=f"One of {', '.join(ACTIONS)}.")],
     starts: Annotated[str, typer.Option(help="With publish and schedule: when it starts.")] = "",
     ends: Annotated[str, typer.Option(help="With publish and schedule: when it ends.")] = "",
     url: Url = SERVICE,
     secret_key: SecretKey = "",
 ) -> None:
     """Bring a journey into another state."""
+    if action not in ACTIONS:
+        hint = did_you_mean(action, ACTIONS) or f"one of {', '.join(ACTIONS)}"
+        raise ParcoursError(f"a journey cannot be told to {action!r}", hint=hint)
     times = {key: value for key, value in (("starts", starts), ("ends", ends)) if value}
-    answer = _told(call("POST", f"{url}/v1/journeys/{name}/{action}", secret_key, times or None))
+    if times and action not in {"publish", "schedule"}:
+        raise ParcoursError(f"--{next(iter(times))} says nothing with {action}", hint="use it with publish or schedule")
+    place = f"{url}/v1/journeys/{quote(name, safe='')}"
+    if action == "test":
+        answer = _told(call("PATCH", place, secret_key, {"state": "test"}))
+    else:
+        answer = _told(call("POST", f"{place}/{action}", secret_key, times or None))
     _problems(answer)
     OUT.print(f"{name} is {ask('GET', url, ['journeys', name], secret_key)['state']}", markup=False)
 
@@ -249,7 +258,7 @@ def move(
             raise ParcoursError(f"{one!r} is no mapping of a step", hint="write for example pause=wait")
         steps[old] = new
     body = {"from": before, "to": after, "steps": steps, "dry_run": dry_run}
-    answer = _told(call("POST", f"{url}/v1/journeys/{name}/moves", secret_key, body))
+    answer = _told(call("POST", f"{url}/v1/journeys/{quote(name, safe='')}/moves", secret_key, body))
     if as_json_:
         as_json(answer)
     else:

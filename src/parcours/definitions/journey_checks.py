@@ -183,6 +183,8 @@ class JourneyChecks(StepChecks):
                 "no_testers", "nobody is named to test it", "/test", "write 'test: {contacts: [{user_id: ann}]}'"
             )
         for index, identity in enumerate(test.contacts):
+            for namespace, value in identity.items():
+                self.filled(value, f"/test/contacts/{index}/{escape(namespace)}", "contact")
             if len(identity) != 1:
                 hint = "write for example 'user_id: ann'"
                 self.error("invalid_value", "a contact is named by one identity", f"/test/contacts/{index}", hint)
