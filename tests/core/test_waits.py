@@ -96,11 +96,12 @@ def test_hours_open_at_the_first_minute_that_is_within_them(
     place: tuple[ZoneInfo, int], one: int, other: int, days: frozenset[int]
 ):
     zone, now = place
-    start, end = sorted((one, other))
-    assume(end - start >= 2 * HOUR)  # so that no change of the clock swallows them on most days
+    start, end = one, other
+    assume((end - start) % DAY >= 2 * HOUR)  # so that no change of the clock swallows them on most days
     found = opening(zone, now, Open(start, end, days))
     dates = [shown(zone, now).date() + timedelta(days=away) for away in range(-1, 10)]
-    spans = [(wall(zone, day, start), wall(zone, day, end)) for day in dates if day.weekday() in days]
+    closing = timedelta(days=end < start)  # those that pass midnight are of the day on which they begin
+    spans = [(wall(zone, day, start), wall(zone, day + closing, end)) for day in dates if day.weekday() in days]
     assert found == next(at for at in minutes(now, 11) if any(a <= at < b for a, b in spans))
 
 
@@ -137,6 +138,9 @@ WEDNESDAY_NINE = {"time": "09:00", "weekdays": ["wed"]}
         ("2026-07-01T10:00:00+02:00", {"date": "2026-12-24T09:00:00Z"}, "2026-12-24T10:00+01:00"),
         ("2026-07-01T10:00:00+02:00", {"hours": {"from": "09:00", "to": "18:00"}}, "2026-07-01T10:00+02:00"),
         ("2026-07-03T18:00:00+02:00", {"hours": {"from": "09:00", "to": "18:00"}}, "2026-07-06T09:00+02:00"),
+        ("2026-07-04T01:00:00+02:00", {"hours": {"from": "18:00", "to": "02:00"}}, "2026-07-04T01:00+02:00"),  # Friday's
+        ("2026-07-05T01:00:00+02:00", {"hours": {"from": "18:00", "to": "02:00"}}, "2026-07-06T18:00+02:00"),
+        ("2026-07-06T02:00:00+02:00", {"hours": {"from": "18:00", "to": "02:00"}}, "2026-07-06T18:00+02:00"),
         ("2026-07-04T23:59:00+02:00", {"hours": {"from": "09:00", "to": "24:00", "days": ["sat"]}}, "2026-07-04T23:59+02:00"),
     ],
 )  # fmt: skip

@@ -46,7 +46,7 @@ def look(steps: dict[str, Any], **more: Any) -> tuple[dict[str, str], dict[str, 
         ({"date": "2026-12-24", "contact": "birthday"}, "", "invalid_value"),
         ({"contact": "birthday", "before": "1d", "after": "1d"}, "", "invalid_value"),
         ({"time": "09:00", "zone": "Europe/Berlino"}, "/zone", "unknown_zone"),
-        ({"hours": {"from": "18:00", "to": "09:00"}}, "/hours/to", "invalid_value"),
+        ({"hours": {"from": "09:00", "to": "09:00"}}, "/hours/to", "invalid_value"),
         ({"hours": {"from": "09:00", "to": "18:00"}, "weekdays": ["mon"]}, "/weekdays", "invalid_value"),
     ],
 )
@@ -302,3 +302,19 @@ def test_headers_that_a_call_may_not_have(name: str, code: str):
     call = {"type": "webhook", "url": "https://crm.example.com/", "headers": {name: "5"}, "next": "end"}
     errors, _ = look({"ask": call, "end": END})
     assert errors == {f"/steps/ask/headers/{name}": code}
+
+
+def test_who_is_read_again_and_again_enters_once_unless_said_otherwise():
+    def said(**more: Any) -> list[str]:
+        segment = {"kind": "segment", "name": "s", "condition": {"contact": "a", "is": 1}}
+        entry = {"type": "segment", "segment": "s"} | more.pop("entry")
+        journey = {"kind": "journey", "name": "j", "entry": entry, "start": "e", "steps": {"e": END}, **more}
+        _, errors, warnings = load_data([segment, journey])
+        return [f"{one.code} {one.pointer}" for one in errors + warnings]
+
+    monday = {"schedule": {"cron": "0 9 * * mon"}}
+    assert said(entry=monday) == ["enters_once /definitions/1/re_entry"]
+    assert said(entry=monday, re_entry="after_end") == []
+    assert said(entry=monday | {"members": "new"}) == []
+    assert said(entry={"existing": True}) == ["invalid_value /definitions/1/entry/existing"]
+    assert said(entry={"existing": True, "on": "entered"}) == []

@@ -30,7 +30,7 @@ from parcours.definitions.waits import WEEKDAYS, Hours, Until
 DAY = UNITS["d"]
 
 _ONE_DAY = timedelta(days=1)
-_LONGEST_CLOSED = 14
+_LONGEST_CLOSED = 15
 """Days that may pass until hours begin: more than a week, for a change of the clock may swallow some."""
 
 
@@ -150,11 +150,12 @@ def following(zone: ZoneInfo, now: int, time: int, weekdays: Collection[int]) ->
 
 
 def opening(zone: ZoneInfo, at: int, asked: Open) -> int:
-    """Return the first instant at or after one that is within hours."""
-    day = local(zone, at).date()
+    """Return the first instant at or after one that is within hours; those that pass midnight are of the day they begin."""
+    overnight = _ONE_DAY if asked.end <= asked.start else timedelta()
+    day = local(zone, at).date() - _ONE_DAY  # what began the day before may still go on
     for _ in range(_LONGEST_CLOSED):
-        if day.weekday() in asked.days and at < wall(zone, day, asked.end):
-            start, end = wall(zone, day, asked.start), wall(zone, day, asked.end)
+        if day.weekday() in asked.days and at < (end := wall(zone, day + overnight, asked.end)):
+            start = wall(zone, day, asked.start)
             if start < end:
                 return max(at, start)
         day += _ONE_DAY

@@ -52,7 +52,7 @@ class JourneyChecks(StepChecks):
                 self.dated(journey.entry, journey)
             case SegmentEntry():
                 self.segment(journey.entry.segment, "/entry/segment")
-                self.read(journey.entry)
+                self.read(journey.entry, journey)
         self.aims(journey)
         sent = {name for step in journey.steps.values() if isinstance(step, Send) for name in step.messages}
         consents = self.consents(journey)
@@ -95,7 +95,7 @@ class JourneyChecks(StepChecks):
                 hint = "what the contact was like then is not known; ask for it in a decision at the start"
                 self.error("invalid_condition", message, "/entry/where", hint)
 
-    def read(self, entry: SegmentEntry) -> None:
+    def read(self, entry: SegmentEntry, journey: JourneyDefinition) -> None:
         """Look at when a segment is read."""
         schedule = entry.schedule
         asked = [field for field, value in (("at", entry.at), ("schedule", schedule)) if value is not None]
@@ -109,6 +109,12 @@ class JourneyChecks(StepChecks):
             self.error("invalid_value", f"{shown(entry.at)} is no date and time with an offset", "/entry/at", hint)
         if entry.members == "new" and schedule is None:
             self.error("invalid_value", "'members' says nothing without 'schedule'", "/entry/members")
+        if entry.existing and entry.on != "entered":
+            self.error("invalid_value", f"'existing' says nothing with 'on: {entry.on}'", "/entry/existing")
+        if schedule is not None and entry.members == "all" and journey.re_entry == "never":
+            hint = "write 're_entry: after_end', or 'members: new' if that is meant"
+            said = "it is read again and again, and a contact enters once and never again"
+            self.warn("enters_once", said, "/re_entry", hint)
         if schedule is not None:
             if (schedule.cron is None) == (schedule.rrule is None):
                 self.error("invalid_value", "it is a 'cron' expression or an 'rrule', one of them", "/entry/schedule")

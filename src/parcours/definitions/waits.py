@@ -40,9 +40,12 @@ class Hours(Part, frozen=True, kw_only=True):
     """Hours of the day on some days of the week, such as those in which a shop is open."""
 
     start: Annotated[Clock, msgspec.Meta(description="When they begin.")] = msgspec.field(name="from")
-    end: Annotated[Closing, msgspec.Meta(description="When they are over: the first moment that is outside.")] = (
-        msgspec.field(name="to")
-    )
+    end: Annotated[
+        Closing,
+        msgspec.Meta(
+            description="When they are over: the first moment that is outside; the next day when that is earlier."
+        ),
+    ] = msgspec.field(name="to")
     days: Annotated[list[Weekday], msgspec.Meta(min_length=1, description="On which days.")] = msgspec.field(
         default_factory=lambda: list(WEEKDAYS[:5])
     )
@@ -106,8 +109,8 @@ def problems_of_until(until: Until, pointer: str) -> Iterator[Problem]:
             if getattr(until, name) is not None:
                 hint = "leave one of them out; hours have 'days' of their own"
                 yield _problem(f"'hours' and {name!r} do not go together", f"{pointer}/{name}", hint)
-        if until.hours.end <= until.hours.start:
-            yield _problem("the hours end before they begin", f"{pointer}/hours/to", "hours do not pass midnight")
+        if until.hours.end == until.hours.start:
+            yield _problem("the hours end as they begin", f"{pointer}/hours/to", "for whole days, write 00:00 to 24:00")
 
 
 def _problem(message: str, pointer: str, hint: str = "") -> Problem:
