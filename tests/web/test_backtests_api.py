@@ -308,6 +308,15 @@ def test_times_in_which_nothing_was_recorded_are_told_of(api: Service, tmp_path:
         assert text in compared
 
 
+def test_drafts_that_cannot_be_compared_are_named(api: Service, tmp_path: Path):
+    drafts, others = tmp_path / "drafts.json", tmp_path / "others.json"
+    drafts.write_text(json.dumps([DRAFT, DRAFT | {"name": "second"}]))
+    others.write_text(json.dumps([DRAFT, DRAFT | {"name": "third"}]))
+    shown = run(str(drafts), *TIMES, "--data", str(api.data), "--against", str(others)).stdout
+    assert "second: there is no draft of this name to compare it with" in shown
+    assert "draft: entries" in shown
+
+
 @pytest.mark.parametrize(
     "options, said",
     [

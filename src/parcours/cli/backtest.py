@@ -324,6 +324,7 @@ def _compare(one: BacktestReport, other: BacktestReport) -> None:
         # A draft is compared with that of its name, or with the only one there is.
         same = theirs.get(journey.journey) or (other.journeys[0] if len(other.journeys) == 1 else None)
         if same is None:
+            OUT.print(f"{journey.journey}: there is no draft of this name to compare it with", markup=False)
             continue
         rows += [
             (f"{journey.journey}: entries", journey.entries, same.entries),
