@@ -180,6 +180,40 @@ def test_who_never_entered_is_told_the_latest_reasons_and_how_many_there_were():
     assert len(said) == 12
 
 
+def test_what_reached_a_goal_and_what_ended_a_run_is_told():
+    more = {
+        "exit": [{"if": {"contact": "plan", "is": "gold"}}, {"interaction": "Out"}],
+        "goals": [{"name": "paid", "interaction": "Paid", "where": {"interaction": "sum", "at_least": 3}}],
+    }
+    world = World(GO, RECEIPT, journey({"w": wait("2d", next="s"), "s": send("receipt")}, **more))
+    for who in ("ann", "bob"):
+        world.knows(who)
+        world.did(who, "Go")
+    world.did("ann", "Paid", sum=4)
+    world.knows("ann", plan="gold")
+    world.did("bob", "Out")
+    assert because(world, "ann")[1:] == [
+        f"At {NINE} the goal 'paid' was reached by 'Paid', for interaction.sum ≥ 3 (it was 4).",
+        f'At {NINE} ended: exited by \'identify\', for plan is "gold" (it was "gold").',
+    ]
+    assert because(world, "bob")[1:] == [f"At {NINE} ended: exited by 'Out' (out)."]
+
+
+def test_a_step_is_told_with_its_own_conditions_alone():
+    steps = {
+        "s": {"type": "decision", "if": {"contact": "city", "is": "Rome"}, "then": "s2", "else": "s2"},
+        "s2": {"type": "decision", "if": {"contact": "plan", "is": "gold"}, "then": "end", "else": "end"},
+        "end": {"type": "end"},
+    }
+    world = World(GO, journey(steps))
+    world.knows("ann", city="Rome")
+    world.did("ann", "Go")
+    assert because(world, "ann")[1:3] == [
+        f"At {NINE} it left 's' by 'then' (city is \"Rome\" (it was \"Rome\")).",
+        f"At {NINE} it left 's2' by 'else' (plan is \"gold\" (it was missing)).",
+    ]
+
+
 def test_before_there_was_a_journey_or_a_contact_that_is_said():
     world = World(GO, RECEIPT)
     world.after("1h")

@@ -414,6 +414,13 @@ def _until(entry: Trace) -> str:
     return f" until {brief(until)}" if until else ""
 
 
+def _for(moment: Moment, place: str) -> str:
+    """Return what conditions saw that were true at a place, as the end of a sentence."""
+    asked = [one.answer for one in moment.asked if one.place == place and one.answer.answer]
+    reasons = [reason for answer in asked for reason in answer.reasons()]
+    return f", for {'; '.join(reasons)}" if reasons else ""
+
+
 def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
     at = brief(entry.at)
     match entry.what:
@@ -422,7 +429,8 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
             saw = f", for {'; '.join(reason for one in asked for reason in one.answer.reasons())}"
             yield f"At {at} {moment.what!r} let the contact in{saw if asked else ''}."
         case What.BRANCHED:
-            step = [one for one in moment.asked if one.place.startswith(f"steps/{entry.step}")]
+            place = f"steps/{entry.step}"
+            step = [one for one in moment.asked if one.place == place or one.place.startswith(f"{place}/")]
             saw = f" ({'; '.join(reason for one in step for reason in one.answer.reasons())})"
             yield f"At {at} it left {entry.step!r} by {entry.reason!r}{saw if step else ''}."
         case What.SENT:
@@ -435,6 +443,13 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
             yield f"At {at} {_would_have(life, moment, entry)} let the contact in again, and was refused: {_why_refused(entry)}."
         case What.LATE:
             yield f"{moment.what!r}, which came at {at}, had occurred too long before."
+        case What.GOAL:
+            yield f"At {at} the goal {entry.reason!r} was reached by {moment.what!r}{_for(moment, 'aims/goals')}."
+        case What.ENDED if entry.reason == "exited":
+            why = _for(moment, "aims/exits") or f" ({(entry.detail or {}).get('exit', '')})"
+            yield f"At {at} ended: exited by {moment.what!r}{why}."
+        case What.DROPPED if any(one.what == What.ENDED and one.run == entry.run for one in moment.decided):
+            pass
         case What.ARRIVED | What.SWITCHED:
             pass
         case _:
