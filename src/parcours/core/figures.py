@@ -162,11 +162,12 @@ def in_order(versions: Iterable[CompiledJourney]) -> list[str]:
     """Return the steps of versions, those of the newest first, each from the start on as they can be reached."""
     found: dict[str, None] = {}
     for journey in reversed(list(versions)):
-        ahead = [journey.start]
+        ahead, seen = [journey.start], {journey.start}
         for step in ahead:
             found[step] = None
-            to = (target for _, target in following(journey.definition.steps[step]))
-            ahead += [target for target in dict.fromkeys(to) if target not in ahead]
+            to = dict.fromkeys(target for _, target in following(journey.definition.steps[step]))
+            ahead += [target for target in to if target not in seen]
+            seen.update(to)
     return list(found)
 
 

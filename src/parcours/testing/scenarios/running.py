@@ -19,6 +19,7 @@ from parcours.testing.scenarios.doing import DOES
 from parcours.testing.scenarios.expecting import unmet
 from parcours.testing.scenarios.format import Step
 from parcours.testing.scenarios.hosts import Host
+from parcours.testing.scenarios.looking import Look
 from parcours.testing.scenarios.reading import Scenario, happens, key_of_data, shown_path
 from parcours.testing.scenarios.timeline import Line, timeline
 from parcours.testing.scenarios.times import length_in
@@ -87,10 +88,13 @@ def play(world: World) -> Failure | None:
         looks = step.expect if isinstance(step.expect, list) else [step.expect] if step.expect else []
         if looks:
             world.host.settle()
+        views: dict[str, Look] = {}  # several expectations of one contact, such as one for each key, look at the same
         for place, expect in enumerate(looks):
             of = expect.who or who
             at = f"{pointer}/expect/{place}" if isinstance(step.expect, list) else f"{pointer}/expect"
-            problems = unmet(expect, world.look(of))
+            if of not in views:
+                views[of] = world.look(of)
+            problems = unmet(expect, views[of])
             line = Line("", "looked" if not problems else "✗ not so", why=f"line {scenario.line_of(at)}")
             looked.setdefault(of, []).append((world.now, line))
             if problems:
