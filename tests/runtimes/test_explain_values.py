@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from parcours.core.gate import Happened
 from parcours.runtimes.explain import explain, past_of
 from tests.core.world import World, email, journey, ms, push, send, wait, wait_for
 from tests.runtimes.test_explain import GO, RECEIPT, because
@@ -212,6 +213,26 @@ def test_a_step_is_told_with_its_own_conditions_alone():
         f"At {NINE} it left 's' by 'then' (city is \"Rome\" (it was \"Rome\")).",
         f"At {NINE} it left 's2' by 'else' (plan is \"gold\" (it was missing)).",
     ]
+
+
+def test_what_was_imported_as_history_and_what_does_not_count_is_told():
+    paid = {"kind": "interaction", "name": "Paid", "counts_when": {"interaction": "ok", "is": True}}
+    steps = {"listen": wait_for("Paid", after="2d", late="s"), "s": send("receipt")}
+    world = World(GO, RECEIPT, paid, journey(steps), journey({"s": send("receipt")}, on="Paid", name="k"))
+    world.knows("ann")
+    history = world.arrival("ann", Happened("Go", {}), ago="3d")
+    history.backfill = True
+    world.accept(history)
+    assert because(world, "ann") == [
+        "The contact never entered 'j'.",
+        f"At {NINE} 'Go' came as history, which starts and moves nothing.",
+    ]
+    world.did("ann", "Paid", ok=False)
+    did_not = f"At {NINE} 'Paid' did not count, for what its definition asks was false: interaction.ok is true."
+    assert because(world, "ann", "k") == ["The contact never entered 'k'.", did_not]
+    world.did("ann", "Go")
+    world.did("ann", "Paid", ok=False)
+    assert did_not in because(world, "ann")
 
 
 def test_before_there_was_a_journey_or_a_contact_that_is_said():

@@ -157,6 +157,8 @@ def _because(
         entries = [one for one in moment.decided if id(one) not in unsaid and (life.entered or _of_test(one))]
         # Of several runs the same may be told.
         yield from dict.fromkeys(said for entry in entries for said in _labelled(life, moment, entry, apart))
+        if life.entered and moment.passed_over:
+            yield _was_passed_over(moment)
         yield from _withheld(moment)
     for stand in standing:
         yield from _passed_by(life.moments, stand)
@@ -185,6 +187,15 @@ def _told_apart(moments: list[Moment]) -> dict[str, str]:
         if others:
             found[run] = key or f"the run of {brief(entry.at)}"
     return found
+
+
+def _was_passed_over(moment: Moment) -> str:
+    """Return that an interaction was not looked at, and why."""
+    if moment.passed_over == "backfill":
+        return f"At {brief(moment.at)} {moment.what!r} came as history, which starts and moves nothing."
+    return (
+        f"At {brief(moment.at)} {moment.what!r} did not count, for what its definition asks was false: {moment.rule}."
+    )
 
 
 def _withheld(moment: Moment) -> Iterator[str]:
@@ -273,6 +284,8 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
     late = [moment for moment in life.moments if any(entry.what == What.LATE for entry in moment.decided)]
     for moment in late[-_MOST_SAID:]:
         yield f"{moment.what!r}, which came at {brief(moment.at)}, had occurred too long before."
+    passed_over = [moment for moment in life.moments if moment.passed_over]
+    yield from map(_was_passed_over, passed_over[-_MOST_SAID:])
     asked = [(moment, one) for moment in life.moments for one in moment.asked if not one.answer.answer]
     if len(asked) > _MOST_SAID:
         yield _more(
@@ -291,7 +304,7 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
     if state and state != "live":
         since = f" since {brief(life.states[-1].at)}" if life.states else ""
         yield f"The journey is not live: its state is {state!r}{since}."
-    if not (refused or held or late or asked or counted):
+    if not (refused or held or late or passed_over or asked or counted):
         yield "Nothing that could let it in was recorded."
 
 

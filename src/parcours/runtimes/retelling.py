@@ -22,7 +22,9 @@ from parcours.core.keys import key_of
 from parcours.core.life import HELD
 from parcours.core.membership import bring_up
 from parcours.core.plan import Plan
+from parcours.definitions.common import names_of
 from parcours.definitions.load import definitions_in
+from parcours.definitions.steps import InteractionBranch, WaitFor
 from parcours.runtimes.budgets_left import OutOfBudget, out_of_budget
 from parcours.runtimes.listening import listening
 
@@ -54,6 +56,11 @@ class Moment(msgspec.Struct):
     counted: int = 0
     """How many an entry had counted that asks for something several times, if they were not enough."""
     needed: int = 0
+    passed_over: str = ""
+    """Why an interaction that the journey asks for was not looked at: it is history that was imported (`backfill`), or
+    `not_counted`."""
+    rule: str = ""
+    """What its definition asks for, when it was not counted."""
 
 
 class State(msgspec.Struct):
@@ -218,11 +225,12 @@ class Retelling:
         decided = [entry for entry in effects.trace if entry.journey == self.journey]
         self.entered += sum(entry.what == What.ENTERED and not entry.run.startswith(TEST) for entry in decided)
         counted, needed = self._counted(one.contact, item) if not decided else (0, 0)
-        if not self.journey or not (asked or decided or counted):
+        passed_over, rule = self._passed_over(effects, item) if not (asked or decided) else ("", "")
+        if not self.journey or not (asked or decided or counted or passed_over):
             return
         name, values = described(item, self.plan) if item is not None else (what, {})
         withheld = list(out_of_budget(effects.trace, item, self.plan.loyalty))
-        self.moments.append(Moment(at, name, values, asked, decided, withheld, counted, needed))
+        self.moments.append(Moment(at, name, values, asked, decided, withheld, counted, needed, passed_over, rule))
         self._remember_held(one.contact, at, name, sum(is_held_entry(entry) for entry in decided))
         if len(self.moments) >= 2 * MOST_MOMENTS:
             self._leave_out()
@@ -233,6 +241,20 @@ class Retelling:
             by = self.plan.newest[self.journey].key
             key = key_of(held.attributes, by) if by else ""
             self.held[ids.derive(contact.id, self.journey, key, held.cause)] = Held(at, what)
+
+    def _passed_over(self, effects: Effects, item: Input | None) -> tuple[str, str]:
+        """Return why an interaction that the journey asks for was not looked at, and what was asked of it."""
+        known = self.plan.newest.get(self.journey)
+        if known is None or not isinstance(item, Interaction):
+            return "", ""
+        rules = [entry.detail for entry in effects.trace if entry.what == What.NOT_COUNTED]
+        if not (rules or item.backfill):
+            return "", ""
+        waits = (step for step in known.definition.steps.values() if isinstance(step, WaitFor))
+        branches = (one for step in waits for one in step.events if isinstance(one, InteractionBranch))
+        if item.name not in {*known.names, *(name for one in branches for name in names_of(one.interaction))}:
+            return "", ""
+        return ("not_counted", str((rules[0] or {}).get("rule", ""))) if rules else ("backfill", "")
 
     def _counted(self, contact: Contact, item: Input | None) -> tuple[int, int]:
         """Return how many the entry has counted, and how many it asks for."""
