@@ -318,3 +318,21 @@ def test_who_is_read_again_and_again_enters_once_unless_said_otherwise():
     assert said(entry=monday | {"members": "new"}) == []
     assert said(entry={"existing": True}) == ["invalid_value /definitions/1/entry/existing"]
     assert said(entry={"existing": True, "on": "entered"}) == []
+
+
+@pytest.mark.parametrize(
+    "wait, said",
+    [
+        ({"type": "wait", "for": "1s"}, ["busy_cycle /steps/w"]),
+        ({"type": "wait", "for": "1m"}, []),
+        ({"type": "wait", "until": {"time": "09:00"}}, []),
+        ({"type": "wait_for", "events": [{"type": "interaction", "interaction": "Paid"}]}, []),
+        (listening("5s", bought=None, late=None), ["busy_cycle /steps/w"]),
+        (listening("5s", bought=None, late="e"), []),
+    ],
+)
+def test_a_circle_that_is_gone_round_all_the_time(wait: dict[str, Any], said: list[str]):
+    ask = {"type": "decision", "if": {"list": "vip"}, "then": "e", "else": "w"}
+    errors, warnings = look({"w": wait | {"next": "ask"}, "ask": ask, "e": END})
+    assert errors == {}
+    assert [f"{code} {place}" for place, code in warnings.items() if code == "busy_cycle"] == said

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from parcours.conditions.durations import format_duration, parse_duration
+from parcours.conditions.durations import UNITS, format_duration, parse_duration
 from parcours.conditions.parse import escape, shown
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.steps import Decision, Experiment, Fork, Join, Split, Step, Timeout, Wait, WaitFor, following
@@ -56,8 +56,30 @@ def flaws_of_graph(journey: JourneyDefinition) -> Iterator[Flaw]:
             message = f"nothing follows the step {name!r}, so it changes nothing"
             hint = "lead an arrow from it, or delete it"
             yield _flaw("dead_end", message, f"/steps/{escape(name)}", hint, warning=True)
+    yield from _busy(steps)
     if journey.start in steps:
         yield from _too_far(journey)
+
+
+def _busy(steps: Mapping[str, Step]) -> Iterator[Flaw]:
+    """Yield circles that tokens go round again and again within a minute, which is likely a wait that was meant longer."""
+    quick = {name: list(_at_once(step)) for name, step in steps.items()}
+    for cycle in cycles({name: [to for to in targets if to in steps] for name, targets in quick.items()}):
+        if any(always_waits(steps[name]) for name in cycle):
+            message = f"whoever comes here goes round within a minute, again and again: {as_path(cycle)}"
+            yield _flaw("busy_cycle", message, f"/steps/{escape(cycle[0])}", "wait longer", warning=True)
+
+
+def _at_once(step: Step) -> Iterator[str]:
+    """Yield the steps that a token comes to within a minute, whatever happens."""
+    match step:
+        case Wait(duration=str(length), next=str(target)):
+            quick, targets = _length(length) < UNITS["m"], [target]
+        case WaitFor(timeout=Timeout(after=str(length)) as timeout) if (late := timeout.next or step.next) is not None:
+            quick, targets = _length(length) < UNITS["m"], [late]
+        case _:
+            quick, targets = not always_waits(step), [target for _, target in following(step)]
+    yield from targets if quick else ()
 
 
 def _too_far(journey: JourneyDefinition) -> Iterator[Flaw]:
