@@ -45,33 +45,33 @@ class Reminders:
             self._unsorted.add(second)
 
     def next(self) -> int | None:
-        """Return an instant at or before which nobody is to be looked at; None when nobody ever is."""
-        found = self._first()
-        return found[-1][0] if found else None
+        """Return an instant at or before which nobody is to be looked at; None when nobody ever is.
+
+        May be asked while another thread adds.
+        """
+        return self._in_order(self._seconds[0])[-1][0] if self._seconds else None
 
     def take(self, now: int, limit: int) -> list[str]:
         """Take out who is to be looked at by `now`, up to a limit: who is due first comes first, then by contact."""
         taken: list[str] = []
         known = self._known
-        while (found := self._first()) and found[-1][0] <= now and len(taken) < limit:
+        while self._seconds and len(taken) < limit:
+            found = self._in_order(self._seconds[0])
             while found and found[-1][0] <= now and len(taken) < limit:
                 due, contact = found.pop()
                 if known.get(contact) == due:
                     del known[contact]
                     taken.append(contact)
+            if found:
+                break
+            del self._lists[heapq.heappop(self._seconds)]
         return taken
 
-    def _first(self) -> list[tuple[int, str]]:
-        """Return the list of the first second in which something lies, in order; an empty one when nothing does."""
-        while self._seconds:
-            second = self._seconds[0]
-            found = self._lists[second]
-            if found:
-                if second in self._unsorted:
-                    found.sort(reverse=True)
-                    self._unsorted.remove(second)
-                return found
-            heapq.heappop(self._seconds)
-            del self._lists[second]
-            self._unsorted.discard(second)
-        return []
+    def _in_order(self, second: int) -> list[tuple[int, str]]:
+        """Return the list of a second, which is not empty, with the first at the end."""
+        found = self._lists[second]
+        if second in self._unsorted:
+            # In this order, so that what is added meanwhile is sorted with the others, or the next time.
+            self._unsorted.remove(second)
+            found.sort(reverse=True)
+        return found
