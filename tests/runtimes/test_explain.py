@@ -59,6 +59,7 @@ def test_never_entered_for_nothing_came():
     assert because(world, "ann") == [
         "The contact never entered 'j'.",
         "Nothing that could let it in was recorded.",
+        "The journey is entered by 'Go'.",
     ]
 
 

@@ -128,6 +128,7 @@ def test_it_is_said_when_a_journey_let_nobody_in():
         "The contact never entered 'j'.",
         "The journey was closed from 2026-03-02T10:00:00Z to 2026-03-02T12:00:00Z, and nobody entered.",
         "Nothing that could let it in was recorded.",
+        "The journey is entered by 'Go'.",
     ]
 
 

@@ -252,3 +252,55 @@ def test_before_there_was_a_journey_or_a_contact_that_is_said():
         "The contact never entered 'j'.",
         "At 2026-03-02T10:30:00Z nothing of the contact had been recorded yet.",
     ]
+
+
+GROWN = {"kind": "segment", "name": "grown", "condition": {"contact": "age", "at_least": 18}}
+NOTHING = ["The contact never entered 'j'.", "Nothing that could let it in was recorded."]
+LATER = "2026-03-02T10:00:00Z"
+BEFORE = (
+    f"At {LATER} it is in segment grown, and was before the journey went live, or came to be by history: only who enters it "
+    "from then on is let in."
+)
+
+
+@pytest.mark.parametrize(
+    "entry, more, said",
+    [
+        ({"type": "interaction", "interaction": ["Go", "Come"]}, {}, "The journey is entered by 'Go' or 'Come'."),
+        ({"type": "api"}, {}, "The journey is entered over the API, and nobody asked for it."),
+        ({"type": "journey"}, {}, "Only a step of another journey lets somebody in."),
+        (
+            {"type": "contact_created"},
+            {},
+            "Only who is met for the first time enters, and the contact was met before the journey went live.",
+        ),
+        ({"type": "date", "attribute": "born"}, {}, "The contact has no date in 'born'."),
+        ({"type": "date", "attribute": "due"}, {}, "By its date in 'due' it enters at 2026-03-20T09:00:00Z."),
+        ({"type": "date", "attribute": "past"}, {}, "What it has in 'past' is no date that is still to come."),
+        (
+            {"type": "segment", "segment": "grown", "on": "entered"},
+            {"age": 20},
+            BEFORE,
+        ),
+        (
+            {"type": "segment", "segment": "grown", "on": "left"},
+            {"age": 20},
+            f"At {LATER} it is in segment grown, and only who leaves it enters.",
+        ),
+    ],
+)
+def test_what_it_would_take_is_told(entry: dict[str, Any], more: dict[str, Any], said: str):
+    world = World(GO, RECEIPT, GROWN)
+    world.knows("ann", due="2026-03-20", past="2026-01-01", **more)
+    world.publish({**journey({"s": send("receipt")}), "entry": entry})
+    world.after("1h")
+    assert because(world, "ann") == [*NOTHING, said]
+
+
+def test_who_joined_a_segment_after_it_was_read_is_told_so():
+    world = World(RECEIPT, GROWN)
+    world.knows("ann", age=3)
+    world.publish({**journey({"s": send("receipt")}), "entry": {"type": "segment", "segment": "grown"}})
+    world.after("1h")
+    world.knows("ann", age=20)
+    assert because(world, "ann")[-1] == f"At {LATER} it is in segment grown, but was not when it was read."

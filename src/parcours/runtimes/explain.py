@@ -23,7 +23,6 @@ from typing import Any
 
 import msgspec
 
-from parcours.conditions.examine import examine
 from parcours.conditions.instants import brief
 from parcours.core.compiled import CompiledJourney
 from parcours.core.contact import Contact
@@ -35,6 +34,7 @@ from parcours.definitions.steps import Webhook
 from parcours.errors import ParcoursError
 from parcours.ports import Store
 from parcours.runtimes.budgets_left import counted, said_of
+from parcours.runtimes.not_entered import of_segment, what_it_takes
 from parcours.runtimes.retelling import Moment, Retelling, Retold, State, is_held_entry
 
 MOST_RECORDS = 20_000
@@ -123,8 +123,11 @@ def explain(past: Past, plan: Plan, journey: str, at: int) -> Explanation:
     one = life.people.get(past.contact) or Retold(past.contact)
     standing = _standing(one.contact, life, journey)
     because = list(_because(life, plan.newest.get(journey), journey, standing, at))
-    if not life.entered:
-        because += _outside(plan.newest.get(journey), one.contact, at)
+    known = plan.newest.get(journey)
+    if not life.entered and known is not None:
+        because += of_segment(known, one.contact, at)
+        if _NOTHING in because:
+            because += what_it_takes(known, one.contact, at)
     return Explanation(past.contact, journey, at, life.entered, because, life.states, standing, life.moments)
 
 
@@ -252,14 +255,6 @@ def _stands(stand: Standing, at: int, known: CompiledJourney | None, apart: dict
     return f"{place} and waits {until}."
 
 
-def _outside(known: CompiledJourney | None, contact: Contact, at: int) -> Iterator[str]:
-    """Yield why a contact is not in the segment whose members enter."""
-    if known is not None and known.segment is not None:
-        answer = examine(known.segment.node, contact, {}, at)
-        if not answer.answer:
-            yield f"At {brief(at)} it is not {known.segment.text}: {'; '.join(answer.reasons())}."
-
-
 def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, at: int) -> Iterator[str]:
     yield f"The contact never entered {journey!r}."
     if known is not None and journey not in life.plan.journeys:
@@ -305,7 +300,7 @@ def _not_entered(life: Retelling, known: CompiledJourney | None, journey: str, a
         since = f" since {brief(life.states[-1].at)}" if life.states else ""
         yield f"The journey is not live: its state is {state!r}{since}."
     if not (refused or held or late or passed_over or asked or counted):
-        yield "Nothing that could let it in was recorded."
+        yield _NOTHING
 
 
 def _more(life: Retelling, times: int, what: str, since: int, until: int) -> str:
@@ -314,6 +309,8 @@ def _more(life: Retelling, times: int, what: str, since: int, until: int) -> str
     between = f"at {brief(since)}" if since == until else f"from {brief(since)} to {brief(until)}"
     return f"Besides what is told here, {what} {often}, {between}."
 
+
+_NOTHING = "Nothing that could let it in was recorded."
 
 _MOST_SAID = 10
 """How often the same is told one by one, the latest."""
