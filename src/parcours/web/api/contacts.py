@@ -57,7 +57,8 @@ from parcours.web.api.search import (
     with_attribute,
     with_text,
 )
-from parcours.web.api.segments import analytics_of, number_in, of_condition, people_of
+from parcours.web.api.segment_members import number_in, people_of
+from parcours.web.api.segments import analytics_of, of_condition
 
 EXPORT_VERSION = 1
 """Of the shape of an export; it goes up when something is taken away or means something else."""

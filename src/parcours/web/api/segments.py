@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import IO, Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from litestar import Controller, Request, get, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -18,7 +13,7 @@ from litestar.response import Stream
 
 from parcours.analytics import questions
 from parcours.analytics.duckdb_store import DuckdbAnalytics
-from parcours.analytics.model import CONTACTS, Catalog, Kind
+from parcours.analytics.model import CONTACTS, Catalog
 from parcours.analytics.questions import Group
 from parcours.analytics.service import Analytics
 from parcours.conditions.durations import parse_duration
@@ -26,21 +21,14 @@ from parcours.conditions.instants import milliseconds
 from parcours.conditions.operators import to_instant
 from parcours.conditions.parse import parse_condition, shown
 from parcours.core.contact import Contact
-from parcours.core.ids import contact_from_number, contact_number
+from parcours.core.ids import contact_from_number
 from parcours.errors import Problem, did_you_mean
 from parcours.runtimes.embedded import Embedded
 from parcours.web.api.common import guard, host_of, named
 from parcours.web.api.people import cursor_of, iso, place_in
-from parcours.web.api.search import MOST_FOUND, is_there, search
-
-SLICE = 500
-"""Contacts of an export that are read in one turn."""
-
-MOST_HELD = 50_000
-"""Members of a segment up to which an export asks the store for each; of more, it goes through everybody."""
-
-ROW_GROUP = 10_000
-"""Rows that stand together in a Parquet file."""
+from parcours.web.api.search import MOST_FOUND, search
+from parcours.web.api.segment_files import as_csv, as_lines, as_parquet
+from parcours.web.api.segment_members import Row, number_in, rows_in_slices, rows_of
 
 MOST_VALUES = 100
 MOST_SIZES = 10_000
@@ -84,14 +72,6 @@ class Counted(AsOf):
     count: int
     of: int
     """How many contacts there are."""
-
-
-class Row(msgspec.Struct):
-    """A contact in a segment."""
-
-    id: str
-    identities: list[tuple[str, str]]
-    attributes: dict[str, Any]
 
 
 class Sample(AsOf):
@@ -230,7 +210,7 @@ class SegmentsApi(Controller):
             return _as_of(database, group.now), questions.count(database, group), numbers
 
         as_of, count, numbers = await analytics_of(request).ask(ask)
-        return Sample(*as_of, count, await _rows(host, numbers))
+        return Sample(*as_of, count, await rows_of(host, numbers))
 
     @get("/{name:str}/members", summary="Who is in a segment")
     async def members(
@@ -252,7 +232,7 @@ class SegmentsApi(Controller):
 
         as_of, numbers = await analytics_of(request).ask(ask)
         following = cursor_of([contact_from_number(numbers[-1])]) if len(numbers) == limit else None
-        return Members(*as_of, await _rows(host, numbers), following)
+        return Members(*as_of, await rows_of(host, numbers), following)
 
     @get("/{name:str}/breakdown", summary="A segment by an attribute or a tier")
     async def breakdown(
@@ -371,13 +351,13 @@ class SegmentsApi(Controller):
 
         numbers, known, catalog = await analytics_of(request).ask(ask)
         chosen = list(dict.fromkeys(attributes)) if attributes else sorted(known)
-        people = _people(host, numbers)
+        people = rows_in_slices(host, numbers)
         if form == "csv":
-            body, kind = _as_csv(people, chosen), "text/csv; charset=utf-8"
+            body, kind = as_csv(people, chosen), "text/csv; charset=utf-8"
         elif form == "jsonl":
-            body, kind = _as_lines(people, chosen), "application/x-ndjson"
+            body, kind = as_lines(people, chosen), "application/x-ndjson"
         else:
-            body, kind = _as_parquet(people, chosen, catalog), "application/vnd.apache.parquet"
+            body, kind = as_parquet(people, chosen, catalog), "application/vnd.apache.parquet"
         return Stream(body, media_type=kind, headers={"Content-Disposition": f'attachment; filename="segment.{form}"'})
 
 
@@ -445,21 +425,6 @@ def _counted(database: DuckdbAnalytics, group: Group) -> Counted:
     )  # fmt: skip
 
 
-def number_in(after: str) -> int:
-    """Return the number of the contact behind which a page begins.
-
-    Raises:
-        HTTPException: The cursor is none of ours.
-    """
-    if not after:
-        return -1
-    (id_,) = place_in(after, tuple[str])
-    try:
-        return contact_number(id_)
-    except ValueError:
-        raise HTTPException(status_code=400, detail="the cursor is none that was answered as 'next'") from None
-
-
 def _instant_in(name: str, text: str, otherwise: int) -> int:
     if not text:
         return otherwise
@@ -468,181 +433,3 @@ def _instant_in(name: str, text: str, otherwise: int) -> int:
         detail = f"{name}: {shown(text)} is no time: write 2026-01-31 or 2026-01-31T09:00:00Z"
         raise HTTPException(status_code=400, detail=detail)
     return milliseconds(instant)
-
-
-# --- who it is --------------------------------------------------------------------------------------------------------
-
-
-async def _rows(host: Embedded, numbers: Sequence[int]) -> list[Row]:
-    """Return contacts by their numbers, but for those that went meanwhile."""
-    return [row async for rows in _people(host, numbers) for row in rows]
-
-
-async def _people(host: Embedded, numbers: Sequence[int]) -> AsyncIterator[list[Row]]:
-    async for states in people_of(host, numbers):
-        yield [_row(state) for state in states]
-
-
-async def people_of(host: Embedded, numbers: Sequence[int]) -> AsyncIterator[list[Contact]]:
-    """Yield contacts by their numbers, which are in any order if they are few, else sorted."""
-    if len(numbers) <= MOST_HELD:
-        for start in range(0, len(numbers), SLICE):
-            ids = [contact_from_number(number) for number in numbers[start : start + SLICE]]
-            async with host.turn:
-                host.engine.catch_up()
-                states = host.store.contacts(ids)
-                # They may change once it is others' turn.
-                there = [_copy(state) for id_ in ids if (state := states.get(id_)) is not None and is_there(state)]
-            yield there
-        return
-    # What is asked for one by one stays in the store's memory for a while; what is gone through does not.
-    wanted = set(map(contact_from_number, numbers))
-    after = ""
-    while True:
-        async with host.turn:
-            host.engine.catch_up()
-            found = host.store.scan(after, SLICE)
-        yield [state for state in found if state.id in wanted and is_there(state)]
-        if len(found) < SLICE:
-            return
-        after = found[-1].id
-
-
-def _copy(state: Contact) -> Contact:
-    """Return what is shown of a contact."""
-    return Contact(
-        state.id, state.time, dict(state.attributes), identities=list(state.identities), lists=dict(state.lists)
-    )  # fmt: skip
-
-
-def _row(state: Contact) -> Row:
-    return Row(state.id, state.identities, state.attributes)
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-_FIRST = ("id", "identities")
-_Cell = Callable[[object], object]
-
-
-async def _as_csv(people: AsyncIterator[list[Row]], attributes: Sequence[str]) -> AsyncIterator[bytes]:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*_FIRST, *attributes])
-    async for rows in people:
-        for row in rows:
-            names = " ".join(f"{space}:{value}" for space, value in row.identities)
-            writer.writerow([row.id, _safe(names), *(_safe(_text(row.attributes.get(name))) for name in attributes)])
-        yield text.getvalue().encode("utf-8", "replace")
-        text.seek(0)
-        text.truncate()
-    if text.tell():
-        yield text.getvalue().encode("utf-8", "replace")
-
-
-def _text(value: object) -> str:
-    """Return a value as a cell holds it: text as it is, nothing for none, anything else as JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _safe(text: str) -> str:
-    """Return text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in _FORMULA and not _is_number(text) else text
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-async def _as_lines(people: AsyncIterator[list[Row]], attributes: Sequence[str]) -> AsyncIterator[bytes]:
-    chosen = set(attributes)
-    encoder = msgspec.json.Encoder()
-    async for rows in people:
-        lines = [
-            msgspec.structs.replace(
-                row, attributes={name: value for name, value in row.attributes.items() if name in chosen}
-            )
-            for row in rows
-        ]
-        yield encoder.encode_lines(lines)
-
-
-async def _as_parquet(
-    people: AsyncIterator[list[Row]], attributes: Sequence[str], catalog: Catalog
-) -> AsyncIterator[bytes]:
-    """A column of an attribute that was only ever numbers, booleans or lists of text is of that type, else it is text."""
-    made = [_column(catalog, name) for name in attributes]
-    names = _unlike([*_FIRST, *attributes])
-    schema = pa.schema(
-        [*((name, pa.string()) for name in names[:2]), *zip(names[2:], (kind for kind, _ in made), strict=True)]
-    )
-    with tempfile.TemporaryFile() as file:
-        writer = pq.ParquetWriter(file, schema)
-        read = 0
-        waiting: list[Row] = []
-        async for rows in people:
-            waiting += rows
-            if len(waiting) >= ROW_GROUP:
-                writer.write_table(_table(waiting, attributes, [cell for _, cell in made], schema))
-                waiting = []
-                read, part = _written(file, read)
-                yield part
-        if waiting:
-            writer.write_table(_table(waiting, attributes, [cell for _, cell in made], schema))
-        writer.close()
-        yield _written(file, read)[1]
-
-
-def _table(rows: Sequence[Row], attributes: Sequence[str], cells: Sequence[_Cell], schema: pa.Schema) -> pa.Table:
-    columns: list[list[Any]] = [[row.id for row in rows], [_text(row.identities) for row in rows]]
-    for name, cell in zip(attributes, cells, strict=True):
-        columns.append([cell(row.attributes.get(name)) for row in rows])
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.table(arrays, schema=schema)
-
-
-def _written(file: IO[bytes], read: int) -> tuple[int, bytes]:
-    """Return what was written to a file behind a place, and the place behind it."""
-    file.flush()
-    end = file.tell()
-    file.seek(read)
-    part = file.read()
-    file.seek(end)
-    return end, part
-
-
-def _unlike(names: Sequence[str]) -> list[str]:
-    """Return names of columns that differ from one another: an attribute may be called `id`."""
-    found: dict[str, None] = {}
-    for name in names:
-        one = name
-        while one in found:
-            one = f"{one}_"
-        found[one] = None
-    return list(found)
-
-
-def _column(catalog: Catalog, name: str) -> tuple[pa.DataType, _Cell]:
-    known = catalog.tables[CONTACTS].attributes.get(name)
-    kinds = known.kinds if known else set()
-    numbers, booleans = Kind.NUMBER in kinds, Kind.BOOLEAN in kinds
-    if Kind.TEXT not in kinds and Kind.LISTED not in kinds and numbers != booleans:
-        return (pa.float64(), _number) if numbers else (pa.bool_(), _boolean)
-    return pa.string(), lambda value: None if value is None else _text(value)
-
-
-def _number(value: object) -> object:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _boolean(value: object) -> object:
-    return value if isinstance(value, bool) else None
