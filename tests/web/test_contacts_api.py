@@ -587,3 +587,13 @@ async def test_a_search_says_when_history_is_still_counted(host: Embedded, monke
         assert (await ask(host, "POST", "/v1/contacts/search", body)).json["settled"] is settled
         assert (await ask(host, "GET", "/v1/contacts")).json["settled"] is settled
         assert (await ask(host, "GET", "/v1/contacts?identity=user_id:0")).json["settled"] is settled
+
+
+async def test_a_report_is_not_made_while_a_batch_is_being_finished(host: Embedded):
+    """Looking who is due next puts reminders in order, and what is finished adds to them in another thread."""
+    async with host.turn:
+        asking = asyncio.create_task(ask(host, "GET", "/v1/report"))
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert not asking.done()
+    assert (await asking).status == 200

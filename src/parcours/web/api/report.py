@@ -58,15 +58,16 @@ class ReportApi(Controller):
         """Return counts by journey and step, and by message and state."""
         host = host_of(request)
         store = host.store
-        counts = store.counts()
-        return Report(
-            records=counts["records"],
-            contacts=counts["contacts"],
-            now=host.engine.clock.now(),
-            queued=host.queued,
-            reading=host.engine.reading,
-            open_timers_due=int((due := host.engine.next_due()) is not None and due <= host.engine.clock.now()),
-            statistics=[StatisticRow(*place, count) for place, count in sorted(store.statistics().items())],
-            outbox=[OutboxRow(*place, count) for place, count in sorted(store.outbox_counts().items())],
-            waiting_for_provider=host.unprovided,
-        )
+        async with host.turn:
+            counts = store.counts()
+            return Report(
+                records=counts["records"],
+                contacts=counts["contacts"],
+                now=host.engine.clock.now(),
+                queued=host.queued,
+                reading=host.engine.reading,
+                open_timers_due=int((due := host.engine.next_due()) is not None and due <= host.engine.clock.now()),
+                statistics=[StatisticRow(*place, count) for place, count in sorted(store.statistics().items())],
+                outbox=[OutboxRow(*place, count) for place, count in sorted(store.outbox_counts().items())],
+                waiting_for_provider=host.unprovided,
+            )
