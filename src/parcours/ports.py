@@ -209,7 +209,7 @@ class Store(Protocol):
         """Make what was written durable.
 
         May be called from another thread, while this one does not use the store but to read what was committed before:
-        `log` and the methods below it.
+        `log` and the methods below it, but for `scan` and `ids`.
 
         Raises:
             StoreError: Nothing was kept.

@@ -198,7 +198,7 @@ class SqliteStore(CommittedRows, ContactRows):
                 del self._known[identity]
 
     def items(self, catalogue: str, ids: Collection[str]) -> dict[str, dict[str, Any]]:
-        rows = lookup(self._db, "select id, body from item where catalogue = ? and id in", list(ids), catalogue)
+        rows = lookup(self._reader, "select id, body from item where catalogue = ? and id in", list(ids), catalogue)
         return {row[0]: decode_item(row[1]) for row in rows}
 
     def scan(self, after: str = "", limit: int = 1_000) -> list[Contact]:
@@ -218,7 +218,7 @@ class SqliteStore(CommittedRows, ContactRows):
         return self._marks.get(name) if name not in _OWN_MARKS else None
 
     def marks(self) -> Mapping[str, str]:
-        return {name: value for name, value in self._marks.items() if name not in _OWN_MARKS}
+        return {name: value for name, value in self._marks.copy().items() if name not in _OWN_MARKS}
 
     def counts(self) -> Mapping[str, int]:
         return {"records": self._position, "contacts": self._people}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from parcours.core.codec import decode_entry, decode_message, decode_traces
 from parcours.core.contact import Contact
 from parcours.core.effects import Trace
+from parcours.core.ids import contact_number
 from parcours.ports import Moment, Posted, Posting, Record
 
 
@@ -43,15 +44,12 @@ class ContactRows:
     """Questions that the rows of one contact answer."""
 
     _db: sqlite3.Connection
+    _reader: sqlite3.Connection
     _held: dict[str, Held]
     _position: int
     _traces: int
     _sequence: int
     _entries: int
-
-    def contacts(self, ids: Collection[str]) -> Mapping[str, Contact]:
-        """Return contacts, and hold them."""
-        raise NotImplementedError
 
     def history(self, contact: str, limit: int = 1_000) -> list[Record]:
         rows = islice(self._walk("log", "key, body", contact), limit)
@@ -68,23 +66,28 @@ class ContactRows:
 
         With `before`, rows from there on may be passed over, and are when that is quick.
         """
-        held = self._held.get(contact)
-        if held is None and self.contacts([contact]):
-            held = self._held[contact]
-        if held is None:
-            return iter(())
-        place, head, newest = {
-            "log": ("position", held.log, self._position),
-            "trace": ("id", held.trace, self._traces),
-            "outbox": ("sequence", held.outbox, self._sequence),
-            "ledger": ("id", held.ledger, self._entries),
+        place, newest = {
+            "log": ("position", self._position),
+            "trace": ("id", self._traces),
+            "outbox": ("sequence", self._sequence),
+            "ledger": ("id", self._entries),
         }[table]
+        held = self._held.get(contact)
+        if held is not None:
+            db, number, head = self._db, held.number, getattr(held, table)
+        else:
+            # It is not held for this: a batch may be finished meanwhile, in another thread, and let contacts go.
+            db, number = self._reader, contact_number(contact)
+            found = db.execute(f"select {table} from contact where id = ?", (number,)).fetchone()
+            if found is None:
+                return iter(())
+            (head,) = found
         if 0 < before <= newest:
             query = f"select 1 from {table} where {place} = ? and contact = ?"
             # The row itself stays, for timers may have fired between it and the next.
-            head = before if self._db.execute(query, (before, held.number)).fetchone() is not None else head
+            head = before if db.execute(query, (before, number)).fetchone() is not None else head
         # A batch that is written and not finished is passed over.
-        return (row for row in chain(self._db, table, place, columns, head) if row[0] <= newest)
+        return (row for row in chain(db, table, place, columns, head) if row[0] <= newest)
 
     def timeline(self, contact: str, limit: int = 100, before: tuple[int, int] | None = None) -> list[Moment]:
         inputs = (

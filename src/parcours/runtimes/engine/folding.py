@@ -169,23 +169,22 @@ class Folding:
         Raises:
             StoreError: Nothing of the batch was kept.
         """
-        begun, self._begun = self._begun, []
-        undo, self._undo = self._undo, None
-        if not begun:
+        if not self._begun:
             return
         try:
             self.store.finish()
         except BaseException:
             self._forget()
-            if undo is not None:
-                undo()
             raise
+        begun, self._begun, self._undo = self._begun, [], None
+        # All of them before anything is learned: whatever comes of that, no timer is forgotten.
+        for batch in begun:
+            for due, contact in batch.due:
+                self._reminders.add(due, contact)
         for batch in begun:
             self._finish(batch)
 
     def _finish(self, batch: Begun) -> None:
-        for due, contact in batch.due:
-            self._reminders.add(due, contact)
         if batch.whole is not None:
             self._whole, self._taken = batch.whole, set()
         if not batch.prepared:
@@ -200,8 +199,10 @@ class Folding:
                 self.learner.observe(item)  # type: ignore[arg-type]  # it has none
 
     def _forget(self) -> None:
-        """Drop what was folded and not committed, and what was begun."""
-        self._begun = []
+        """Drop what was folded and not committed, and what was begun, which is as if it had not been."""
+        undo, self._undo, self._begun = self._undo, None, []
+        if undo is not None:
+            undo()
         self.store.forget()
 
     def tombstone(self, identity: Identity) -> Tombstone | None:

@@ -59,31 +59,33 @@ class ReadingSegments(Publishing):
         batch.changes.passing = True
         batch.changes.settlements = settled
         before, reading.after = reading.after, found[-1] if len(found) == self.SLICE else None
-        batch.changes.marks[mark_name(reading.journey)] = reading.mark()
+        place: dict[str, str | None] = {mark_name(reading.journey): reading.mark()}
+        batch.changes.marks |= place
         try:
             try:
                 for first in range(0, len(found), self.PART):
                     batch = self._write_part(batch) if first else batch
                     members = self._members(reading, found[first : first + self.PART], now)
                     self._enter(batch, reading, members, now, certain=reading.certain)
-                reading.begun = True
+                self._write(batch)
             except DEFECTS:
                 self._forget()
                 reading.begun = False
-                self._enter_each(reading, self._members(reading, found, now), now)
-                rest = Batch.of_marks(self.store.last_position(), batch.changes.marks)
+                self._enter_each(reading, found, now)
+                # What the members took of what all share is kept with each of them, and not what was taken at first.
+                rest = Batch.of_marks(self.store.last_position(), place)
                 rest.changes.settlements = settled
                 self._commit(rest)
             else:
-                self._write(batch)
+                reading.begun = True
                 if finish:
                     self.finish()
         except BaseException:
-            reading.after, reading.begun = before, False
             self._forget()
+            _go_back(reading, before)
             raise
         if self._begun:
-            self._undo = partial(setattr, reading, "after", before)
+            self._undo = partial(_go_back, reading, before)
         return self.reading
 
     def _members(self, reading: Reading, found: Sequence[str], now: int) -> list[str]:
@@ -128,14 +130,19 @@ class ReadingSegments(Publishing):
             )
             self._append(batch, contact, item, keys[contact.id])
 
-    def _enter_each(self, reading: Reading, members: Sequence[str], now: int) -> None:
+    def _enter_each(self, reading: Reading, found: Sequence[str], now: int) -> None:
         """Let one member after the other in, for there is one among them that cannot be folded and is left out."""
-        for id_ in members:
+        self.catch_up()
+        for id_ in self._members(reading, found, now):
             batch = Batch(self.store.last_position())
             try:
                 self._enter(batch, reading, [id_], now)
+                self._commit(batch)
             except DEFECTS:
                 self._forget()
                 _log.exception("entry_failed", journey=reading.journey.name, contact=id_)
-            else:
-                self._commit(batch)
+
+
+def _go_back(reading: Reading, after: str | None) -> None:
+    """Let a slice that is not kept, as far as one can tell, be read again: who entered with it is asked."""
+    reading.after, reading.begun = after, False

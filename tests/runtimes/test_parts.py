@@ -1,0 +1,256 @@
+"""Contacts that pass by are written in parts of one transaction: what a failure in the middle, or behind it, may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parcours.core.effects import What
+from parcours.core.gate import Happened, Learned
+from parcours.core.loyalty import budget
+from parcours.errors import StoreError, UnstorableError
+from parcours.ports import Changes
+from parcours.runtimes.engine import Engine, folding
+from parcours.runtimes.engine.rewards import in_pool
+from parcours.stores import sqlite
+from parcours.stores.memory import MemoryStore
+from parcours.stores.sqlite import SqliteStore
+from parcours.testing.conformance import ANN, BOB, interaction, person
+from parcours.testing.faults import FaultyStore, copy_store
+from parcours.testing.snapshot import EVERYTHING, replay, snapshot
+from tests.core.test_loyalty_rules import programme, rule
+from tests.core.world import START, World, email, journey, ms, send, wait
+
+LOCALS = {"kind": "segment", "name": "locals", "condition": {"contact": "city", "is": "Bonn"}}
+BUYS = {"type": "record", "interaction": "Bought", "attributes": {"total": 10}}
+WHO = [f"p{number}" for number in range(7)]
+
+
+def reads(steps: dict[str, Any]) -> dict[str, Any]:
+    entry = {"type": "segment", "segment": "locals", "schedule": {"cron": "0 12 * * *"}}
+    return {**journey(steps), "entry": entry}
+
+
+def live(world: World, *who: str, city: str = "Bonn") -> None:
+    world.send(*(world.arrival(one, Learned({"city": city})) for one in who))
+
+
+def entered(world: World) -> dict[str, int]:
+    return {who: count for who in WHO if (count := len(world.trace(who, What.ENTERED)))}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
+    """One in whose transactions many parts come together, and that writes what does not pass by behind."""
+    monkeypatch.setattr(Engine, "PART", 2)
+    monkeypatch.setattr(sqlite, "SMALL_BATCH", 1)
+    store = SqliteStore(tmp_path / "store.db")
+    yield store
+    store.close()
+
+
+def cannot_be_folded(monkeypatch: pytest.MonkeyPatch, contact: str, kind: str) -> None:
+    real = folding.fold
+
+    def fold(plan: Any, state: Any, item: Any) -> Any:
+        if state.id == contact and type(item).__name__ == kind:
+            raise KeyError("a defect of ours")
+        return real(plan, state, item)
+
+    monkeypatch.setattr(folding, "fold", fold)
+
+
+# --- readings ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_taken_of_a_budget_before_a_defect_is_not_what_is_counted(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+):
+    world = World(programme(), rule(points=10, budget=[{"points": 1_000}]), LOCALS, reads({"r": BUYS}), store=store)
+    for who in WHO:
+        assert world.asks(who, "enrol") == ""
+    live(world, *WHO)
+    cannot_be_folded(monkeypatch, store.ids()[3], "Enter")
+    world.after("1d")
+    assert sum(world.member(who).balance for who in WHO) == 60
+    assert budget.decoded(store.marks()[budget.name_of("purchases/ever")]) == {0: (6, 60)}
+
+
+def test_who_became_a_member_lately_is_read_also_behind_a_defect(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    world = World(LOCALS, reads({"w": wait("1s")}), store=store)
+    live(world, *WHO, city="Ulm")
+    store.flush()
+    live(world, *WHO)
+    assert store._behind, "their states are to be behind the log"
+    cannot_be_folded(monkeypatch, store.ids()[3], "Enter")
+    world.after("1d")
+    assert sorted(entered(world).values()) == [1] * 6
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_a_member_whose_state_cannot_be_kept_is_left_out_of_a_reading_wherever_it_comes(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, place: int
+):
+    world = World(LOCALS, reads({"w": wait("1s")}), store=store)
+    live(world, *WHO)
+    store.flush()
+    bad, write = store.ids()[place], store.write
+
+    def refuse(changes: Changes) -> None:
+        if bad in changes.contacts and b"enter" in changes.records[0].body[:16]:
+            store.forget()
+            raise UnstorableError("a value cannot be kept")
+        write(changes)
+
+    monkeypatch.setattr(store, "write", refuse)
+    world.after("1d")
+    assert sorted(entered(world).values()) == [1] * 6
+    assert store.marks()["read:j"].endswith("null]"), "it was read to its end"
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_reading_that_could_not_be_finished_lets_nobody_in_twice(store: SqliteStore, *, kept: bool):
+    """Whatever it fails with: it may have been after everything was kept."""
+    faulty = FaultyStore(store)
+    world = World(LOCALS, reads({"w": wait("1d")}), store=faulty)
+    live(world, *WHO)
+    engine = world.run.engine
+    world.run.clock.set(START + ms("3h"))
+    engine.read(finish=False)
+    if kept:
+        store.finish()
+    faulty.fail("finish", StoreError("full"))
+    with pytest.raises(StoreError):
+        engine.finish()
+    assert (entered(world) == {}) is not kept
+    world.run.advance(world.now)
+    assert sorted(entered(world).values()) == [1] * 7
+
+
+# --- timers -----------------------------------------------------------------------------------------------------------
+
+
+def test_codes_stock_and_what_is_left_of_a_pool_are_told_from_part_to_part(store: SqliteStore):
+    mug = {"kind": "reward", "name": "mug", "gift": "A mug", "stock": 5, "codes": {"type": "pool"}}
+    later = journey({"w": wait("1h", next="r"), "r": BUYS})
+    world = World(programme(), mug, rule(reward="mug"), later, store=store)
+    assert world.run.engine.fill("mug", [f"CODE{number}" for number in range(9)]) == 9
+    for who in WHO:
+        assert world.asks(who, "enrol") == ""
+        world.did(who, "Go")
+    world.after("1h")
+    codes = [code for who in WHO for code in world.contact(who).coupons]
+    assert sorted(codes) == [f"CODE{number}" for number in range(5)]
+    assert in_pool(store, "mug") == 4
+    assert store.mark("reward:mug") == "5"
+    assert [code for code, _ in store.scan_items("$pool/mug")] == [f"CODE{number}" for number in range(5, 9)]
+
+
+def test_what_cannot_be_learned_from_costs_nobody_a_timer(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    world = World(journey({"w": wait("1h", next="r"), "r": {**BUYS, "next": "v"}, "v": wait("1h")}), store=store)
+    for who in WHO:
+        world.did(who, "Go")
+    engine = world.run.engine
+    world.run.clock.set(START + ms("1h"))
+    assert engine.tick(finish=False) == 7
+
+    def observe(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.learner, "observe", observe)
+        with pytest.raises(MemoryError):
+            engine.finish()
+    world.run.advance(START + ms("2h"))
+    assert all(world.trace(who, What.ENDED) for who in WHO)
+
+
+def test_timers_of_a_transaction_that_was_dropped_before_it_was_finished_stay_due():
+    store = FaultyStore(MemoryStore())
+    world = World(journey({"w": wait("1h")}), store=store)
+    world.did("ann", "Go")
+    world.run.clock.set(START + ms("1h"))
+    engine = world.run.engine
+    assert engine.tick(finish=False) == 1
+    store.fail("write", StoreError("full"))
+    with pytest.raises(StoreError):
+        engine.begin([world.arrival("bob", Happened("Come", {}))])
+    engine.finish()
+    assert world.trace("ann", What.ENDED) == []
+    assert engine.tick() == 1
+    assert world.trace("ann", What.ENDED)
+
+
+@pytest.mark.parametrize("index", [3, 65_536])
+def test_a_kill_between_parts_leaves_nothing_and_one_behind_them_everything(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
+):
+    monkeypatch.setattr(sqlite, "SLICE", index)
+    told = send("m", next="r")
+    definitions = [email("m", purpose="transactional"), journey({"w": wait("1h", next="s"), "s": told, "r": BUYS})]
+    world = World(*definitions, store=store)
+    for who in WHO:
+        world.knows(who)
+        world.did(who, "Go")
+    store.flush()
+    world.run.clock.set(START + ms("1h"))
+    before = snapshot(store)
+    assert world.run.engine.tick(finish=False) == 7
+    for name in ("between", "behind"):
+        copy_store(tmp_path / "store.db", tmp_path / f"{name}.db")
+        world.run.engine.finish()
+    after = snapshot(store)
+    assert after != before
+    assert len(store.pending("email")) == 7
+    for name, expected in (("between", before), ("behind", after)):
+        left = SqliteStore(tmp_path / f"{name}.db")
+        again = Engine(left, world.run.clock)
+        assert snapshot(left) == expected
+        again.tick()
+        assert snapshot(left) == after
+        keys = [record.key for record in left.log(limit=EVERYTHING)]
+        assert left.seen(keys) == set(keys)
+        assert len(set(keys)) == len(keys)
+        left.close()
+    assert snapshot(replay(store.log(limit=EVERYTHING), world.now)).contacts == after.contacts
+
+
+# --- who reads while a transaction is finished in another thread ------------------------------------------------------
+
+
+class Interrupted(dict[str, Any]):
+    """Contacts in memory; before one of them is let go of, another thread has its turn."""
+
+    store: SqliteStore
+
+    def pop(self, *given: Any) -> Any:
+        self.store.history(BOB)
+        return super().pop(*given)
+
+
+def passing(store: SqliteStore, people: Collection[str], **more: Any) -> Changes:
+    return Changes(contacts=dict(store.contacts(people)), passing=True, **more)
+
+
+def test_a_history_may_be_read_while_contacts_are_let_go_of(store: SqliteStore):
+    store.commit(Changes(contacts={ANN: person(), BOB: person(BOB)}))
+    store.forget()
+    store._held = Interrupted()
+    store._held.store = store
+    assert list(store.contacts([ANN])) == [ANN]
+    store.commit(Changes(marks={"m": "1"}, passing=True))
+    assert list(store._held) == []
+
+
+def test_nothing_of_what_is_not_finished_is_told(store: SqliteStore):
+    store.commit(Changes(records=[interaction(1)], contacts={ANN: person()}))
+    store.flush()
+    store.write(passing(store, [ANN], records=[interaction(2)], items={("c", "i"): {"a": 1}}, marks={"m": "1"}))
+    told = [record.position for record in store.history(ANN)], store.items("c", ["i"]), store.mark("m")
+    assert told == ([1], {}, None)
+    store.finish()
+    told = [record.position for record in store.history(ANN)], store.items("c", ["i"]), store.mark("m")
+    assert told == ([2, 1], {"i": {"a": 1}}, "1")
