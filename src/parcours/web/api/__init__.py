@@ -9,6 +9,8 @@ from parcours.web.api.backtests import BacktestsApi, SimulationsApi
 from parcours.web.api.budgets import BudgetsApi
 from parcours.web.api.catalogues import CataloguesApi
 from parcours.web.api.conditions import ConditionsApi
+from parcours.web.api.contact_consent import ContactConsentApi
+from parcours.web.api.contact_export import ContactExportApi
 from parcours.web.api.contacts import ContactsApi
 from parcours.web.api.definitions import DefinitionsApi, WordsApi
 from parcours.web.api.dump import DumpApi
@@ -39,6 +41,8 @@ CONTROLLERS: list[type[Controller]] = [
     PacksApi,
     ReportApi,
     ContactsApi,
+    ContactConsentApi,
+    ContactExportApi,
     ContactAttributesApi,
     ListsApi,
     LoyaltyApi,

@@ -1,50 +1,39 @@
-"""Contacts over the API: found, shown, changed, exported, erased."""
+"""Contacts over the API: found, shown, changed, erased."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, Request, delete, get, patch, post, put
+from litestar import Controller, Request, delete, get, patch, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from litestar.response import Stream
 
 from parcours.analytics.questions import members
 from parcours.conditions.parse import shown
 from parcours.core.contact import Contact
-from parcours.core.gate import Learned
 from parcours.core.ids import contact_from_number
-from parcours.core.inputs import Reaction, Update
-from parcours.definitions.message import CHANNELS
 from parcours.ports import Moment, Store
 from parcours.runtimes.embedded import Embedded
-from parcours.sources.plain import learned_from, refuse_unstorable
-from parcours.sources.segment import MalformedError
+from parcours.sources.plain import learned_from
 from parcours.web.api.common import as_object, guard, host_of
 from parcours.web.api.people import (
     FILTERS,
     Entry,
-    MessageRow,
     Place,
     add_messages,
-    arrival_of,
     cursor_of,
     entry_of,
     find,
     identity_in,
     is_of,
     iso,
+    learn,
     look_up,
-    message_row,
-    moments,
     page,
     parts_of,
     place_in,
-    problem_of,
-    refusal,
-    submit,
 )
 from parcours.web.api.search import (
     MOST_FOUND,
@@ -59,9 +48,6 @@ from parcours.web.api.search import (
 )
 from parcours.web.api.segment_members import number_in, people_of
 from parcours.web.api.segments import analytics_of, of_condition
-
-EXPORT_VERSION = 1
-"""Of the shape of an export; it goes up when something is taken away or means something else."""
 
 
 class TimelineRow(msgspec.Struct):
@@ -123,67 +109,6 @@ class Timeline(msgspec.Struct):
 
     entries: list[Entry]
     next: str | None
-
-
-class ConsentRow(msgspec.Struct):
-    """The consent for a channel, or for a topic of it."""
-
-    channel: str
-    topic: str
-    """Empty for the channel as a whole."""
-    state: str
-    at: int | None
-    """When it was given or withdrawn."""
-    time: str | None
-
-
-class ConsentChange(msgspec.Struct):
-    """What was said of a consent, once."""
-
-    channel: str
-    topic: str
-    state: str
-    at: int
-    """When it was said."""
-    time: str
-    received_at: int
-    received_time: str
-    by: str
-    """Who recorded it, if that was told."""
-    how: str
-    """In what way, if that was told."""
-    source: str
-    """The door and the sender it came from."""
-    reaction: str
-    """`unsubscribed` or `complained`, if it was said in a reaction to a message."""
-    message: str
-    """The message it was a reaction to."""
-    position: int
-    contact: str
-
-
-class Consents(msgspec.Struct):
-    """The consent of a contact as it is, and what was said of it, newest first. `next` is `before` of the next page."""
-
-    consent: list[ConsentRow]
-    history: list[ConsentChange]
-    next: str | None
-
-
-class Evidence(msgspec.Struct, forbid_unknown_fields=True):
-    """Who recorded a consent, and in what way."""
-
-    by: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    how: Annotated[str, msgspec.Meta(max_length=200)] = ""
-
-
-class NewConsent(msgspec.Struct, forbid_unknown_fields=True):
-    """A consent that is given or withdrawn."""
-
-    channel: str
-    state: Literal["opted_in", "opted_out", "unknown"]
-    topic: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    evidence: Evidence = msgspec.field(default_factory=Evidence)
 
 
 class ContactChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -269,7 +194,7 @@ class ContactsApi(Controller):
                 group = of_condition(host, data.condition, "/condition")
             except HTTPException:
                 raise error from None  # neither can answer it
-            after, limit = number_in(data.after), _limited(data.limit)
+            after, limit = number_in(data.after), max(1, min(data.limit, MOST_FOUND))
             numbers = await analytics_of(request).ask(
                 lambda database: members(database, group.since(database.as_of), after, limit)
             )
@@ -298,7 +223,7 @@ class ContactsApi(Controller):
         """Set attributes and lists. What is left out stays; an attribute that is null is removed."""
         learned = learned_from(data.attributes)
         learned.lists = data.lists
-        return _row(await _learn(host_of(request), contact, learned, {"attributes": data.attributes}))
+        return _row(await learn(host_of(request), contact, learned, {"attributes": data.attributes}))
 
     @delete("/{contact:str}", summary="Erase a contact", status_code=200)
     async def erase(
@@ -350,72 +275,19 @@ class ContactsApi(Controller):
             entry = entry_of(id_, moment)
             return entry if is_of(entry, kinds) else None
 
-        entries, after = await page(host, everyone, _limited(limit), place, pick)
+        entries, after = await page(host, everyone, max(1, min(limit, MOST_FOUND)), place, pick)
         async with host.turn:
             host.engine.catch_up()
             add_messages(host.store, entries)
         return Timeline(entries, cursor_of(after) if after is not None else None)
 
-    @get("/{contact:str}/consent", summary="The consent of a contact")
-    async def consent(
-        self,
-        request: Request[Any, Any, Any],
-        contact: FromPath[str],
-        limit: FromQuery[int] = 50,
-        before: FromQuery[str] = "",
-    ) -> Consents:
-        """Return the consent as it is, and what was said of it: when, by whom and in what way, newest first."""
-        host = host_of(request)
-        place = place_in(before, Place) if before else None
-        async with host.turn:
-            state = find(host, contact)
-            everyone = parts_of(host.store, state)
-        rows, after = await page(host, everyone, _limited(limit), place, lambda *moment: _changes(*moment) or None)
-        history = [change for changes in rows for change in changes]
-        return Consents(_consent(state), history, cursor_of(after) if after is not None else None)
-
-    @put("/{contact:str}/consent", summary="Set a consent", status_code=200)
-    async def set_consent(
-        self, request: Request[Any, Any, Any], contact: FromPath[str], data: JSONBody[NewConsent]
-    ) -> list[ConsentRow]:
-        """Give or withdraw the consent for a channel, or for a topic of it, and return all as it is then."""
-        if data.channel not in CHANNELS:
-            detail = f"channel: {shown(data.channel)} is none of {', '.join(CHANNELS)}"
-            raise HTTPException(status_code=400, detail=detail)
-        evidence = {"by": data.evidence.by, "how": data.evidence.how}
-        learned = Learned(
-            consent={data.channel: {data.topic: data.state}},
-            evidence={name: text for name, text in evidence.items() if text},
-        )
-        fields = {"topic": data.topic, "evidence": evidence}
-        return _consent(await _learn(host_of(request), contact, learned, fields))
-
-    @get("/{contact:str}/export", summary="Everything about a contact")
-    async def export(self, request: Request[Any, Any, Any], contact: FromPath[str]) -> Stream:
-        """Return everything that is kept of a contact and of those who became part of it, as one JSON document."""
-        host = host_of(request)
-        async with host.turn:
-            state = find(host, contact)
-            everyone = parts_of(host.store, state)
-        name = f'attachment; filename="contact-{state.id}.json"'
-        return Stream(
-            _exported(host, state, everyone),
-            media_type="application/json",
-            headers={"Content-Disposition": name, "Cache-Control": "no-store"},
-        )
-
 
 _EVERYTHING = 10**9
-_encode = msgspec.json.Encoder().encode
-
-
-def _limited(limit: int) -> int:
-    return max(1, min(limit, MOST_FOUND))
 
 
 async def _found(host: Embedded, filters: Sequence[Filter], limit: int, after: str) -> Found:
     behind = place_in(after, tuple[str])[0] if after else ""
-    rows, last, complete = await search(host, filters, _limited(limit), behind)
+    rows, last, complete = await search(host, filters, max(1, min(limit, MOST_FOUND)), behind)
     following = cursor_of([last]) if last is not None else None
     return Found([_row(contact) for contact in rows], following, complete, settled=not host.engine.bringing_up)
 
@@ -426,22 +298,6 @@ def _row(contact: Contact) -> ContactRow:
     return ContactRow(
         contact.id, contact.identities, shown_as["attributes"], lists, contact.time, iso(contact.time)
     )  # fmt: skip
-
-
-async def _learn(host: Embedded, reference: str, learned: Learned, fields: dict[str, Any]) -> Contact:
-    """Let something become known of a contact, and return it as it is then. `fields` hold what the caller wrote."""
-    try:
-        refuse_unstorable(fields)
-    except MalformedError as error:
-        raise refusal(error.problem) from None
-    async with host.turn:
-        arrival = arrival_of(host, find(host, reference), learned)
-    (outcome,) = await submit(host, [arrival])
-    problem = problem_of(outcome)
-    if problem is not None:
-        raise refusal(problem)
-    async with host.turn:
-        return find(host, reference)
 
 
 # --- one contact ------------------------------------------------------------------------------------------------------
@@ -467,145 +323,3 @@ def _newest_traces(store: Store, contacts: list[str], limit: int) -> list[TraceR
     if len(contacts) > 1:
         rows.sort(key=lambda row: -row[1][-1].at)
     return [TraceRow(position, [as_object(entry) for entry in entries]) for position, entries in rows[:limit]]
-
-
-# --- consent ----------------------------------------------------------------------------------------------------------
-
-
-def _consent(contact: Contact) -> list[ConsentRow]:
-    rows = []
-    for channel, topics in contact.consent.items():
-        for topic, state in topics.items():
-            at = contact.consented.get(channel, {}).get(topic)
-            rows.append(ConsentRow(channel, topic, state, at, iso(at) if at is not None else None))
-    return sorted(rows, key=lambda row: (row.channel, row.topic))
-
-
-def _changes(contact: str, moment: Moment) -> list[ConsentChange]:
-    """Return what was said of consent at a moment."""
-    item = moment.record.input() if moment.record is not None else None
-    said: dict[str, dict[str, str]] = {}
-    by = how = reaction = message = ""
-    if isinstance(item, Update):
-        said, by, how = item.consent, item.evidence.get("by", ""), item.evidence.get("how", "")
-    elif (
-        isinstance(item, Reaction) and item.reaction in {"unsubscribed", "complained"} and "channel" in item.attributes
-    ):
-        said = {str(item.attributes["channel"]): {str(item.attributes.get("topic", "")): "opted_out"}}
-        reaction, message = item.reaction, item.message
-    else:
-        return []
-    at, received_at = item.occurred_at, item.received_at
-    return [
-        ConsentChange(
-            channel=channel,
-            topic=topic,
-            state=state,
-            at=at,
-            time=iso(at),
-            received_at=received_at,
-            received_time=iso(received_at),
-            by=by,
-            how=how,
-            source=item.source,
-            reaction=reaction,
-            message=message,
-            position=moment.position,
-            contact=contact,
-        )
-        for channel, topics in said.items()
-        for topic, state in topics.items()
-    ]
-
-
-# --- everything -------------------------------------------------------------------------------------------------------
-
-
-async def _exported(host: Embedded, state: Contact, everyone: Sequence[str]) -> AsyncIterator[bytes]:
-    """Yield an export, part by part; it ends with whether it is complete, which it is unless somebody erased."""
-    yield _encode(_head(host, state, everyone))[:-1] + b',"timeline":['
-    history: list[ConsentChange] = []
-    complete, between = True, b""
-    async for found in moments(host, everyone):
-        if not (complete := await _stays(host, state.id)):
-            break
-        for contact, moment in found:
-            history += _changes(contact, moment)
-            yield between + _encode(entry_of(contact, moment, whole=True))
-            between = b","
-    yield b'],"consent_history":' + _encode(history) + b',"messages":['
-    between = b""
-    for contact in everyone if complete else ():
-        before = 0
-        while complete:
-            async with host.turn:
-                host.engine.catch_up()
-                posted = host.store.posted(contact, _MESSAGES, before)
-            if not posted:
-                break
-            for one in posted:
-                row = _encode(_exported_message(message_row(one), one.message.attributes))
-                yield between + row
-                between = b","
-            before = posted[-1].sequence
-            complete = await _stays(host, state.id)
-    yield b'],"ledger":['
-    between = b""
-    for contact in everyone if complete else ():
-        before = 0
-        while complete:
-            async with host.turn:
-                host.engine.catch_up()
-                postings = host.store.ledger(contact, _MESSAGES, before)
-            if not postings:
-                break
-            for posting in postings:
-                yield between + _encode(as_object(posting.entry) | {"time": iso(posting.entry.at)})
-                between = b","
-            before = postings[-1].place
-            complete = await _stays(host, state.id)
-    yield b'],"complete":' + _encode(complete) + b"}"
-
-
-_MESSAGES = 500
-"""Messages that are read in one turn."""
-
-
-async def _stays(host: Embedded, contact: str) -> bool:
-    """Return whether a contact has not been erased meanwhile."""
-    async with host.turn:
-        host.engine.catch_up()
-        state = host.store.contacts([contact]).get(contact)
-    return state is not None and not state.erased_at
-
-
-def _exported_message(row: MessageRow, attributes: dict[str, Any]) -> dict[str, Any]:
-    return msgspec.structs.asdict(row) | {"attributes": attributes}
-
-
-def _head(host: Embedded, state: Contact, everyone: Sequence[str]) -> dict[str, Any]:
-    now = host.engine.clock.now()
-    known = as_object(state)
-
-    def since(at: int | None) -> dict[str, Any]:
-        return {"at": at, "time": iso(at) if at is not None else None}
-
-    return {
-        "export": EXPORT_VERSION,
-        "exported_at": now,
-        "exported_time": iso(now),
-        "contact": state.id,
-        "parts": [id_ for id_ in everyone if id_ != state.id],
-        "identities": [{"namespace": namespace, "value": value} for namespace, value in state.identities],
-        "attributes": [
-            {"name": name, "value": value, **since(state.changed.get(name))}
-            for name, value in known["attributes"].items()
-        ],
-        "addresses": state.addresses,
-        "consent": _consent(state),
-        "lists": [
-            {"name": name, "member": membership.member, **since(membership.at)}
-            for name, membership in state.lists.items()
-        ],
-        "state": known,
-    }

@@ -47,7 +47,7 @@ from parcours.errors import Problem, StoreError
 from parcours.ports import Identity, Moment, Posted, Store
 from parcours.runtimes.embedded import Embedded, OverloadedError
 from parcours.runtimes.engine import Accepted, Outcome, Refused
-from parcours.sources.plain import identity_of
+from parcours.sources.plain import identity_of, refuse_unstorable
 from parcours.sources.segment import MalformedError
 from parcours.web.api.common import as_object
 
@@ -183,6 +183,26 @@ async def submit(host: Embedded, arrivals: Sequence[Arrival]) -> list[Outcome]:
         return await host.submit(arrivals)
     except (OverloadedError, StoreError) as error:
         raise HTTPException(status_code=503, detail=str(error), headers={"Retry-After": "1"}) from None
+
+
+async def learn(host: Embedded, reference: str, learned: Learned, fields: dict[str, Any]) -> Contact:
+    """Let something become known of a contact, and return it as it is then. `fields` hold what the caller wrote.
+
+    Raises:
+        HTTPException: 400, it cannot be kept; 404, there is no such contact; 503, nothing was kept.
+    """
+    try:
+        refuse_unstorable(fields)
+    except MalformedError as error:
+        raise refusal(error.problem) from None
+    async with host.turn:
+        arrival = arrival_of(host, find(host, reference), learned)
+    (outcome,) = await submit(host, [arrival])
+    problem = problem_of(outcome)
+    if problem is not None:
+        raise refusal(problem)
+    async with host.turn:
+        return find(host, reference)
 
 
 async def ask_once(host: Embedded, arrival: Arrival) -> Outcome:
