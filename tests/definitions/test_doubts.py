@@ -18,8 +18,8 @@ def decision(condition: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "decision", "if": condition, **more}
 
 
-def found(*, steps: dict[str, Any], learned: dict[str, list[str]] | None = None) -> list[tuple[str, str]]:
-    data = [journey(steps), email("m"), email("t", purpose="transactional")]
+def found(*, steps: dict[str, Any], learned: dict[str, list[str]] | None = None, **more: Any) -> list[tuple[str, str]]:
+    data = [journey(steps, **more), email("m"), email("t", purpose="transactional")]
     workspace, errors, warnings = load_data(data)
     assert errors == []
     if learned is not None:
@@ -65,3 +65,52 @@ def test_an_attribute_that_was_never_seen():
     ]  # fmt: skip
     known = {"": ["city"], "go": ["total"], "paid": ["sum"]}
     assert found(steps=steps, learned=known) == []
+
+
+KEYED = {
+    "entry": {"key": "order"},
+    "exit": [{"interaction": "Cancelled", "key": "order", "where": {"interaction": "why", "is": "x"}}],
+    "goals": [{"name": "g", "interaction": "Paid", "key": "order", "where": {"interaction": "sum", "at_least": 1}}],
+}
+
+
+def test_a_key_and_what_exits_and_goals_ask_of_their_own_interactions():
+    steps = {"w": wait_for({"type": "interaction", "interaction": "Shipped", "key": "order"}, next="e"), "e": END}
+    assert found(steps=steps, learned={}, **KEYED) == [
+        ("never_seen", "/exit/0/where"), ("never_seen", "/goals/0/where"), ("never_seen", "/entry/key"),
+        ("never_seen", "/exit/0/key"), ("never_seen", "/goals/0/key"), ("never_seen", "/steps/w/events/0/key"),
+    ]  # fmt: skip
+    known = {"go": ["order"], "cancelled": ["order", "why"], "paid": ["order", "sum"], "shipped": ["order"]}
+    assert found(steps=steps, learned=known, **KEYED) == []
+
+
+def test_dates_that_are_waited_for_and_values_that_are_copied():
+    copied = {"from": "interaction", "attribute": "address.city"}
+    counted = {"add": {"from": "contact", "attribute": "m"}}
+    steps = {
+        "w": {"type": "wait", "until": {"contact": "renewal"}, "next": "v"},
+        "v": {"type": "wait", "until": {"interaction": "delivery.due"}, "next": "u"},
+        "u": {"type": "update", "set": {"city": copied, "n": counted}, "next": "r"},
+        "r": {"type": "record", "interaction": "Moved", "attributes": {"to": {"from": "run", "attribute": "key"}}},
+    }
+    assert found(steps=steps, learned={}) == [
+        ("never_seen", "/steps/w/until/contact"), ("never_seen", "/steps/v/until/interaction"),
+        ("never_seen", "/steps/u/set/city"), ("never_seen", "/steps/u/set/n/add"),
+    ]  # fmt: skip
+    assert found(steps=steps, learned={"": ["renewal", "m"], "go": ["delivery", "address"]}) == []
+    entry = {"type": "date", "attribute": "birth_date"}
+    birthday = {"kind": "journey", "name": "j", "entry": entry, "start": "e", "steps": {"e": END}}
+    workspace, _, _ = load_data([birthday])
+    assert [one.pointer for one in never_seen(workspace.journeys["j"], workspace, lambda _: [])] == ["/entry/attribute"]
+
+
+def test_what_steps_set_and_record_is_seen():
+    won = {"type": "interaction", "interaction": "Won", "where": {"interaction": "what", "is": "x"}}
+    steps = {
+        "u": {"type": "update", "set": {"spent": 1}, "next": "d"},
+        "d": decision({"contact": "spent", "at_least": 1}, then="r"),
+        "r": {"type": "record", "interaction": "Won", "attributes": {"what": "x"}, "next": "w"},
+        "w": wait_for(won, next="e"),
+        "e": END,
+    }
+    assert found(steps=steps, learned={}) == []

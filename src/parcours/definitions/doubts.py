@@ -2,23 +2,25 @@
 
 | doubt              | what                                                                                           |
 |--------------------|------------------------------------------------------------------------------------------------|
-| `never_seen`       | a condition asks for an attribute that nobody declared and that never arrived                   |
+| `never_seen`       | an attribute is asked for that nobody declared, that no step sets and that never arrived        |
 | `never_true`       | a condition that cannot be true: it asks that one attribute equals two values, or `any` of none |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 from parcours.conditions import ast
 from parcours.conditions.names import match_name
 from parcours.conditions.needs import walk
-from parcours.conditions.parse import parse_condition, shown
-from parcours.definitions.common import names_of
-from parcours.definitions.entries import InteractionEntry
+from parcours.conditions.parse import escape, parse_condition, shown
+from parcours.definitions.entries import DateEntry, InteractionEntry
+from parcours.definitions.goals import Exit, Goal
 from parcours.definitions.journey import JourneyDefinition
-from parcours.definitions.steps import InteractionBranch
-from parcours.definitions.validate import ConditionPlace, conditions_in
+from parcours.definitions.steps import InteractionBranch, Record, Start, Update, Wait, WaitFor
+from parcours.definitions.validate import conditions_in
+from parcours.definitions.values import copies
 from parcours.definitions.workspace import Workspace
 from parcours.errors import Problem, did_you_mean
 
@@ -37,13 +39,106 @@ def never_true(journey: JourneyDefinition) -> list[Problem]:
 
 
 def never_seen(journey: JourneyDefinition, workspace: Workspace, learned: Learned) -> list[Problem]:
-    """Return where a journey asks for attributes that nobody declared and that never arrived."""
-    found: list[Problem] = []
+    """Return where a journey asks for attributes that nobody declared, that no step sets and that never arrived."""
+    seen = _Seen(workspace, learned)
+    asked = [*_asked_by_conditions(journey), *_asked_by_name(journey)]
+    return [doubt for one in asked if (doubt := seen.doubt(one)) is not None]
+
+
+class _Asked(NamedTuple):
+    """An attribute that is asked for."""
+
+    name: str
+    of: tuple[str, ...] | None
+    """The names of the interactions it is of, empty where any may be meant; None for contacts."""
+    pointer: str
+
+
+class _Seen:
+    """What may be there."""
+
+    def __init__(self, workspace: Workspace, learned: Learned) -> None:
+        self._workspace = workspace
+        self._learned = learned
+        self._contacts = {*workspace.settings.contacts.attributes, *learned("")}
+        self._recorded: dict[str, set[str]] = {}
+        for journey in workspace.journeys.values():
+            for step in journey.steps.values():
+                if isinstance(step, Update):
+                    self._contacts.update(step.set)
+                elif isinstance(step, Record):
+                    self._recorded.setdefault(match_name(step.interaction), set()).update(step.attributes)
+
+    def doubt(self, asked: _Asked) -> Problem | None:
+        """Return what is to be said of an attribute that may never be there."""
+        if asked.of is None:
+            known, whose = self._contacts, "a contact"
+        elif asked.of:
+            known, whose = self._of_interactions(asked.of), " or ".join(map(shown, asked.of))
+        else:
+            return None
+        if asked.name in known or asked.name.partition(".")[0] in known:
+            return None
+        said = f"no {shown(asked.name)} of {whose} was ever seen"
+        return _doubt("never_seen", said, asked.pointer, did_you_mean(asked.name, known) or "nobody declared it either")
+
+    def _of_interactions(self, names: tuple[str, ...]) -> set[str]:
+        found: set[str] = set()
+        for name in map(match_name, names):
+            defined = self._workspace.interactions.get(name)
+            found.update(defined.attributes if defined is not None else ())
+            found.update(self._learned(name), self._recorded.get(name, ()))
+        return found
+
+
+def _asked_by_conditions(journey: JourneyDefinition) -> Iterator[_Asked]:
     for place in conditions_in(journey):
         node, _ = parse_condition(place.condition)
-        if node is not None:
-            found += _never_seen(node, place, journey, workspace, learned)
-    return found
+        owner, of = place.owner, _of(journey.entry)
+        if isinstance(owner, InteractionBranch | Exit | Goal) and place.pointer.endswith("/where"):
+            of = _of(owner)
+        for leaf in walk(node) if node is not None else ():
+            if isinstance(leaf, ast.Attribute) and leaf.subject is ast.Subject.CONTACT:
+                yield _Asked(leaf.name, None, place.pointer)
+            elif isinstance(leaf, ast.Attribute) and leaf.subject is ast.Subject.TRIGGER:
+                yield _Asked(leaf.name, of, place.pointer)
+
+
+def _asked_by_name(journey: JourneyDefinition) -> Iterator[_Asked]:
+    """Yield attributes that are named outside of conditions: keys, dates, what is copied."""
+    entry = journey.entry
+    if isinstance(entry, DateEntry):
+        yield _Asked(entry.attribute, None, "/entry/attribute")
+    keyed: list[tuple[str, object]] = [("/entry", entry)]
+    keyed += [(f"/exit/{index}", aim) for index, aim in enumerate(journey.exits)]
+    keyed += [(f"/goals/{index}", aim) for index, aim in enumerate(journey.goals)]
+    for name, step in journey.steps.items():
+        pointer = f"/steps/{escape(name)}"
+        until, place = (step.until, pointer) if isinstance(step, Wait) else (None, "")
+        if isinstance(step, WaitFor):
+            keyed += [(f"{pointer}/events/{index}", branch) for index, branch in enumerate(step.events)]
+            until, place = (step.timeout.until if step.timeout is not None else None), f"{pointer}/timeout"
+        if until is not None and until.contact:
+            yield _Asked(until.contact, None, f"{place}/until/contact")
+        if until is not None and until.interaction:
+            yield _Asked(until.interaction, _of(entry), f"{place}/until/interaction")
+        values = step.set if isinstance(step, Update) else step.attributes if isinstance(step, Record | Start) else {}
+        field = "set" if isinstance(step, Update) else "attributes"
+        for below, copied in copies(values):
+            if copied.source != "run":
+                of = _of(entry) if copied.source == "interaction" else None
+                yield _Asked(copied.attribute, of, f"{pointer}/{field}{below}")
+    for pointer, one in keyed:
+        if key := getattr(one, "key", ""):
+            yield _Asked(key, _of(one), f"{pointer}/key")
+
+
+def _of(one: object) -> tuple[str, ...]:
+    """Return the interactions that something names."""
+    names = getattr(one, "interaction", None)
+    if not isinstance(one, InteractionEntry | InteractionBranch | Exit | Goal) or names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _doubt(code: str, message: str, pointer: str, hint: str = "") -> Problem:
@@ -64,27 +159,3 @@ def _never_true(node: ast.Node, pointer: str) -> Iterator[Problem]:
             if known != leaf.value:
                 said = f"{shown(leaf.name)} cannot be both {shown(known)} and {shown(leaf.value)}"
                 yield _doubt("never_true", f"never true: {said}", pointer, "write 'in' with a list")
-
-
-def _never_seen(
-    node: ast.Node, place: ConditionPlace, journey: JourneyDefinition, workspace: Workspace, learned: Learned
-) -> Iterator[Problem]:
-    of_trigger = place.owner if isinstance(place.owner, InteractionBranch) else journey.entry
-    names = names_of(of_trigger.interaction) if isinstance(of_trigger, InteractionEntry | InteractionBranch) else []
-    folded = [match_name(name) for name in names]
-    for leaf in walk(node):
-        if not isinstance(leaf, ast.Attribute):
-            continue
-        if leaf.subject is ast.Subject.CONTACT:
-            known = {*workspace.settings.contacts.attributes, *learned("")}
-            whose = "a contact"
-        elif folded:
-            defined = [workspace.interactions[name] for name in folded if name in workspace.interactions]
-            known = {name for one in defined for name in one.attributes}.union(*map(learned, folded))
-            whose = " or ".join(map(shown, names))
-        else:
-            continue
-        if leaf.name not in known:
-            said = f"no {shown(leaf.name)} of {whose} was ever seen"
-            hint = did_you_mean(leaf.name, known) or "nobody declared it either"
-            yield _doubt("never_seen", said, place.pointer, hint)
