@@ -129,7 +129,8 @@ def test_suppressed_and_refused_and_late():
     world.did("ann", "Go")
     world.did("ann", "Go")
     said = because(world, "ann")
-    assert "At 2026-03-02T09:00:00Z the message 'news' was not sent: no_consent." in said
+    why = "no_consent (the contact has not opted in to its channel or topic)"
+    assert f"At 2026-03-02T09:00:00Z the message 'news' was not sent: {why}." in said
     assert said[-1].endswith(
         "would have let the contact in again, and was refused: entered_before (it entered at 2026-03-02T09:00:00Z)."
     )

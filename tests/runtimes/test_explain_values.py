@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parcours.core.gate import Happened
+from parcours.core.gate import Happened, Learned
 from parcours.runtimes.explain import explain, past_of
 from tests.core.world import World, email, journey, ms, push, send, wait, wait_for
 from tests.runtimes.test_explain import GO, RECEIPT, because
@@ -45,6 +45,21 @@ def test_a_refused_entry_is_told_with_what_was_in_its_way():
     assert refused(re_entry={"after": "7d"}) == "too_soon (not before 2026-03-09T09:00:00Z)."
     limit = {"times": 1, "within": "7d"}
     assert refused(max_entries=limit) == "too_many_entries (entries: 1, not before 2026-03-09T09:00:00Z)."
+
+
+@pytest.mark.parametrize("reason", ["no_consent", "opted_out", "no_address", "invalid_address", "quiet_hours"])
+def test_why_a_message_was_not_sent_is_told_in_words(reason: str):
+    drop = {"quiet_hours": {"from": "08:00", "to": "20:00", "mode": "drop"}} if reason == "quiet_hours" else {}
+    world = World({"kind": "workspace", "policy": drop}, GO, email("news"), journey({"s": send("news")}))
+    consent = {"no_consent": {}, "opted_out": {"email": {"": "opted_out"}}}.get(reason, True)
+    if not isinstance(consent, dict):
+        consent = {"email": {"": "opted_in"}}
+    attributes = {} if reason == "no_address" else {"email": "ann@parcours.dev"}
+    addresses = {} if reason in {"no_address", "invalid_address"} else attributes
+    world.accept(world.arrival("ann", Learned(attributes, addresses, consent)))
+    world.did("ann", "Go")
+    (said,) = [line for line in because(world, "ann") if "was not sent" in line]
+    assert said.startswith(f"At {NINE} the message 'news' was not sent: {reason} (")
 
 
 def test_what_has_no_key_is_told_so():

@@ -388,6 +388,16 @@ def _is_call(life: Retelling, entry: Trace) -> bool:
     return step is not None and isinstance(step.definition, Webhook)
 
 
+_WORDS = {
+    "no_consent": "the contact has not opted in to its channel or topic",
+    "opted_out": "the contact opted out of its channel or topic",
+    "no_address": "there is no address for its channel",
+    "invalid_address": "the address for its channel is none",
+    "quiet_hours": "it was quiet where the contact lives, and what comes then is dropped",
+    "no_test_recipient": "the test names no recipient for its channel",
+}
+"""What the reasons mean for which a message is not sent."""
+
 _STATES = frozenset({"draft", "closed", "stopped", "archived", "scheduled"})
 
 
@@ -447,8 +457,9 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
             yield f"At {at} the message {entry.reason!r} was sent at {entry.step!r}."
         case What.SUPPRESSED:
             detail = entry.detail or {}
-            cap = f" ({detail['cap']})" if detail.get("cap") else ""
-            yield f"At {at} the message {detail.get('message', '')!r} was not sent: {entry.reason}{cap}."
+            words = detail.get("cap") or _WORDS.get(entry.reason)
+            why = f"{entry.reason} ({words})" if words else entry.reason
+            yield f"At {at} the message {detail.get('message', '')!r} was not sent: {why}."
         case What.REFUSED:
             yield f"At {at} {_would_have(life, moment, entry)} let the contact in again, and was refused: {_why_refused(entry)}."
         case What.LATE:
