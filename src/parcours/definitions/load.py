@@ -20,7 +20,7 @@ import yaml
 
 from parcours.conditions.parse import LARGEST, escape, shown
 from parcours.definitions.findings import Finding
-from parcours.definitions.references import check
+from parcours.definitions.references import check, check_one
 from parcours.definitions.salvage import Salvaged, salvage
 from parcours.definitions.validate import DEEPEST, convert
 from parcours.definitions.workspace import KINDS, AnyDefinition, Key, Workspace, key_name, key_of
@@ -236,8 +236,8 @@ def _assemble(
         errors.extend(_of_known(finding) for finding in others if finding not in before)
     for place, half in halves:
         errors.extend(place.put(problem) for problem in half.arrows)
-        for finding in check(workspace.with_definitions(half.definition), unread):
-            if finding.key == key_of(half.definition) and half.holds(finding.problem):
+        for finding in check_one(workspace.with_definitions(half.definition), half.definition, unread):
+            if half.holds(finding.problem):
                 (warnings if finding.warning else errors).append(place.put(finding.problem))
     return workspace, errors, warnings
 

@@ -56,6 +56,13 @@ def check(workspace: Workspace, unread: Collection[Key] = ()) -> list[Finding]:
     return checker.findings
 
 
+def check_one(workspace: Workspace, definition: AnyDefinition, unread: Collection[Key] = ()) -> list[Finding]:
+    """Return what is wrong with one definition of a workspace, but for circles of several."""
+    checker = _Checker(workspace, unread)
+    checker.look_at(definition)
+    return checker.findings
+
+
 def uses(workspace: Workspace) -> list[Use]:
     """Return who refers to whom in a workspace, also to what is not defined."""
     checker = _Checker(workspace, ())

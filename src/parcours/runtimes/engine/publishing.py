@@ -81,13 +81,16 @@ class Publishing(Slices):
     def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to."""
         workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
-        return errors + self._wrong_schedules(definitions, workspace), warnings + self.unseen(definitions)
+        return errors + self._wrong_schedules(definitions, workspace), warnings + self._unseen(definitions, workspace)
 
     def unseen(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
         """Return where journeys among definitions ask for what never arrived, as far as these can be read."""
         if not any(definition.get("kind") == "journey" for definition in definitions):
             return []
         workspace, _, _ = load_data(list(definitions), self.plan.workspace)
+        return self._unseen(definitions, workspace)
+
+    def _unseen(self, definitions: Sequence[dict[str, Any]], workspace: Workspace) -> list[Problem]:
         found = []
         for index, definition in enumerate(definitions):
             journey = workspace.journeys.get(str(definition.get("name")))
