@@ -62,6 +62,25 @@ def test_why_a_message_was_not_sent_is_told_in_words(reason: str):
     assert said.startswith(f"At {NINE} the message 'news' was not sent: {reason} (")
 
 
+def test_an_experiment_is_told_once():
+    steps = {
+        "x": {"type": "experiment", "branches": [{"name": "warm", "next": "w"}]},
+        "w": wait_for("Paid", after="2d", late="s"),
+        "s": send("receipt"),
+    }
+    world = World(GO, RECEIPT, journey(steps, goals=[{"name": "paid", "interaction": "Paid"}]))
+    world.knows("ann")
+    world.did("ann", "Go")
+    world.did("ann", "Paid")
+    assert because(world, "ann") == [
+        f"At {NINE} 'Go' let the contact in.",
+        f"At {NINE} it left 'x' by 'warm'.",
+        f"At {NINE} the goal 'paid' was reached by 'Paid'.",
+        f"At {NINE} it left 'w' by 'paid'.",
+        f"At {NINE} ended: finished.",
+    ]
+
+
 def test_what_has_no_key_is_told_so():
     world = World(GO, RECEIPT, journey({"s": send("receipt")}, entry={"key": "order"}))
     world.knows("ann")

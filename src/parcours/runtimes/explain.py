@@ -471,7 +471,7 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
             yield f"At {at} ended: exited by {moment.what!r}{why}."
         case What.DROPPED if any(one.what == What.ENDED and one.run == entry.run for one in moment.decided):
             pass
-        case What.ARRIVED | What.SWITCHED:
-            pass
+        case What.ARRIVED | What.SWITCHED | What.PASSED | What.DREW | What.CONVERTED:
+            pass  # for counts; what there is to tell, others tell
         case _:
             yield _told_of_life(life, moment, entry)
