@@ -81,6 +81,37 @@ def test_an_experiment_is_told_once():
     ]
 
 
+def test_what_steps_did_to_the_contact_is_told():
+    steps = {
+        "note": {"type": "update", "set": {"status": "gold", "seen": {"now": True}}, "next": "vip"},
+        "vip": {"type": "list", "add": ["vip"], "remove": ["new"], "next": "join"},
+        "join": {"type": "enrol", "programme": "club", "next": "points"},
+        "points": {"type": "award", "programme": "club", "points": 1500, "next": "ten"},
+        "ten": {"type": "give", "reward": "ten", "next": "tell", "unavailable": "tell"},
+        "tell": {"type": "record", "interaction": "Became VIP", "next": "greet"},
+        "greet": {"type": "start", "journey": "other", "next": "wrong"},
+        "wrong": {"type": "update", "set": {"age": "old"}},
+    }
+    declared = {"kind": "workspace", "contacts": {"attributes": {"age": {"type": "number"}}}}
+    named = [{"kind": "list", "name": "vip"}, {"kind": "list", "name": "new"}, {"kind": "programme", "name": "club"}]
+    other = {**journey({"s": send("receipt")}, name="other"), "entry": {"type": "journey"}}
+    world = World(
+        GO, RECEIPT, declared, *named, {"kind": "reward", "name": "ten", "percent": 10}, other, journey(steps)
+    )
+    world.knows("ann")
+    world.did("ann", "Go")
+    assert [line.removeprefix(f"At {NINE} ") for line in because(world, "ann")[1:-1]] == [
+        "'note' changed 'status', 'seen' of the contact.",
+        "'vip' put the contact on 'vip' and took it off 'new'.",
+        "'join' asked for membership of 'club'.",
+        "'points' asked for 1,500 points in 'club'.",
+        "'ten' asked for the reward 'ten'.",
+        "'tell' recorded 'Became VIP'.",
+        "'greet' asked for entry into 'other'.",
+        "'wrong' did not do what it was to do: wrong_type.",
+    ]
+
+
 def test_what_has_no_key_is_told_so():
     world = World(GO, RECEIPT, journey({"s": send("receipt")}, entry={"key": "order"}))
     world.knows("ann")

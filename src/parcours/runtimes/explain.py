@@ -33,6 +33,7 @@ from parcours.core.plan import OPEN, Plan
 from parcours.definitions.steps import Webhook
 from parcours.errors import ParcoursError
 from parcours.ports import Store
+from parcours.runtimes.acts import in_words
 from parcours.runtimes.budgets_left import counted, said_of
 from parcours.runtimes.not_entered import of_segment, what_it_takes
 from parcours.runtimes.retelling import Moment, Retelling, Retold, State, is_held_entry
@@ -382,6 +383,15 @@ def _told_of_steps(life: Retelling, entry: Trace) -> str:
             return f"At {at} {entry.what}" + (f": {entry.reason}." if entry.reason else ".")
 
 
+def _acted(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
+    """Yield what a step did that leaves nothing else in the trace, unless it could not."""
+    journey = life.plan.journeys.get(entry.journey, {}).get(entry.version)
+    step = journey.steps.get(entry.step) if journey is not None else None
+    undone = {(one.run, one.step) for one in moment.decided if one.what in {What.SKIPPED, What.FAILED}}
+    if step is not None and (entry.run, entry.step) not in undone and (words := in_words(step.definition)):
+        yield f"At {brief(entry.at)} {entry.step!r} {words}."
+
+
 def _is_call(life: Retelling, entry: Trace) -> bool:
     journey = life.plan.journeys.get(entry.journey, {}).get(entry.version)
     step = journey.steps.get(entry.step) if journey is not None else None
@@ -471,7 +481,9 @@ def _told(life: Retelling, moment: Moment, entry: Trace) -> Iterator[str]:
             yield f"At {at} ended: exited by {moment.what!r}{why}."
         case What.DROPPED if any(one.what == What.ENDED and one.run == entry.run for one in moment.decided):
             pass
-        case What.ARRIVED | What.SWITCHED | What.PASSED | What.DREW | What.CONVERTED:
+        case What.ARRIVED:
+            yield from _acted(life, moment, entry)
+        case What.SWITCHED | What.PASSED | What.DREW | What.CONVERTED:
             pass  # for counts; what there is to tell, others tell
         case _:
             yield _told_of_life(life, moment, entry)
