@@ -149,6 +149,22 @@ def test_codes_stock_and_what_is_left_of_a_pool_are_told_from_part_to_part(store
     assert [code for code, _ in store.scan_items("$pool/mug")] == [f"CODE{number}" for number in range(5, 9)]
 
 
+def test_of_every_part_is_learned(store: SqliteStore):
+    sells = {"type": "record", "interaction": "Sold", "attributes": {"price": 1}}
+    world = World(
+        journey({"w": wait("1h", next="r"), "r": BUYS}),
+        journey({"w": wait("1h", next="r"), "r": sells}, on="Come", name="k"),
+        store=store,
+    )
+    for who in WHO:
+        world.did(who, "Go" if who in WHO[:2] else "Come")
+        world.after("1s")
+    world.run.clock.set(START + ms("2h"))
+    assert world.run.engine.tick() == 7
+    for engine in (world.run.engine, Engine(store, world.run.clock)):
+        assert [engine.learned_attributes(name) for name in ("bought", "sold")] == [["total"], ["price"]]
+
+
 def test_what_cannot_be_learned_from_costs_nobody_a_timer(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
     world = World(journey({"w": wait("1h", next="r"), "r": {**BUYS, "next": "v"}, "v": wait("1h")}), store=store)
     for who in WHO:
@@ -218,6 +234,28 @@ def test_a_kill_between_parts_leaves_nothing_and_one_behind_them_everything(
     assert snapshot(replay(store.log(limit=EVERYTHING), world.now)).contacts == after.contacts
 
 
+def test_of_contacts_that_pass_by_no_more_than_a_part_is_at_hand(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    later = journey({"w": wait("1h", next="v"), "v": wait("30d")}, name="k")
+    world = World(LOCALS, reads({"v": wait("30d")}), later, store=store)
+    live(world, *WHO)
+    for who in WHO:
+        world.did(who, "Go")
+    store.flush()
+    store.forget()
+    world.run.clock.set(START + ms("3h"))
+    engine, write, held = world.run.engine, store.write, []
+
+    def look(changes: Changes) -> None:
+        held.append(len(store._held))
+        write(changes)
+
+    monkeypatch.setattr(store, "write", look)
+    for go_on in (engine.tick, engine.read):
+        go_on()
+        assert list(store._held) == []
+    assert held == [2, 2, 2, 1] * 2
+
+
 # --- who reads while a transaction is finished in another thread ------------------------------------------------------
 
 
@@ -254,3 +292,20 @@ def test_nothing_of_what_is_not_finished_is_told(store: SqliteStore):
     store.finish()
     told = [record.position for record in store.history(ANN)], store.items("c", ["i"]), store.mark("m")
     assert told == ([2, 1], {"i": {"a": 1}}, "1")
+
+
+def test_what_is_written_is_not_kept_by_closing_or_by_what_is_behind(store: SqliteStore, tmp_path: Path):
+    world = World(journey({"w": wait("1h")}), store=store)
+    live(world, *WHO)
+    assert store._behind
+    before = world.run.engine.store.last_position()
+    world.run.engine.begin([world.arrival("p0", Happened("Go", {}))])
+    store.flush()
+    store.close()
+    again = SqliteStore(tmp_path / "store.db")
+    engine = Engine(again, world.run.clock)
+    assert again.last_position() == before
+    assert len(again.scan()) == 7
+    assert not any(contact.runs for contact in again.scan())
+    assert engine.next_due() is None
+    again.close()

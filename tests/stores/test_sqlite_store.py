@@ -9,11 +9,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parcours.core.effects import What
 from parcours.errors import StoreError
 from parcours.ports import Changes, Store
 from parcours.stores import sqlite, sqlite_file, sqlite_rows
 from parcours.stores.sqlite import SqliteStore
-from parcours.testing.conformance import ANN, StoreConformance, entry, interaction, key, message, person
+from parcours.testing.conformance import (
+    ANN,
+    BOB,
+    StoreConformance,
+    entries,
+    entry,
+    interaction,
+    key,
+    message,
+    person,
+)
+from parcours.testing.faults import copy_store
 from parcours.testing.snapshot import snapshot
 
 
@@ -72,6 +84,73 @@ def test_a_store_with_more_waiting_keys_than_now_fit_goes_on(tmp_path: Path, mon
     store = SqliteStore(tmp_path / "store.db")
     assert store.seen([key(number) for number in range(1, 30)]) == {key(number) for number in range(1, 22)}
     assert dict(store.marks()) == {"a": "b"}
+    store.close()
+
+
+@pytest.mark.parametrize("slice_", range(1, 9))
+def test_keys_are_known_whichever_part_of_a_transaction_fills_a_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_: int
+):
+    monkeypatch.setattr(sqlite, "SLICE", slice_)
+    store = SqliteStore(tmp_path / "store.db")
+    position, expected = 0, set()
+    for parts in ([1, 1], [2, 1, 1], [3], [1, 2, 3], [0, 1, 0], [2, 5], [1]):
+        for place, count in enumerate(parts):
+            contact = f"{place:015x}"
+            records = [interaction(position + number, contact) for number in range(1, count + 1)]
+            position += count
+            expected |= {record.key for record in records}
+            store.contacts([contact])
+            store.write(Changes(records=records, contacts={contact: person(contact)}, passing=True))
+        if len(parts) == 3:
+            known, lost = store._recent.copy(), position
+            store.forget()
+            position = store.last_position()
+            expected = {key(number) for number in range(1, position + 1)}
+            assert store._recent == known, lost
+        else:
+            store.finish()
+        for one in (store, SqliteStore(_copied(store, tmp_path))):
+            assert one.last_position() == position
+            assert one.seen([key(number) for number in range(1, 40)]) == expected
+        one.close()
+    store.close()
+
+
+def _copied(store: SqliteStore, folder: Path) -> Path:
+    to = folder / f"{store.last_position()}-{store._db.total_changes}.db"
+    copy_store(store._path, to)
+    return to
+
+
+def test_rows_are_numbered_on_from_what_was_kept_after_parts_were_dropped(tmp_path: Path):
+    store = SqliteStore(tmp_path / "store.db")
+
+    def part(contact: str) -> Changes:
+        store.contacts([contact])
+        return Changes(
+            records=[interaction(store.last_position() + 1, contact)],
+            contacts={contact: person(contact)},
+            messages=[message(1, contact=contact)],
+            ledger=[entry(1, contact=contact)],
+            traces=[(contact, -store.last_position(), entries(What.ENDED))],
+        )
+
+    for failing in (False, True, True):
+        store.write(part(ANN))
+        if failing:
+            bad = Changes(contacts={BOB: person(BOB, bad="\udfff")})
+            with pytest.raises(StoreError):
+                store.write(bad)
+            store.write(part(ANN))
+            store.forget()
+            store.write(part(BOB))
+        store.finish()
+    assert [record.position for record in store.log()] == [1, 2, 3]
+    assert [posted.sequence for posted in store.outbox()] == [1, 2, 3]
+    assert [row for row, _ in store.fired()] == [1, 2, 3]
+    assert store.last_entry() == 3
+    assert [posting.place for posting in store.ledger(BOB)] == [3, 2]
     store.close()
 
 

@@ -266,12 +266,12 @@ class SqliteStore(CommittedRows, ContactRows):
         self._counted = True
 
     def flush(self) -> None:
-        """Write every state that is behind.
+        """Write every state that is behind, unless something is written that is not to be durable before `finish`.
 
         Raises:
             StoreError: They are not written; nothing is lost.
         """
-        if self._behind and not self._lost:
+        if self._behind and not self._lost and not self._written:
             self.commit(Changes(contacts={id_: self._held[id_].contact for id_ in self._behind}))
 
     def _whole(self) -> tuple[int, int, int, int]:

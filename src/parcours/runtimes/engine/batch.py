@@ -66,7 +66,6 @@ class Batch:
         batch.changes.passing = self.changes.passing
         batch.changes.marks |= self.changes.marks
         batch.changes.items |= self.changes.items
-        batch.spelled = self.spelled
         return batch
 
     def begun(self) -> Begun:

@@ -91,6 +91,9 @@ class BatchesConformance(Conformance):
         for changes in in_parts(other, passing=passing):
             other.commit(changes)
         assert snapshot(store) == snapshot(other)
+        assert store.pending("email") == other.pending("email")
+        rows = {item.sequence: item.message for item in store.outbox()}
+        assert all(rows[item.sequence] == item.message for item in store.pending("email"))
         assert dict(store.marks()) == dict(other.marks())
         assert store.seen([key(position) for position in range(9)]) == {key(position) for position in range(1, 6)}
         other.close()
