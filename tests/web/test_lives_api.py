@@ -363,3 +363,23 @@ def test_the_command_line_brings_a_journey_into_the_state_of_a_test(api: Service
 )
 def test_the_command_line_tells_a_journey_nothing_else(api: Service, arguments: tuple[str, ...], says: str):
     assert says in " ".join(cli(api, "state", *arguments, status=2).split())
+
+
+def test_times_that_are_past_are_said_when_a_journey_is_published(api: Service):
+    assert api.publish({"kind": "segment", "name": "anybody", "condition": {"contact": "a", "is": 1}}).status == 200
+
+    def said(name: str, **more: Any) -> list[tuple[str, str]]:
+        entry = {"type": "segment", "segment": "anybody"} | more.pop("entry", {})
+        answer = changed(api, "PUT", name, journey(name, entry=entry, **more)).json
+        assert answer["published"]
+        return [(one["code"], one["pointer"]) for one in answer["warnings"] if one["code"] == "over"]
+
+    assert said("p1", entry={"at": "2020-01-01T00:00:00Z"}) == [("over", "/entry/at")]
+    assert said("p1", entry={"at": "2020-01-01T00:00:00Z"}, title="Known") == []
+    assert said("p2", entry={"schedule": {"rrule": "FREQ=DAILY;COUNT=3"}}, re_entry="always") == [
+        ("over", "/entry/schedule")
+    ]
+    assert said("p3", ends="2020-01-01T00:00:00Z") == [("over", "/ends")]
+    assert said("p4", entry={"at": "2020-01-01T00:00:00Z"}, ends="2020-01-01T00:00:00Z", state="draft") == []
+    assert said("p5", entry={"schedule": {"cron": "0 9 * * *"}}, ends="2990-01-01T00:00:00Z") == []
+    assert said("p6", entry={"at": "2990-01-01T00:00:00Z"}) == []

@@ -236,11 +236,11 @@ class Embedded:
             errors, doubtful = self._doubtful(definitions)
             if errors:
                 return self.look_over(definitions)
-            unseen = self.engine.unseen(definitions)
+            doubts = self.engine.doubts(definitions)
             errors, warnings = self.engine.publish(definitions)
         self._wake.set()
         self.outbox.notify()
-        return errors, warnings + doubtful + ([] if errors else unseen)
+        return errors, warnings + doubtful + ([] if errors else doubts)
 
     def look_over(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to. Under `turn`."""

@@ -23,6 +23,7 @@ from dateutil.rrule import rrule, rrulestr
 
 from parcours.conditions.instants import milliseconds
 from parcours.core.waits import local, since_midnight, wall
+from parcours.definitions.common import milliseconds_of
 from parcours.definitions.entries import Schedule, SegmentEntry
 from parcours.definitions.journey import JourneyDefinition
 from parcours.definitions.zones import zone_of
@@ -174,6 +175,38 @@ def _begin(schedule: Schedule, zone: ZoneInfo) -> int:
     start = datetime.fromisoformat(schedule.start or _START)
     aware = start if start.tzinfo is not None else start.replace(tzinfo=zone)
     return milliseconds(aware) - 1
+
+
+def over(
+    definition: JourneyDefinition, known: JourneyDefinition | None, workspace_zone: str, now: int
+) -> list[Problem]:
+    """Return which times of a live journey are past when it is published, so that nothing comes of them.
+
+    Nothing is said of what was published before: it had its time.
+    """
+    if definition.state != "live" or definition.archived:
+        return []
+    before = known if known is not None and known.state == "live" else None
+    found: list[Problem] = []
+
+    def say(message: str, pointer: str) -> None:
+        found.append(Problem(code="over", message=message, pointer=pointer, hint="give a later one"))
+
+    if definition.ends is not None and (before is None or before.ends != definition.ends):
+        ends = milliseconds_of(definition.ends)
+        if ends is not None and ends <= now:
+            say("this is past, so the journey is closed at once", "/ends")
+    entry = definition.entry
+    if not isinstance(entry, SegmentEntry) or (before is not None and before.entry == entry):
+        return found
+    at = milliseconds_of(entry.at) if entry.at is not None else None
+    if at is not None and at <= now:
+        say("this moment is past, so nobody is read into the journey", "/entry/at")
+    if entry.schedule is not None:
+        zone = zone_of_schedule(entry.schedule, definition.zone, workspace_zone)
+        if next_after(entry.schedule, zone, now) is None:
+            say("it does not come round any more, so nobody is read into the journey", "/entry/schedule")
+    return found
 
 
 def problems_of_journey(definition: JourneyDefinition, workspace_zone: str, pointer: str = "") -> list[Problem]:

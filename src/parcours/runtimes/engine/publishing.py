@@ -21,7 +21,7 @@ from parcours.errors import Problem
 from parcours.ports import Changes, Clock, Record, Store
 from parcours.runtimes.engine.slices import CANCELLING, Cancelling, Slices
 from parcours.runtimes.readings import Readings
-from parcours.runtimes.schedules import problems_of_journey
+from parcours.runtimes.schedules import over, problems_of_journey
 
 
 class Publishing(Slices):
@@ -81,23 +81,30 @@ class Publishing(Slices):
     def check(self, definitions: Sequence[dict[str, Any]]) -> tuple[list[Problem], list[Problem]]:
         """Return the errors and warnings that publishing definitions would come to."""
         workspace, errors, warnings = load_data(list(definitions), self.plan.workspace)
-        return errors + self._wrong_schedules(definitions, workspace), warnings + self._unseen(definitions, workspace)
+        return errors + self._wrong_schedules(definitions, workspace), warnings + self._doubts(definitions, workspace)
 
-    def unseen(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
-        """Return where journeys among definitions ask for what never arrived, as far as these can be read."""
+    def doubts(self, definitions: Sequence[dict[str, Any]]) -> list[Problem]:
+        """Return where journeys among definitions ask for what never arrived, or for times that are past.
+
+        Of definitions that cannot be read, nothing is said.
+        """
         if not any(definition.get("kind") == "journey" for definition in definitions):
             return []
         workspace, _, _ = load_data(list(definitions), self.plan.workspace)
-        return self._unseen(definitions, workspace)
+        return self._doubts(definitions, workspace)
 
-    def _unseen(self, definitions: Sequence[dict[str, Any]], workspace: Workspace) -> list[Problem]:
+    def _doubts(self, definitions: Sequence[dict[str, Any]], workspace: Workspace) -> list[Problem]:
         found = []
         for index, definition in enumerate(definitions):
             journey = workspace.journeys.get(str(definition.get("name")))
             if journey is not None and definition.get("kind") == "journey":
+                before = self.plan.workspace.journeys.get(journey.name)
+                doubts = never_seen(journey, workspace, self.learned_attributes)
+                if not problems_of_journey(journey, workspace.settings.zone):
+                    doubts += over(journey, before, workspace.settings.zone, self.clock.now())
                 found += [
                     msgspec.structs.replace(problem, pointer=f"/definitions/{index}{problem.pointer}")
-                    for problem in never_seen(journey, workspace, self.learned_attributes)
+                    for problem in doubts
                 ]
         return found
 
