@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parcours.runtimes.engine import reminders as reminders_module
 from parcours.runtimes.engine.reminders import Reminders
 from tests.profiles import examples
 
-CONTACTS = st.sampled_from(["ann", "bob", "cid", "dot"])
+CONTACTS = st.sampled_from([f"c{number}" for number in range(9)])
 INSTANTS = st.one_of(st.integers(0, 20), st.integers(0, 20).map(lambda n: n * 500), st.integers(0, 2**43))
 MOVES = st.one_of(
     st.tuples(st.just("add"), INSTANTS, CONTACTS),
@@ -17,10 +20,19 @@ MOVES = st.one_of(
 
 
 @examples(300)
-@given(st.lists(MOVES, max_size=40))
-def test_everybody_is_looked_at_when_first_due_in_the_order_of_that(moves: list[tuple[str, int, str | int]]):
-    reminders = Reminders()
+@given(st.lists(st.tuples(INSTANTS, CONTACTS), max_size=8), st.lists(MOVES, max_size=40), st.integers(1, 4))
+def test_everybody_is_looked_at_when_first_due_in_the_order_of_that(
+    there: list[tuple[int, str]], moves: list[tuple[str, int, str | int]], block: int
+):
+    with mock.patch.object(reminders_module, "BLOCK", block):
+        check(there, moves)
+
+
+def check(there: list[tuple[int, str]], moves: list[tuple[str, int, str | int]]) -> None:
+    reminders = Reminders(there)
     known: dict[str, int] = {}
+    for due, contact in there:
+        known[contact] = min(due, known.get(contact, due))
     for move, at, what in moves:
         if move == "add":
             reminders.add(at, str(what))

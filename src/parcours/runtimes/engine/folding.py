@@ -90,12 +90,10 @@ class Folding:
         """The position up to which the stored knowledge is whole."""
         self._taken: set[str] = set()
         """Names of which something changed that is not stored yet."""
-        self._reminders = Reminders()
+        self._reminders = Reminders(store.due_times())
         self.catch_up()
         self._tombstones = dict(store.tombstones())
         self._learn_again()
-        for due, contact in store.due_times():
-            self._reminders.add(due, contact)
         clock.observe(store.last_received_at())
 
     def catch_up(self) -> None:
