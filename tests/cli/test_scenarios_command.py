@@ -80,6 +80,17 @@ def test_results_for_machines(file: Path, tmp_path: Path):
     assert look["why"].startswith("line 16")
 
 
+def test_what_no_xml_may_hold_is_left_out_of_it(file: Path, tmp_path: Path):
+    odd = FILE.replace("she is greeted twice", '"she is \\e[31m ]]> & < greeted twice"').replace(
+        "{after: 1d, track: Go,", '{after: 1d, track: Go, attributes: {a: "\\e[2J"},'
+    )
+    file.write_text(odd, encoding="utf-8")
+    assert parcours("test", file, "--junit", tmp_path / "junit.xml").code == 1
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]
+    assert suite[1].get("name") == "she is \ufffd[31m ]]> & < greeted twice"
+    assert "\ufffd[2J" in (suite[1][0].text or "")
+
+
 def test_what_is_written_wrongly_is_said(file: Path):
     file.write_text(FILE.replace("expect: {sent: hello}}", "expct: {sent: hello}}", 1), encoding="utf-8")
     done = parcours("test", file)

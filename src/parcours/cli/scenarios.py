@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -138,7 +139,11 @@ def junit_xml(results: Sequence[Result]) -> str:
             if case.failure is not None:
                 SubElement(element, "failure", message=case.failure.messages[0]).text = str(case.failure)
     indent(root)
-    return tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    return _NOT_IN_XML.sub("\ufffd", tostring(root, encoding="unicode", xml_declaration=True)) + "\n"
+
+
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What no XML may hold, however it is written, and attributes may."""
 
 
 def _seconds(seconds: Iterable[float]) -> str:
