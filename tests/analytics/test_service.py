@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from parcours.analytics import questions, service
-from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics
+from parcours.analytics.duckdb_store import AnalyticsError, DuckdbAnalytics, catch_up
 from parcours.analytics.questions import Group
 from parcours.analytics.rows import Slice
 from parcours.analytics.service import Analytics
 from parcours.conditions.parse import parse_condition
-from parcours.core.gate import Arrival, Asked, Happened
+from parcours.core.gate import Arrival, Asked, Happened, Learned
 from parcours.runtimes.clocks import SystemClock
 from parcours.runtimes.embedded import Embedded
 from parcours.runtimes.engine import Engine
 from parcours.stores.memory import MemoryStore
+from tests.core.world import World, email, journey, send, wait
 from tests.runtimes.waiting import until
 
 NODE = parse_condition({"did": "Go"})[0]
@@ -105,6 +107,77 @@ async def test_a_question_does_not_go_after_what_arrives_meanwhile(host: Embedde
 
     monkeypatch.setattr(database, "feed", feed_and_send)
     assert await count(host) >= 30
+
+
+async def test_a_question_knows_what_came_of_what_was_acknowledged_also_where_that_is_more(host: Embedded):
+    """There are fewer records than messages, so the end of the log is reached while messages are still to be read."""
+    analytics = host.companions[0]
+    analytics._task.cancel()  # nothing else follows meanwhile
+    steps = {f"s{number}": send("m", next=f"s{number + 1}") for number in range(5)} | {"s5": send("m")}
+    errors, _ = await host.publish([email("m", purpose="transactional"), journey(steps)])
+    assert not errors
+    for number in range(9):
+        who = (("user_id", str(number)),)
+        learned = Learned({"email": f"{number}@parcours.dev"}, {"email": f"{number}@parcours.dev"})
+        await host.submit([Arrival("test", f"l{number}", who, learned)])
+        await go(host, number)
+    assert host.store.last_position() == 19
+
+    def messages(database: DuckdbAnalytics) -> tuple[int, int]:
+        return database.db.execute("select count(*), count(distinct contact) from messages").fetchone()  # type: ignore[return-value]
+
+    for _ in range(2):
+        assert await analytics.ask(messages) == (54, 9)
+        await analytics.rebuild()
+
+
+def test_what_timers_did_is_not_whole_before_all_of_it_is_there_although_the_log_says_nothing_of_it(tmp_path: Path):
+    world = World(journey({"w": wait("1h")}))
+    for number in range(20):
+        world.did(str(number), "Go")
+    database = DuckdbAnalytics(tmp_path / "a.duckdb")
+    assert [*catch_up(database, world.store, 7)]
+    world.after("1h")
+    place, slices = database.place, 0
+    while (found := database.read(world.store, 7, world.store.last_position())) is not None:
+        slices += 1
+        assert found.whole is (slices == 3)
+        database.feed(found)
+    assert (database.place.position, database.place.fired, slices) == (place.position, place.fired + 20, 3)
+    database.close()
+
+
+async def test_a_slice_that_is_fed_as_its_asker_gives_up_is_taken_over_once(
+    host: Embedded, monkeypatch: pytest.MonkeyPatch
+):
+    analytics = host.companions[0]
+    analytics._task.cancel()  # nothing else follows meanwhile
+    for number in range(5):
+        await go(host, number)
+    let, begun, feed = threading.Event(), asyncio.Event(), analytics.database.feed
+    loop, fed = asyncio.get_running_loop(), []
+
+    def feed_late(found: Slice) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert let.wait(20)
+        fed.append((found.after, found.upto))
+        feed(found)
+
+    monkeypatch.setattr(analytics.database, "feed", feed_late)
+    gone = asyncio.create_task(count(host))
+    await begun.wait()
+    gone.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await gone
+    await go(host, 5)
+    asking = asyncio.create_task(count(host))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    let.set()
+    assert await asking == 6
+    assert [after.position for after, _ in fed][:2] == [0, 0], "both began at the same place"
+    rows = analytics.database.db.execute("select count(*), count(distinct position) from i1").fetchall()
+    assert rows == [(6, 6)]
 
 
 async def test_it_follows_by_itself(host: Embedded):

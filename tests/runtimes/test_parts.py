@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from parcours.core.effects import What
 from parcours.core.gate import Happened, Learned
 from parcours.core.loyalty import budget
 from parcours.errors import StoreError, UnstorableError
-from parcours.ports import Changes
+from parcours.ports import Changes, Store
 from parcours.runtimes.engine import Engine, folding
 from parcours.runtimes.engine.rewards import in_pool
 from parcours.stores import sqlite
@@ -184,9 +184,12 @@ def test_what_cannot_be_learned_from_costs_nobody_a_timer(store: SqliteStore, mo
     assert all(world.trace(who, What.ENDED) for who in WHO)
 
 
-def test_timers_of_a_transaction_that_was_dropped_before_it_was_finished_stay_due():
-    store = FaultyStore(MemoryStore())
-    world = World(journey({"w": wait("1h")}), store=store)
+@pytest.mark.parametrize("make", [lambda _: MemoryStore(), SqliteStore], ids=["memory", "sqlite"])
+def test_timers_of_a_transaction_that_was_dropped_before_it_was_finished_stay_due(
+    make: Callable[[Path], Store], tmp_path: Path
+):
+    store = FaultyStore(make(tmp_path / "dropped.db"))
+    world = World(journey({"w": wait("1h", next="r"), "r": BUYS}), store=store)
     world.did("ann", "Go")
     world.run.clock.set(START + ms("1h"))
     engine = world.run.engine
@@ -196,8 +199,22 @@ def test_timers_of_a_transaction_that_was_dropped_before_it_was_finished_stay_du
         engine.begin([world.arrival("bob", Happened("Come", {}))])
     engine.finish()
     assert world.trace("ann", What.ENDED) == []
+    assert engine.learned_attributes("bought") == []
     assert engine.tick() == 1
     assert world.trace("ann", What.ENDED)
+    assert engine.learner.encode("bought") == Engine(store, world.run.clock).learner.encode("bought")
+    store.close()
+
+
+def test_what_is_behind_the_log_is_not_let_go_of_with_what_passes_by(store: SqliteStore):
+    world = World(journey({"w": wait("1h")}), store=store)
+    live(world, *WHO, city="Ulm")
+    world.did("p0", "Go")
+    store.flush()
+    live(world, *WHO[1:])
+    store.forget()
+    world.after("1h")
+    assert [world.contact(who).attributes["city"] for who in WHO] == ["Ulm"] + ["Bonn"] * 6
 
 
 @pytest.mark.parametrize("index", [3, 65_536])
