@@ -81,12 +81,12 @@ def test_pure_code_passes(tmp_path, source):
 
 def test_definition_files_are_read_in_load_only(tmp_path):
     source = "import json\nimport yaml\nfrom pathlib import Path\nx = open(Path('f'))\n"
-    plant(tmp_path, "definitions/load.py", source)
+    plant(tmp_path, "definitions/load/text.py", source)
     assert check_purity.check_tree(tmp_path) == []
-    plant(tmp_path, "definitions/load_clock.py", "import time\n")
+    plant(tmp_path, "definitions/load/clock.py", "import time\n")
     plant(tmp_path, "core/load.py", source)
     assert {v.file.name: v.file.parent.name for v in check_purity.check_tree(tmp_path)} == {
-        "load_clock.py": "definitions",
+        "clock.py": "load",
         "load.py": "core",
     }
 

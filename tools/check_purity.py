@@ -25,7 +25,7 @@ ALLOWED_IMPORTS = frozenset({
     "operator", PACKAGE, "re", "string", "struct", "textwrap", "types", "typing", "typing_extensions", "unicodedata",
     "uuid", "zoneinfo",
 })  # fmt: skip
-# Definition files are read in definitions/load*.py and nowhere else.
+# Definition files are read in definitions/load/ and nowhere else.
 LOAD_IMPORTS = frozenset({"json", "pathlib", "yaml"})
 LOAD_BUILTINS = frozenset({"open"})
 
@@ -169,7 +169,7 @@ def check_tree(root: Path) -> list[Violation]:
     found: list[Violation] = []
     for file in pure_modules(root):
         place = file.relative_to(root)
-        loads_files = place.parent.name == "definitions" and place.name.startswith("load")
+        loads_files = place.parts[-3:-1] == ("definitions", "load")
         found += check_source(file.read_text(encoding="utf-8"), place, loads_files=loads_files)
     return found
 

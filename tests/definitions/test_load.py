@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcours.conditions.parse import LARGEST
-from parcours.definitions import load as loading
-from parcours.definitions.load import LARGEST_SOURCE, Source, dump, dump_yaml, load, load_data, read
+from parcours.definitions.load import LARGEST_SOURCE, Source, dump, dump_yaml, load, load_data, read, yaml_text
 from parcours.definitions.workspace import Workspace, key_of, select
 from tests.conditions.condition_strategies import garbage
 from tests.definitions.definition_strategies import definitions
@@ -21,7 +20,7 @@ LOADERS = [yaml.SafeLoader] + ([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader"
 
 @pytest.fixture(params=LOADERS, ids=lambda loader: loader.__name__)
 def _either_loader(request, monkeypatch):
-    monkeypatch.setattr(loading, "_Loader", request.param)
+    monkeypatch.setattr(yaml_text, "_Loader", request.param)
 
 
 both = pytest.mark.usefixtures("_either_loader")

@@ -8,7 +8,7 @@ import pytest
 
 from parcours.analytics.members import Programmes
 from parcours.analytics.rows import Rules
-from parcours.definitions import load
+from parcours.definitions.load import assembling
 from parcours.runtimes.clocks import VirtualClock
 from parcours.runtimes.engine import Engine
 from parcours.stores.sqlite import SqliteStore
@@ -23,7 +23,7 @@ GO = {"kind": "interaction", "name": "Go"}
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SqliteStore:
     """A store with a journey in which nothing leads to a step, as if that had not been looked for."""
     with monkeypatch.context() as earlier:
-        earlier.setattr(load, "check", lambda *_: [])
+        earlier.setattr(assembling, "check", lambda *_: [])
         store = SqliteStore(tmp_path / "parcours.db")
         assert Engine(store, VirtualClock(START)).publish([GO, LOST]) == ([], [])
         store.close()
