@@ -250,3 +250,28 @@ async def test_while_the_service_is_busy_it_falls_behind_and_a_question_waits_fo
     for number in range(20, 40):
         await go(host, number)
     await until(lambda: analytics.behind == 0)
+
+
+async def test_while_the_service_is_busy_a_look_takes_one_slice_and_measures_nothing(
+    host: Embedded, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service, "BUSY", 0)  # always
+    monkeypatch.setattr(service, "FAR_BEHIND", 1)
+    analytics = host.companions[0]
+    await analytics.ask(lambda _: None)
+    analytics._task.cancel()
+    await asyncio.wait([analytics._task])
+    errors, _ = await host.publish([{"kind": "segment", "name": "goers", "condition": {"did": "Go"}}])
+    assert not errors
+    for number in range(19):
+        await go(host, number)
+    for position in (7, 14, 20):
+        await analytics._look()
+        assert analytics.database.position == position
+        assert analytics.database.sizes("goers", 0, 2**42, 1) == []
+    for number in range(19, 30):
+        await go(host, number)
+    monkeypatch.setattr(service, "BUSY", 1_000)
+    await analytics._look()
+    assert analytics.behind == 0
+    assert [size for _, size in analytics.database.sizes("goers", 0, 2**42, 1)] == [30]

@@ -269,7 +269,7 @@ def test_of_contacts_that_pass_by_no_more_than_a_part_is_at_hand(store: SqliteSt
     monkeypatch.setattr(store, "write", look)
     for go_on in (engine.tick, engine.read):
         go_on()
-        assert list(store._held) == []
+        assert list(store._held) == list(store._fetched) == []
     assert held == [2, 2, 2, 1] * 2
 
 

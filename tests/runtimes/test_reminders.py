@@ -50,3 +50,13 @@ def check(there: list[tuple[int, str]], moves: list[tuple[str, int, str | int]])
     assert sorted(reminders.take(2**44, 100)) == sorted(known)
     assert reminders.next() is None
     assert len(reminders) == 0
+
+
+def test_what_an_earlier_one_replaced_is_passed_over_when_its_time_comes():
+    reminders = Reminders([(10, "ann")])
+    reminders.add(5, "ann")
+    assert reminders.take(5, 9) == ["ann"]
+    reminders.add(20, "ann")
+    assert reminders.take(15, 9) == []
+    assert reminders.take(20, 9) == ["ann"]
+    assert len(reminders) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parcours.ports import Changes, Store
 from parcours.testing.conformance.base import Conformance
-from parcours.testing.conformance.making import ANN, MANY, interaction, key, person, publication
+from parcours.testing.conformance.making import ANN, BOB, MANY, interaction, key, person, publication
 
 
 class LogConformance(Conformance):
@@ -36,6 +36,16 @@ class LogConformance(Conformance):
         store.commit(Changes(records=[interaction(1, received_at=7_000)], contacts={ANN: person()}))
         assert store.last_received_at() == 7_000
         store.commit(Changes(marks={"a": "b"}))
+        assert store.last_received_at() == 7_000
+
+    def test_the_newest_instant_stays_when_what_is_older_comes_behind(self, store: Store) -> None:
+        """What timers let follow was received when they were due."""
+        store.write(Changes(records=[interaction(1, received_at=7_000)], contacts={ANN: person()}))
+        store.write(Changes(records=[interaction(2, BOB, received_at=5_000)], contacts={BOB: person(BOB)}))
+        store.finish()
+        assert store.last_received_at() == 7_000
+        store.contacts([ANN])
+        store.commit(Changes(records=[interaction(3, received_at=6_000)], contacts={ANN: person()}))
         assert store.last_received_at() == 7_000
 
     def test_publications_are_those_records_of_the_log(self, store: Store) -> None:
