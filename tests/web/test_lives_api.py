@@ -109,6 +109,13 @@ def test_it_is_scheduled(api: Service):
     assert (view["state"], view["next_change"][:4]) == ("scheduled", "2999")
     rows = got(api.api("GET", "/v1/journeys?in_state=scheduled"))["journeys"]
     assert [row["name"] for row in rows] == ["later"]
+    got(api.api("POST", "/v1/journeys/later/publish", {"starts": "2998-01-01T00:00:00Z"}))
+    assert got(api.api("GET", "/v1/journeys/later"))["next_change"][:4] == "2998"
+    got(api.api("POST", "/v1/journeys/later/publish"))
+    assert state(api, "later") == "live"
+    put(api, "planned", state="draft", starts="2999-01-01T00:00:00Z")
+    got(api.api("POST", "/v1/journeys/planned/publish"))
+    assert state(api, "planned") == "scheduled"
 
 
 def test_who_waits_where_and_what_is_different(api: Service):

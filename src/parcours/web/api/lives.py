@@ -380,6 +380,8 @@ class LivesApi(Controller):
             if action in {"archive", "restore"}:
                 whole = dump(put_away(found, archived=action == "archive"))
             else:
+                if action == "publish" and plan.states[name] == "scheduled":
+                    times.setdefault("starts", None)  # it would go on waiting: who publishes it means now
                 whole = {**dump(found), "state": TRANSITIONS[action], **times}
                 if TRANSITIONS[action] == "live" and _is_over(whole.get("ends"), host_of(request).engine.clock.now()):
                     raise _over(whole["ends"], given="ends" in times)
