@@ -12,7 +12,7 @@ from parcours.core.effects import What
 from parcours.core.gate import Happened, Learned
 from parcours.core.loyalty import budget
 from parcours.errors import StoreError, UnstorableError
-from parcours.ports import Changes, Store
+from parcours.ports import Changes, Settlement, Store
 from parcours.runtimes.engine import Engine, folding
 from parcours.runtimes.engine.rewards import in_pool
 from parcours.stores import sqlite
@@ -109,6 +109,22 @@ def test_a_member_whose_state_cannot_be_kept_is_left_out_of_a_reading_wherever_i
     world.after("1d")
     assert sorted(entered(world).values()) == [1] * 6
     assert store.marks()["read:j"].endswith("null]"), "it was read to its end"
+
+
+def test_what_became_of_messages_is_kept_with_a_slice_that_has_a_defect_in_it(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+):
+    greets = journey({"s": send("m")}, name="k")
+    world = World(email("m", purpose="transactional"), greets, LOCALS, reads({"w": wait("1s")}), store=store)
+    live(world, *WHO)
+    world.knows("p0")
+    world.did("p0", "Go")
+    (message,) = store.pending("email")
+    cannot_be_folded(monkeypatch, store.ids()[3], "Enter")
+    world.run.clock.set(START + ms("3h"))
+    world.run.engine.read([Settlement(message.sequence, "sent", 1)])
+    assert sum(entered(world).values()) == 7
+    assert store.outbox_counts() == {("email", "m", "sent"): 1}
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -271,6 +287,26 @@ def test_of_contacts_that_pass_by_no_more_than_a_part_is_at_hand(store: SqliteSt
         go_on()
         assert list(store._held) == list(store._fetched) == []
     assert held == [2, 2, 2, 1] * 2
+
+
+def test_what_a_dropped_transaction_said_to_be_whole_is_not(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sqlite, "SLICE", 1)
+    faulty = FaultyStore(store)
+    world = World(journey({"w": wait("1h")}), store=faulty)
+    live(world, *WHO, city="Ulm")
+    store.flush()
+    for _ in range(3):
+        live(world, "p0", city="Ulm")
+    world.run.engine.begin([world.arrival("p0", Learned({"city": "Rom"})), *[world.arrival("p0", Learned())] * 3])
+    faulty.fail("finish", StoreError("full"))
+    with pytest.raises(StoreError):
+        world.run.engine.finish()
+    live(world, *WHO[:2])
+    assert set(store._behind) == {world.id_of(who) for who in WHO[:2]}
+    store.forget()
+    world.after("1s")
+    world.run.engine.catch_up()
+    assert [world.contact(who).attributes["city"] for who in WHO] == ["Bonn"] * 2 + ["Ulm"] * 5
 
 
 # --- who reads while a transaction is finished in another thread ------------------------------------------------------
