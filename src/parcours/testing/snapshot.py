@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from parcours.core.codec import encode
-from parcours.core.contact import Contact
+from parcours.core.codec import decode_message, encode
+from parcours.core.contact import Contact, Delayed
 from parcours.core.effects import TEST, Effects, Entry, Message, Trace
 from parcours.core.fold import due_before, fold, wake
 from parcours.core.inputs import CANCELLED, Absorb, Erase, Publish, Reaction, Stock
@@ -124,6 +124,8 @@ def _placed(value: Any, places: Mapping[int, str]) -> Any:
             for name in ("position", "trigger"):
                 if isinstance(number := fields.get(name), int):
                     fields[name] = places[number]
+            if isinstance(value, Delayed):
+                fields["body"] = encode(_placed(decode_message(value.body), places))
             if isinstance(value, Contact):
                 fields["figures"] = {
                     id_: [(at, places[place], known) for at, place, known in entries]
