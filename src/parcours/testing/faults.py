@@ -21,13 +21,16 @@ class FaultyStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._faults: dict[str, deque[BaseException]] = {}
+        self._faults: dict[str, deque[BaseException | None]] = {}
         self.failed = 0
         """How often it has failed so far."""
 
-    def fail(self, method: str, error: BaseException, *, times: int = 1) -> None:
-        """Raise an error the next time, or the next few times, a method is called; nothing is done then."""
-        self._faults.setdefault(method, deque()).extend([error] * times)
+    def fail(self, method: str, error: BaseException, *, times: int = 1, after: int = 0) -> None:
+        """Raise an error the next time, or the next few times, a method is called; nothing is done then.
+
+        With `after`, it is called so often before without an error.
+        """
+        self._faults.setdefault(method, deque()).extend([*([None] * after), *([error] * times)])
 
     def heal(self) -> None:
         """Fail no more."""
@@ -39,9 +42,12 @@ class FaultyStore:
         if not faults:
             return found
 
-        def fail(*_: Any, **__: Any) -> None:
+        def fail(*given: Any, **named: Any) -> Any:
+            error = faults.popleft()
+            if error is None:
+                return found(*given, **named)
             self.failed += 1
-            raise faults.popleft()
+            raise error
 
         return fail
 

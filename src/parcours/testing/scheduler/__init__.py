@@ -9,7 +9,7 @@ kind under test, by a scheduler that draws from `random.Random(seed)` and from n
 | it draws                                       | and what must hold                                                 |
 |------------------------------------------------|--------------------------------------------------------------------|
 | a kill before a batch, in the middle, after it | it is kept whole or not at all; what was acknowledged is kept       |
-| a kill between slices of what is done by itself | it goes on where it was                                           |
+| a kill between slices of what is done by itself, or in one | it goes on where it was                                |
 | what was not acknowledged, sent again          | it is new exactly when nothing of it was kept                      |
 | anything accepted, sent again at any time      | a duplicate, which changes nothing                                 |
 | arrivals of an instant in another order, in batches of any size | contacts do not concern each other; one contact's stay in order |

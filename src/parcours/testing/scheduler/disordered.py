@@ -120,10 +120,30 @@ class Disordered:
         Some of it begins anew with the process, so one that never lives for as long as that takes would not get there.
         """
         left = MOST_KILLS
-        while self.engine.tick() or self.engine.reading:
+        while True:
+            left -= self._dropped("tick", left)
+            if not self.engine.tick() and not self.engine.reading:
+                return
             left -= self._killed_between_slices(left)
+            left -= self._dropped("read", left)
             self.engine.read()
             left -= self._killed_between_slices(left)
+
+    def _dropped(self, what: str, left: int) -> int:
+        """Begin a slice of timers or of a reading, and drop it before it is durable; return how often that was done."""
+        before = left
+        if left > 0 and self._happens("disk full in a slice"):
+            left -= 1
+            method, after = self._chance.choice([("write", 0), ("write", 1), ("write", 2), ("finish", 0)])
+            self.store.fail(method, StoreError("the disk is full"), after=after)
+            with contextlib.suppress(StoreError):
+                getattr(self.engine, what)()
+            self.store.heal()
+        if left > 0 and self._durable and self._happens("killed in a slice"):
+            left -= 1
+            getattr(self.engine, what)(finish=False)
+            self._kill()
+        return before - left
 
     def _killed_between_slices(self, left: int) -> bool:
         killed = left > 0 and self._happens("killed between slices")
