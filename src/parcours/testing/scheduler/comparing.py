@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from parcours.core.codec import encode
-from parcours.core.inputs import Erase, Interaction
+from parcours.core.inputs import Erase, Interaction, Publish, Stock
 from parcours.ports import Record
 from parcours.testing.snapshot import Snapshot, by_contact
 
@@ -37,7 +37,8 @@ def compare(found: Snapshot, expected: Snapshot) -> None:
 def _apart_from_order(found: Snapshot) -> Snapshot:
     """Return a snapshot without what depends on the places of contacts among each other.
 
-    These are the spelling of a name that nobody defined, which the first has, and the keys of erasures.
+    These are the spelling of a name that nobody defined, which the first has, and the keys of erasures, of
+    publications and of stock.
     """
     records = []
     for record in found.records:
@@ -45,7 +46,7 @@ def _apart_from_order(found: Snapshot) -> Snapshot:
         if isinstance(item, Interaction) and item.spelling:
             item.spelling = ""
             record = Record(record.position, record.contact, record.key, encode(item))  # noqa: PLW2901 (in its place)
-        elif isinstance(item, Erase):
+        elif isinstance(item, Erase | Publish | Stock):
             record = Record(record.position, record.contact, b"", record.body)  # noqa: PLW2901 (in its place)
         records.append(record)
     return msgspec.structs.replace(found, records=records)
