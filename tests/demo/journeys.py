@@ -72,6 +72,8 @@ class Household:
             self.note(journey, step, "suppressed", "invalid_address")
         else:
             self.note(journey, step, "sent", message)
+            return True
+        return False
 
     def end(self, journey, step=None):
         if step:
@@ -133,10 +135,10 @@ class Household:
             return
         self.note("welcome", "has-children", "arrived")
         if self.traits.get("kids_count") in {"1", "2", "3+"}:
-            self.send("welcome", "invite-family", "second-visit-family")
+            sent = self.send("welcome", "invite-family", "second-visit-family")
         else:
-            self.send("welcome", "invite", "second-visit")
-        self.end("welcome")
+            sent = self.send("welcome", "invite", "second-visit")
+        self.end("welcome", None if sent else "unreached")
 
     def campaign(self, at, properties):
         campaign = properties["campaign_id"]
@@ -147,9 +149,9 @@ class Household:
             del self.campaigns[campaign]
             self.note("campaign-follow-up", "which-campaign", "arrived")
             if properties["campaign_type"] == "Type A":
-                self.send("campaign-follow-up", "remind-personally", "personal-coupons-waiting")
+                sent = self.send("campaign-follow-up", "remind-personally", "personal-coupons-waiting")
             else:
-                self.send("campaign-follow-up", "remind", "coupons-waiting")
-            self.end("campaign-follow-up")
+                sent = self.send("campaign-follow-up", "remind", "coupons-waiting")
+            self.end("campaign-follow-up", None if sent else "unreached")
 
         self.campaigns[campaign] = self.set_timer(at + DAYS[14], remind)

@@ -127,14 +127,14 @@ async def test_a_store_that_fails_costs_neither_an_old_job_nor_the_next(jobs, mo
 
 async def test_how_far_an_import_came_is_read_in_turn(jobs, monkeypatch):
     host = jobs._host
-    read = host.store.marks
+    read = host.store.mark
     turns: list[bool] = []
 
-    def marks() -> Any:
+    def mark(name: str) -> Any:
         turns.append(host.turn.locked())
-        return read()
+        return read(name)
 
-    monkeypatch.setattr(host.store, "marks", marks)
+    monkeypatch.setattr(host.store, "mark", mark)
     await jobs.finished((await jobs.take(job(), body(b"who,total\nann,1\n"))).id)
     assert turns
     assert all(turns)

@@ -154,6 +154,7 @@ SELECT 'welcome', step, what, reason FROM (
     UNION ALL SELECT 'invite', 'arrived', '' FROM welcome WHERE decided AND NOT again AND NOT family
     UNION ALL SELECT 'invite', unnest(outcome(marketing, 'second-visit'))
         FROM welcome WHERE decided AND NOT again AND NOT family
+    UNION ALL SELECT 'unreached', 'arrived', '' FROM welcome WHERE decided AND NOT again AND marketing IS NOT NULL
     UNION ALL SELECT '', 'ended', 'finished' FROM welcome WHERE decided
 );
 """
@@ -217,6 +218,7 @@ SELECT 'campaign-follow-up', step, what, reason FROM (
     UNION ALL SELECT 'remind', 'arrived', '' FROM follow_up WHERE forgotten AND NOT personal
     UNION ALL SELECT 'remind', unnest(outcome(marketing, 'coupons-waiting'))
         FROM follow_up WHERE forgotten AND NOT personal
+    UNION ALL SELECT 'unreached', 'arrived', '' FROM follow_up WHERE forgotten AND marketing IS NOT NULL
     UNION ALL SELECT '', 'ended', 'finished' FROM follow_up WHERE used OR forgotten
 );
 """
