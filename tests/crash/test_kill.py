@@ -56,7 +56,7 @@ DEFINITIONS = [
         {
             "listen": wait_for(
                 {"type": "interaction", "interaction": "Answered", "key": "order", "next": "thanks"},
-                after="400ms",
+                after="2s",
                 late="nudge",
             ),
             "thanks": send("thanks"),
