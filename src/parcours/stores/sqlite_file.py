@@ -157,6 +157,8 @@ class Checkpoints:
         self._clean = False
         self._wake = threading.Event()
         self._closed = False
+        self.running = threading.Lock()
+        """Held while it copies: whoever holds it may copy the files as a kill would leave them."""
         self._thread = threading.Thread(target=self._run, name="parcours-checkpoint", daemon=True)
         self._thread.start()
 
@@ -179,17 +181,18 @@ class Checkpoints:
             self._wake.clear()
             if self._closed:
                 break
-            try:
-                if self._clean:
-                    self._clean = bool(db.execute("pragma wal_checkpoint(truncate)").fetchone()[0])
+            with self.running:
+                try:
+                    if self._clean:
+                        self._clean = bool(db.execute("pragma wal_checkpoint(truncate)").fetchone()[0])
+                        continue
+                    _, pages, _ = db.execute("pragma wal_checkpoint(passive)").fetchone()
+                    if pages > LONGEST_WAL:
+                        # Under steady writes a passive checkpoint never reaches the end; this one holds the writer shortly.
+                        db.execute("pragma wal_checkpoint(restart)")
+                except sqlite3.Error:
+                    # The log only grows until the next try; a disk that is full shows in the commit, where it is told.
                     continue
-                _, pages, _ = db.execute("pragma wal_checkpoint(passive)").fetchone()
-                if pages > LONGEST_WAL:
-                    # Under steady writes a passive checkpoint never reaches the end; this one holds the writer shortly.
-                    db.execute("pragma wal_checkpoint(restart)")
-            except sqlite3.Error:
-                # The log only grows until the next try; a disk that is full shows in the commit, where it is told.
-                continue
 
     def close(self) -> None:
         self._closed = True
