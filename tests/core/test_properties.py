@@ -253,10 +253,10 @@ def test_the_sqlite_store_equals_the_memory_store(scenario: Scenario, data: st.D
             perform(again, [step])
             end = data.draw(st.sampled_from(["", "", "", "kill", "close"]))
             if end:
-                killed, path = path, path.with_name(f"{number}.db")
+                path = path.with_name(f"{number}.db")
                 if end == "close":
                     again.store.close()
-                copy_store(killed, path)
+                copy_store(again.store, path)
                 if end == "kill":
                     again.store.close()
                 again = Simulation(SqliteStore(path, hold=hold), step.at)

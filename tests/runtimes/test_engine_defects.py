@@ -193,7 +193,7 @@ def test_what_a_timer_did_beside_others_that_were_logged_survives_a_kill(behind:
     clock.set(START + 3_600_000)
     engine.tick()
     done = dict(behind.statistics())
-    copy_store(tmp_path / "parcours.db", tmp_path / "killed.db")
+    copy_store(behind, tmp_path / "killed.db")
     store = SqliteStore(tmp_path / "killed.db")
     again = Engine(store, clock)
     again.tick()

@@ -249,7 +249,7 @@ def test_a_kill_between_parts_leaves_nothing_and_one_behind_them_everything(
     before = snapshot(store)
     assert world.run.engine.tick(finish=False) == 7
     for name in ("between", "behind"):
-        copy_store(tmp_path / "store.db", tmp_path / f"{name}.db")
+        copy_store(store, tmp_path / f"{name}.db")
         world.run.engine.finish()
     after = snapshot(store)
     assert after != before

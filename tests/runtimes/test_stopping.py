@@ -69,7 +69,7 @@ async def test_what_was_in_hand_of_a_stopped_journey_as_the_service_was_killed_i
     await until(lambda: ping.under_way == 1)
     assert (await host.publish([journey(BOUNCED, state="stopped")]))[0] == []
     await until(lambda: states(host.store).get("cancelled") == 1 and not host.engine.reading)
-    copy_store(path, tmp_path / "killed.db")
+    copy_store(host.store, tmp_path / "killed.db")
     store = SqliteStore(tmp_path / "killed.db")
     again = await start(store, push=Provider())
     await until(lambda: states(store, "push") == {"cancelled": 1})

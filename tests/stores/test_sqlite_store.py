@@ -119,7 +119,7 @@ def test_keys_are_known_whichever_part_of_a_transaction_fills_a_slice(
 
 def _copied(store: SqliteStore, folder: Path) -> Path:
     to = folder / f"{store.last_position()}-{store._db.total_changes}.db"
-    copy_store(store._path, to)
+    copy_store(store, to)
     return to
 
 

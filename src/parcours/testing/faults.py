@@ -52,12 +52,14 @@ class FaultyStore:
         return fail
 
 
-def copy_store(path: Path, to: Path) -> None:
+def copy_store(store: Any, to: Path) -> None:
     """Copy what a kill would leave of a store in SQLite, which may be in use.
 
-    While somebody reads, the write-ahead log is not cut short under our hands.
+    While somebody reads, the write-ahead log is not cut short under our hands; and no checkpoint runs meanwhile, or what
+    is copied could be of two moments.
     """
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+    path, checkpoints = store._path, store._checkpoints  # noqa: SLF001 (nobody else copies files under a store that is in use)
+    with checkpoints.running, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("begin")
         reader.execute("select 1 from log limit 1").fetchone()
         for file in (path, path.with_name(f"{path.name}-wal")):

@@ -105,8 +105,7 @@ class Disordered:
         if self._durable:
             before = self._file()
             self._files += 1
-            with self.store._checkpoints.running:  # noqa: SLF001 (else what is copied is of two moments)
-                copy_store(before, self._file())
+            copy_store(self.store, self._file())
             with contextlib.suppress(StoreError):
                 self.store.close()
             for file in (before, before.with_name(f"{before.name}-wal"), before.with_name(f"{before.name}-shm")):
